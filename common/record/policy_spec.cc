@@ -1,0 +1,96 @@
+#include "common/record/policy_spec.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "nlohmann/json.hpp"
+
+#include "common/base/status_macros.h"
+
+namespace kvrecall {
+namespace {
+
+absl::Status Malformed(std::string_view text, std::string_view why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("policy '", std::string(text), "': ", std::string(why),
+                   "; write it like h2o or random(seed=7)"));
+}
+
+bool IsName(absl::string_view text) {
+  return !text.empty() && absl::ascii_islower(text[0]) &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_';
+         });
+}
+
+}  // namespace
+
+std::string PolicySpec::ToString() const {
+  std::string text = name;
+  const char* separator = "(";
+  for (const auto& [key, value] : parameters) {
+    const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
+    const std::string number =
+        whole ? nlohmann::json(static_cast<int64_t>(value)).dump()
+              : nlohmann::json(value).dump();
+    absl::StrAppend(&text, separator, key, "=", number);
+    separator = ",";
+  }
+  if (!parameters.empty()) text += ')';
+  return text;
+}
+
+absl::StatusOr<PolicySpec> ParsePolicySpec(std::string_view text) {
+  absl::string_view rest =
+      absl::StripAsciiWhitespace(absl::string_view(text.data(), text.size()));
+  PolicySpec spec;
+  const size_t open = rest.find('(');
+  spec.name = std::string(rest.substr(0, open));
+  if (!IsName(spec.name))
+    return Malformed(text, "the name must be lower-case letters, digits and _");
+  if (open == absl::string_view::npos) return spec;
+  if (rest.back() != ')') return Malformed(text, "')' is missing at the end");
+  rest = rest.substr(open + 1, rest.size() - open - 2);
+  if (absl::StripAsciiWhitespace(rest).empty()) return spec;
+  for (absl::string_view part : absl::StrSplit(rest, ',')) {
+    const std::pair<absl::string_view, absl::string_view> pair =
+        absl::StrSplit(part, absl::MaxSplits('=', 1));
+    const std::string key(absl::StripAsciiWhitespace(pair.first));
+    double value = 0;
+    if (!IsName(key) || !absl::SimpleAtod(pair.second, &value) ||
+        !std::isfinite(value))
+      return Malformed(text,
+                       absl::StrCat("'", part, "' is not a name=number pair"));
+    if (!spec.parameters.emplace(key, value).second)
+      return Malformed(text, absl::StrCat("parameter ", key, " stands twice"));
+  }
+  return spec;
+}
+
+absl::StatusOr<std::vector<PolicySpec>> ParsePolicySpecs(
+    std::string_view text) {
+  std::vector<PolicySpec> specs;
+  size_t begin = 0;
+  int depth = 0;
+  for (size_t i = 0; i <= text.size(); ++i) {
+    if (i < text.size()) {
+      depth += (text[i] == '(') - (text[i] == ')');
+      if (text[i] != ',' || depth > 0) continue;
+    }
+    ASSIGN_OR_RETURN(PolicySpec spec,
+                     ParsePolicySpec(text.substr(begin, i - begin)));
+    if (std::find(specs.begin(), specs.end(), spec) != specs.end())
+      return absl::InvalidArgumentError(
+          absl::StrCat("policy ", spec.ToString(), " is given twice"));
+    specs.push_back(std::move(spec));
+    begin = i + 1;
+  }
+  return specs;
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,67 @@
+#pragma once
+
+// What a run was asked to do, and everything that its numbers depend on.
+// Plain values; copy freely.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/record/budget.h"
+#include "common/record/policy_spec.h"
+#include "common/record/scope.h"
+
+namespace kvrecall {
+
+// Number of the definitions in common/METRICS.md. It grows whenever the same
+// input would give another number; runs of different versions are not mixed.
+inline constexpr int kDefinitionsVersion = 1;
+
+// The request, as the client sent it and as the server completed it.
+struct RunConfig {
+  std::string task;  // name of a LongBench task, see common/longbench/task.h
+  std::vector<PolicySpec> policies;
+  std::vector<Scope> scopes;
+  std::vector<Budget> budgets;
+  int64_t max_new_tokens = 0;     // 0 in a request: the task's own
+  int64_t max_prompt_tokens = 0;  // 0 in a request: from the model's window
+  bool ignore_eos = false;        // generate max_new_tokens, whatever comes
+  std::string chat_template;      // "auto", "none" or "chatml"
+
+  friend bool operator==(const RunConfig&, const RunConfig&) = default;
+};
+
+// One combination that yields one recall per step.
+struct Lane {
+  int policy = 0;  // index into RunConfig::policies
+  int scope = 0;   // index into RunConfig::scopes
+  int budget = 0;  // index into RunConfig::budgets
+};
+
+// All lanes of a run: by policy, then scope, then budget. The recalls of a
+// StepRecord stand in this order everywhere: in memory, on the wire, on disk.
+std::vector<Lane> Lanes(const RunConfig& config);
+
+// What produced the numbers, besides the request. Filled in by the server.
+struct Provenance {
+  int definitions_version = kDefinitionsVersion;
+  std::string program_version;   // "0.1.0"
+  std::string program_commit;    // git commit, or "unknown"
+  std::string model;             // the name that the operator gave
+  std::string model_digest;      // SHA-256 over config and weights
+  std::string tokenizer_digest;  // SHA-256 of tokenizer.json
+  std::string prompt_template;   // the task's template text
+  std::string chat_template;     // its name and digest, or "none"
+  std::string truncation;        // rule and limit in tokens
+  std::string dtype;             // "float32" or "bfloat16"
+  std::string device;            // "cpu", or the GPU's name
+  int threads = 0;               // compute threads
+  std::string libtorch;          // version
+  std::string mode;              // "exact": one sample at a time
+  int64_t prefill_chunk = 0;     // queries per prefill chunk
+
+  friend bool operator==(const Provenance&, const Provenance&) = default;
+};
+
+}  // namespace kvrecall

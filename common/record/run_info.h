@@ -1,0 +1,30 @@
+#pragma once
+
+// A run as the store knows it. Plain value.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+
+#include "common/record/record.h"
+#include "common/record/run_config.h"
+
+namespace kvrecall {
+
+struct RunInfo {
+  std::string run_id;
+  RunState state = RunState::kQueued;
+  RunConfig config;
+  Provenance provenance;
+  int64_t samples_submitted = 0;
+  int64_t samples_done = 0;
+  int64_t samples_failed = 0;
+  bool complete = false;  // no samples will follow
+  int64_t last_sequence = 0;
+  absl::Time create_time;
+  std::optional<absl::Time> end_time;
+};
+
+}  // namespace kvrecall

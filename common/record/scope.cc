@@ -1,0 +1,40 @@
+#include "common/record/scope.h"
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+#include "common/base/status_macros.h"
+
+namespace kvrecall {
+
+std::string_view ScopeName(Scope scope) {
+  return scope == Scope::kGlobal ? "global" : "layer";
+}
+
+absl::StatusOr<Scope> ParseScope(std::string_view text) {
+  for (Scope scope : {Scope::kGlobal, Scope::kLayer})
+    if (text == ScopeName(scope)) return scope;
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown scope '", std::string(text),
+                   "'; the scopes are global and layer"));
+}
+
+absl::StatusOr<std::vector<Scope>> ParseScopes(std::string_view text) {
+  std::vector<Scope> scopes;
+  for (absl::string_view part :
+       absl::StrSplit(absl::string_view(text.data(), text.size()), ',')) {
+    ASSIGN_OR_RETURN(Scope scope,
+                     ParseScope(std::string(absl::StripAsciiWhitespace(part))));
+    if (std::find(scopes.begin(), scopes.end(), scope) != scopes.end())
+      return absl::InvalidArgumentError(absl::StrCat(
+          "scope ", std::string(ScopeName(scope)), " is given twice"));
+    scopes.push_back(scope);
+  }
+  return scopes;
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,41 @@
+#pragma once
+
+// What differs between the versions of libtorch that the engine builds
+// against (1.13 in Debian 12, 2.x elsewhere), and how its exceptions become
+// statuses. Nothing else in the engine looks at a version.
+
+#include <string>
+#include <utility>
+
+#include "ATen/core/Tensor.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace kvrecall {
+
+// "1.13.1", or whatever this build links.
+std::string LibtorchVersion();
+
+// True if this libtorch can use a GPU that is there.
+bool CudaAvailable();
+
+// Name of the device as people know it: "cpu", or the GPU's.
+std::string DeviceName(at::Device device);
+
+// Turns the exception being handled into a status: ResourceExhausted where
+// memory ran out, Internal otherwise, each with libtorch's first line. Call
+// only from a catch block.
+absl::Status StatusFromTorchException();
+
+// Runs `body`, which returns a Status or StatusOr, and turns what libtorch
+// throws into a status.
+template <typename Body>
+auto CatchTorch(Body body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (...) {
+    return StatusFromTorchException();
+  }
+}
+
+}  // namespace kvrecall

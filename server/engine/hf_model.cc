@@ -1,0 +1,347 @@
+#include "server/engine/hf_model.h"
+
+#include <algorithm>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "ATen/ATen.h"
+#include "ATen/Parallel.h"
+#include "absl/strings/str_cat.h"
+#include "c10/core/InferenceMode.h"
+
+#include "common/base/digest.h"
+#include "common/base/status_macros.h"
+#include "server/engine/attention.h"
+#include "server/engine/compat.h"
+#include "server/engine/hf_config.h"
+#include "server/engine/hf_weights.h"
+#include "server/engine/rope.h"
+
+namespace kvrecall {
+namespace {
+
+at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  const at::Tensor f = x.to(at::kFloat);
+  const at::Tensor variance = f.square().mean(-1, /*keepdim=*/true);
+  return weight * (f * at::rsqrt(variance + eps)).to(x.scalar_type());
+}
+
+class HfSequence final : public Sequence {
+ public:
+  HfSequence(const HfConfig& config, int64_t capacity,
+             const at::TensorOptions& options)
+      : cache_(at::empty(
+            {config.layers, 2, config.kv_heads, capacity, config.head_dim},
+            options)) {}
+
+  int64_t length() const override { return length_; }
+  int64_t capacity() const override { return cache_.size(3); }
+
+  // Stores keys and values [T, kv_heads, head_dim] of one layer behind the
+  // positions that are held.
+  void Write(int64_t layer, const at::Tensor& keys, const at::Tensor& values) {
+    const at::Tensor slot = cache_[layer].narrow(2, length_, keys.size(0));
+    slot[0].copy_(keys.transpose(0, 1));
+    slot[1].copy_(values.transpose(0, 1));
+  }
+
+  // [kv_heads, length + extra, head_dim], views.
+  at::Tensor Keys(int64_t layer, int64_t extra) const {
+    return cache_[layer][0].narrow(1, 0, length_ + extra);
+  }
+  at::Tensor Values(int64_t layer, int64_t extra) const {
+    return cache_[layer][1].narrow(1, 0, length_ + extra);
+  }
+
+  void Advance(int64_t tokens) { length_ += tokens; }
+
+ private:
+  at::Tensor cache_;  // [layers, 2, kv_heads, capacity, head_dim]
+  int64_t length_ = 0;
+};
+
+class HfModel final : public Model {
+ public:
+  HfModel(HfConfig config, HfWeights weights, ModelInfo info,
+          at::TensorOptions options)
+      : config_(std::move(config)),
+        weights_(std::move(weights)),
+        info_(std::move(info)),
+        options_(options),
+        rope_(config_.rope_theta, config_.head_dim, info_.context_window,
+              options.device()) {}
+
+  const ModelInfo& info() const override { return info_; }
+
+  absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
+      int64_t capacity) override {
+    if (capacity < 1 || capacity > info_.context_window)
+      return absl::InvalidArgumentError(
+          absl::StrCat("a text of ", capacity, " tokens does not fit the ",
+                       info_.context_window, " of the model's context"));
+    return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<Sequence>> {
+      const c10::InferenceMode guard;
+      return std::make_unique<HfSequence>(config_, capacity, options_);
+    });
+  }
+
+  absl::StatusOr<PrefillObservation> Prefill(
+      Sequence& sequence, std::span<const int64_t> tokens,
+      const PrefillOptions& options) override {
+    RETURN_IF_ERROR(CheckTokens(tokens));
+    auto& cache = static_cast<HfSequence&>(sequence);
+    if (cache.length() != 0)
+      return absl::InvalidArgumentError("prefill needs an empty sequence");
+    if (static_cast<int64_t>(tokens.size()) > cache.capacity())
+      return absl::InvalidArgumentError(
+          absl::StrCat(tokens.size(), " tokens do not fit a sequence of ",
+                       cache.capacity()));
+    return CatchTorch([&]() -> absl::StatusOr<PrefillObservation> {
+      const c10::InferenceMode guard;
+      return PrefillChunks(cache, tokens, options);
+    });
+  }
+
+  absl::StatusOr<std::vector<StepObservation>> Step(
+      std::span<const StepInput> inputs) override {
+    std::vector<int64_t> tokens, positions;
+    for (const StepInput& input : inputs) {
+      if (input.sequence->length() >= input.sequence->capacity())
+        return absl::InvalidArgumentError("a sequence in the step is full");
+      tokens.push_back(input.token);
+      positions.push_back(input.sequence->length());
+    }
+    RETURN_IF_ERROR(CheckTokens(tokens));
+    return CatchTorch([&]() -> absl::StatusOr<std::vector<StepObservation>> {
+      const c10::InferenceMode guard;
+      return StepAll(inputs, tokens, positions);
+    });
+  }
+
+ private:
+  absl::Status CheckTokens(std::span<const int64_t> tokens) const {
+    for (int64_t token : tokens)
+      if (token < 0 || token >= config_.vocabulary)
+        return absl::InvalidArgumentError(
+            absl::StrCat("token ", token, " is outside the vocabulary of ",
+                         config_.vocabulary));
+    return absl::OkStatus();
+  }
+
+  at::Tensor ToDevice(std::span<const int64_t> ids) const {
+    at::Tensor host = at::empty({static_cast<int64_t>(ids.size())}, at::kLong);
+    std::copy(ids.begin(), ids.end(), host.data_ptr<int64_t>());
+    return host.to(options_.device());
+  }
+
+  // One transformer block over x [T, hidden]; `attend` gets the rotated
+  // queries [T, query_heads, head_dim], keys and values [T, kv_heads,
+  // head_dim] and returns [T, query_heads, head_dim].
+  template <typename AttendFn>
+  at::Tensor Block(const LayerWeights& w, const at::Tensor& x,
+                   const at::Tensor& positions, AttendFn attend) const {
+    const int64_t t = x.size(0);
+    const at::Tensor h = RmsNorm(x, w.input_norm, config_.rms_norm_eps);
+    const at::Tensor q = at::linear(h, w.q, w.q_bias)
+                             .view({t, config_.query_heads, config_.head_dim});
+    const at::Tensor k = at::linear(h, w.k, w.k_bias)
+                             .view({t, config_.kv_heads, config_.head_dim});
+    const at::Tensor v = at::linear(h, w.v, w.v_bias)
+                             .view({t, config_.kv_heads, config_.head_dim});
+    const at::Tensor attended =
+        attend(rope_.Rotate(q, positions), rope_.Rotate(k, positions), v);
+    const at::Tensor y = x + at::linear(attended.reshape({t, -1}), w.o);
+    const at::Tensor m = RmsNorm(y, w.post_norm, config_.rms_norm_eps);
+    return y + at::linear(at::silu(at::linear(m, w.gate)) * at::linear(m, w.up),
+                          w.down);
+  }
+
+  absl::StatusOr<PrefillObservation> PrefillChunks(
+      HfSequence& cache, std::span<const int64_t> tokens,
+      const PrefillOptions& options) const {
+    const int64_t n = tokens.size();
+    const at::TensorOptions wide = options_.dtype(at::kDouble);
+    const std::vector<int64_t> shape = {config_.layers, config_.kv_heads, n};
+    at::Tensor sums = at::zeros(shape, wide);
+    at::Tensor last_row = at::zeros(shape, options_.dtype(at::kFloat));
+    std::vector<at::Tensor> window_sums;
+    for (size_t i = 0; i < options.windows.size(); ++i)
+      window_sums.push_back(at::zeros(shape, wide));
+
+    for (int64_t begin = 0; begin < n; begin += info_.prefill_chunk) {
+      if (options.cancelled != nullptr && options.cancelled->load())
+        return absl::CancelledError("cancelled during prefill");
+      const int64_t count = std::min(info_.prefill_chunk, n - begin);
+      const bool last = begin + count == n;
+      const at::Tensor positions =
+          at::arange(begin, begin + count, options_.dtype(at::kLong));
+      at::Tensor x = weights_.embedding.index_select(
+          0, ToDevice(tokens.subspan(begin, count)));
+      for (int64_t l = 0; l < config_.layers; ++l) {
+        std::vector<SumTarget> targets = {{0, sums[l]}};
+        for (size_t i = 0; i < window_sums.size(); ++i) {
+          const int64_t first = n - (options.windows[i] - 1) - begin;
+          targets.push_back({std::max<int64_t>(first, 0), window_sums[i][l]});
+        }
+        x = Block(
+            weights_.layers[l], x, positions,
+            [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+              cache.Write(l, k, v);
+              AttentionResult result =
+                  Attend(q, cache.Keys(l, count), cache.Values(l, count),
+                         last ? std::vector<int64_t>{count - 1}
+                              : std::vector<int64_t>{},
+                         targets);
+              if (last) last_row[l].copy_(result.rows[0]);
+              return result.output;
+            });
+      }
+      cache.Advance(count);
+    }
+    PrefillObservation observation;
+    observation.sums = sums.to(at::kFloat);
+    observation.last_row = last_row;
+    for (const at::Tensor& window : window_sums)
+      observation.window_sums.push_back(window.to(at::kFloat));
+    return observation;
+  }
+
+  std::vector<StepObservation> StepAll(std::span<const StepInput> inputs,
+                                       std::span<const int64_t> tokens,
+                                       std::span<const int64_t> at) const {
+    std::vector<StepObservation> observations(inputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i)
+      observations[i].rows =
+          at::empty({config_.layers, config_.kv_heads, at[i] + 1},
+                    options_.dtype(at::kFloat));
+    const at::Tensor positions = ToDevice(at);
+    at::Tensor x = weights_.embedding.index_select(0, ToDevice(tokens));
+    for (int64_t l = 0; l < config_.layers; ++l)
+      x = Block(
+          weights_.layers[l], x, positions,
+          [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+            std::vector<at::Tensor> outputs;
+            for (size_t i = 0; i < inputs.size(); ++i) {
+              auto& cache = static_cast<HfSequence&>(*inputs[i].sequence);
+              cache.Write(l, k.narrow(0, i, 1), v.narrow(0, i, 1));
+              AttentionResult result =
+                  Attend(q.narrow(0, i, 1), cache.Keys(l, 1),
+                         cache.Values(l, 1), {0}, {});
+              observations[i].rows[l].copy_(result.rows[0]);
+              outputs.push_back(result.output);
+            }
+            return outputs.size() == 1 ? outputs[0] : at::cat(outputs, 0);
+          });
+    for (const StepInput& input : inputs)
+      static_cast<HfSequence&>(*input.sequence).Advance(1);
+    const at::Tensor logits =
+        at::linear(RmsNorm(x, weights_.norm, config_.rms_norm_eps),
+                   weights_.head)
+            .to(at::kFloat);
+    for (size_t i = 0; i < inputs.size(); ++i)
+      observations[i].logits = logits[i];
+    return observations;
+  }
+
+  const HfConfig config_;
+  const HfWeights weights_;
+  const ModelInfo info_;
+  const at::TensorOptions options_;  // dtype and device of weights and cache
+  const Rope rope_;
+};
+
+absl::StatusOr<at::Device> ChooseDevice(const std::string& text) {
+  if (text == "cpu") return at::Device(at::kCPU);
+  if (text == "auto")
+    return CudaAvailable() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+  if (text != "cuda")
+    return absl::InvalidArgumentError(
+        absl::StrCat("device '", text, "' is unknown; use auto, cpu or cuda"));
+  if (!CudaAvailable())
+    return absl::FailedPreconditionError(
+        "device 'cuda' is not there: this libtorch sees no GPU; use "
+        "--device cpu, or build against a libtorch with CUDA");
+  return at::Device(at::kCUDA, 0);
+}
+
+bool CpuHasFastBfloat16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+absl::StatusOr<at::ScalarType> ChooseDtype(const std::string& text,
+                                           at::Device device) {
+  if (text == "float32") return at::kFloat;
+  if (text == "bfloat16") return at::kBFloat16;
+  if (text == "auto")
+    return device.is_cuda() || CpuHasFastBfloat16() ? at::kBFloat16
+                                                    : at::kFloat;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "dtype '", text, "' is unknown; use auto, float32 or bfloat16"));
+}
+
+absl::StatusOr<int64_t> ChooseContext(int64_t requested, int64_t window) {
+  if (requested == 0) return window;
+  if (requested < 0 || requested > window)
+    return absl::InvalidArgumentError(absl::StrCat("--max-context ", requested,
+                                                   " is outside 1 … ", window,
+                                                   ", the model's window"));
+  return requested;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(
+    const std::string& directory, const HfModelOptions& options) {
+  if (options.prefill_chunk < 1)
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--prefill-chunk ", options.prefill_chunk, " must be at least 1"));
+  ASSIGN_OR_RETURN(HfConfig config, ReadHfConfig(directory));
+  ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(options.device));
+  ASSIGN_OR_RETURN(const at::ScalarType dtype,
+                   ChooseDtype(options.dtype, device));
+  ASSIGN_OR_RETURN(const int64_t context,
+                   ChooseContext(options.max_context, config.context_window));
+  const int threads =
+      options.threads > 0
+          ? options.threads
+          : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<Model>> {
+    const c10::InferenceMode guard;
+    at::set_num_threads(threads);
+    const at::TensorOptions tensor_options =
+        at::TensorOptions().dtype(dtype).device(device);
+    ASSIGN_OR_RETURN(HfWeights weights,
+                     LoadHfWeights(directory, config, tensor_options));
+    ModelInfo info;
+    info.name = options.name;
+    info.architecture = config.architecture;
+    info.digest = weights.digest;
+    info.layers = config.layers;
+    info.query_heads = config.query_heads;
+    info.kv_heads = config.kv_heads;
+    info.head_dim = config.head_dim;
+    info.hidden_size = config.hidden_size;
+    info.vocabulary = config.vocabulary;
+    info.context_window = context;
+    info.eos_token_ids = config.eos_token_ids;
+    info.dtype = dtype == at::kFloat ? "float32" : "bfloat16";
+    info.device = DeviceName(device);
+    info.threads = threads;
+    info.libtorch = LibtorchVersion();
+    info.prefill_chunk = options.prefill_chunk;
+    info.weight_bytes = weights.bytes;
+    info.kv_bytes_per_token = 2 * config.layers * config.kv_heads *
+                              config.head_dim *
+                              static_cast<int64_t>(c10::elementSize(dtype));
+    return std::make_unique<HfModel>(std::move(config), std::move(weights),
+                                     std::move(info), tensor_options);
+  });
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,33 @@
+#pragma once
+
+// A Hugging Face checkpoint of the Qwen2 family in libtorch, on CPU or CUDA,
+// in float32 or bfloat16. Owned and used by the engine thread; info() may be
+// read from any thread.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+#include "server/engine/model.h"
+
+namespace kvrecall {
+
+struct HfModelOptions {
+  std::string name;             // what the operator calls it
+  std::string dtype = "auto";   // "auto", "float32", "bfloat16"
+  std::string device = "auto";  // "auto", "cpu", "cuda"
+  int threads = 0;              // 0: all cores
+  int64_t max_context = 0;      // 0: the model's window
+  int64_t prefill_chunk = 256;  // queries
+};
+
+// Loads config.json, generation_config.json and the safetensors weights of
+// `directory`. On "auto", the device is CUDA where libtorch has it, and the
+// dtype is bfloat16 on CUDA and on processors with AVX512-BF16 or AMX, else
+// float32. NotFound, InvalidArgument: what is missing or wrong, and where.
+absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(
+    const std::string& directory, const HfModelOptions& options);
+
+}  // namespace kvrecall

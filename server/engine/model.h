@@ -1,0 +1,107 @@
+#pragma once
+
+// The model as the rest of the server sees it: tokens in, logits and attention
+// statistics out. It knows nothing of policies, records or requests.
+//
+// Implementations: HfModel (a Hugging Face checkpoint in libtorch) and
+// ScriptedModel (no weights, for tests).
+//
+// A Model and its Sequences belong to one thread, the engine thread; info()
+// may be read from any thread.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ATen/core/Tensor.h"
+#include "absl/status/statusor.h"
+
+namespace kvrecall {
+
+struct ModelInfo {
+  std::string name;          // as the operator named it
+  std::string architecture;  // "Qwen2ForCausalLM"
+  std::string digest;        // SHA-256 over configuration and weights
+  int64_t layers = 0;
+  int64_t query_heads = 0;
+  int64_t kv_heads = 0;  // KV groups
+  int64_t head_dim = 0;
+  int64_t hidden_size = 0;
+  int64_t vocabulary = 0;
+  int64_t context_window = 0;          // positions
+  std::vector<int64_t> eos_token_ids;  // any of them ends the text
+  std::string dtype;                   // "float32" or "bfloat16"
+  std::string device;                  // "cpu", or the GPU's name
+  int threads = 0;
+  std::string libtorch;
+  int64_t prefill_chunk = 0;  // queries per prefill chunk
+  int64_t weight_bytes = 0;
+  int64_t kv_bytes_per_token = 0;
+};
+
+// The KV cache of one text. Contiguous; sized once, never re-copied.
+class Sequence {
+ public:
+  virtual ~Sequence() = default;
+  // Positions whose keys and values are held.
+  virtual int64_t length() const = 0;
+  // Positions that fit.
+  virtual int64_t capacity() const = 0;
+};
+
+// Attention statistics over the queries of a prefill of P − 1 tokens. A group
+// row is the mean over the query heads that share a KV head.
+struct PrefillObservation {
+  at::Tensor sums;  // [layers, kv_heads, P − 1], float32: over all queries
+  at::Tensor last_row;  // [layers, kv_heads, P − 1], float32: the last query's
+  // One for each window w asked for: [layers, kv_heads, P − 1], float32, over
+  // the last w − 1 queries.
+  std::vector<at::Tensor> window_sums;
+};
+
+// What one decode step yields.
+struct StepObservation {
+  at::Tensor logits;  // [vocabulary], float32, raw
+  at::Tensor rows;    // [layers, kv_heads, N], float32; rows sum to 1
+};
+
+struct PrefillOptions {
+  std::vector<int64_t> windows;  // each ≥ 1
+  // Looked at between chunks; may be null.
+  const std::atomic<bool>* cancelled = nullptr;
+};
+
+// One sequence's part in a step.
+struct StepInput {
+  Sequence* sequence = nullptr;
+  int64_t token = 0;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  virtual const ModelInfo& info() const = 0;
+
+  // InvalidArgument: above the context window. ResourceExhausted: no memory.
+  virtual absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
+      int64_t capacity) = 0;
+
+  // Fills an empty sequence with all prompt tokens but the last (none is
+  // allowed: P = 1). InvalidArgument: a token outside the vocabulary, more
+  // tokens than fit, or a sequence that is not empty. Cancelled: as asked.
+  virtual absl::StatusOr<PrefillObservation> Prefill(
+      Sequence& sequence, std::span<const int64_t> tokens,
+      const PrefillOptions& options) = 0;
+
+  // Feeds one token to each of the sequences, which may differ in length; the
+  // observations stand in the order of the inputs. InvalidArgument: a token
+  // outside the vocabulary, or a full sequence.
+  virtual absl::StatusOr<std::vector<StepObservation>> Step(
+      std::span<const StepInput> inputs) = 0;
+};
+
+}  // namespace kvrecall

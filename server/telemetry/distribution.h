@@ -1,0 +1,25 @@
+#pragma once
+
+// What one step's logits say: entropy and the cheaper signals of uncertainty.
+// Stateless.
+
+#include <cstdint>
+
+#include "ATen/core/Tensor.h"
+#include "absl/status/statusor.h"
+
+namespace kvrecall {
+
+// Over p = softmax(z), z the raw logits: before temperature or any penalty.
+struct TokenDistribution {
+  double entropy = 0;         // −Σ p ln p in nats, 0·ln 0 = 0; in [0, ln V]
+  double p_max = 0;           // largest probability
+  double margin = 0;          // p_max − the second largest; p_max where V = 1
+  double log_normalizer = 0;  // ln Σ exp(z): ln p(y) = z_y − log_normalizer
+};
+
+// `logits` [vocabulary], float32, any device. DataLoss: a logit is NaN or
+// infinite.
+absl::StatusOr<TokenDistribution> DescribeLogits(const at::Tensor& logits);
+
+}  // namespace kvrecall

@@ -1,0 +1,15 @@
+#pragma once
+
+// The ceiling: the gold set itself, so recall is exactly 1.
+
+#include "server/telemetry/policy.h"
+
+namespace kvrecall {
+
+class OraclePolicy final : public Policy {
+ public:
+  at::Tensor Scores(const StepView& view) override { return view.current; }
+  bool sees_current_row() const override { return true; }
+};
+
+}  // namespace kvrecall

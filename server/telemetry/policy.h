@@ -1,0 +1,43 @@
+#pragma once
+
+// What an eviction policy is: something that scores positions. The selector
+// keeps the best K, so all policies compare at the same budget. An object
+// belongs to one sample and one scope, and to the engine thread.
+
+#include <cstdint>
+
+#include "ATen/core/Tensor.h"
+
+#include "common/record/scope.h"
+
+namespace kvrecall {
+
+// What a policy may know when it decides what it holds at a step: attention
+// of earlier queries only.
+struct StepView {
+  Scope scope = Scope::kGlobal;
+  int64_t rows = 1;       // R, rows of the scope
+  int64_t step = 1;       // t
+  int64_t positions = 1;  // N_t; the step's own position is N_t − 1
+  // S_t: [R, N_t − 1], float64, the sum of the rows of all earlier queries.
+  at::Tensor accumulated;
+  // The step's own row, [R, N_t], float32: defined for `oracle` alone, which
+  // is the ceiling and no policy that could be had.
+  at::Tensor current;
+};
+
+class Policy {
+ public:
+  virtual ~Policy() = default;
+  // [R, N_t], float32 or float64, without NaN: what is higher is kept. +∞ for
+  // a position that is always held.
+  virtual at::Tensor Scores(const StepView& view) = 0;
+  // True for `oracle` alone: StepView::current is set for it.
+  virtual bool sees_current_row() const { return false; }
+};
+
+// `scores` [R, N − 1] of the earlier positions, completed to [R, N] by the
+// step's own position, which is always held.
+at::Tensor WithOwnPositionHeld(const at::Tensor& scores);
+
+}  // namespace kvrecall

@@ -1,0 +1,45 @@
+#include "server/telemetry/random_policy.h"
+
+#include <algorithm>
+
+#include "ATen/ATen.h"
+
+namespace kvrecall {
+namespace {
+
+// Sebastiano Vigna's splitmix64 (public domain, prng.di.unimi.it): one step
+// from state `x`.
+uint64_t SplitMix64(uint64_t x) {
+  x += 0x9e3779b97f4a7c15ULL;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+}  // namespace
+
+double RandomPolicy::Priority(uint64_t seed, uint64_t sample_key, int64_t row,
+                              int64_t position) {
+  uint64_t state = SplitMix64(seed);
+  state = SplitMix64(state ^ sample_key);
+  state = SplitMix64(state ^ static_cast<uint64_t>(row));
+  state = SplitMix64(state ^ static_cast<uint64_t>(position));
+  return static_cast<double>(state >> 11);
+}
+
+at::Tensor RandomPolicy::Scores(const StepView& view) {
+  const int64_t known = priorities_.defined() ? priorities_.size(1) : 0;
+  const int64_t needed = view.positions - 1;
+  if (!priorities_.defined() || known < needed) {
+    const int64_t size = std::max<int64_t>({needed, 2 * known, 64});
+    priorities_ = at::empty({view.rows, size}, at::kDouble);
+    double* out = priorities_.data_ptr<double>();
+    for (int64_t r = 0; r < view.rows; ++r)
+      for (int64_t j = 0; j < size; ++j)
+        *out++ = Priority(seed_, sample_key_, r, j);
+    priorities_ = priorities_.to(view.accumulated.device());
+  }
+  return WithOwnPositionHeld(priorities_.narrow(1, 0, needed));
+}
+
+}  // namespace kvrecall

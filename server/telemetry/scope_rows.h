@@ -1,0 +1,31 @@
+#pragma once
+
+// From the engine's group rows to the rows of a scope, and the attention
+// entropy of layers. Stateless.
+
+#include <cstdint>
+
+#include "ATen/core/Tensor.h"
+
+#include "common/record/scope.h"
+
+namespace kvrecall {
+
+// How many rows a scope has.
+int64_t ScopeRowCount(Scope scope, int64_t layers);
+
+// `group_rows` [layers, kv_heads, N] of any float dtype → [rows, N] of the
+// same: the mean over what the scope puts together. Groups have equally many
+// query heads, so a mean over groups is the mean over query heads. Linear, so
+// it serves rows and sums of rows alike.
+at::Tensor RowsToScope(const at::Tensor& group_rows, Scope scope);
+
+struct AttentionEntropy {
+  double mean = 0;                // nats, over layers
+  double standard_deviation = 0;  // nats, population, over layers
+};
+
+// Of each layer's head-mean row. `group_rows` [layers, kv_heads, N], float32.
+AttentionEntropy LayerAttentionEntropy(const at::Tensor& group_rows);
+
+}  // namespace kvrecall

@@ -1,0 +1,86 @@
+#include "server/telemetry/telemetry.h"
+
+#include <utility>
+
+#include "ATen/ATen.h"
+
+#include "common/base/status_macros.h"
+#include "server/telemetry/recall.h"
+#include "server/telemetry/scope_rows.h"
+#include "server/telemetry/selector.h"
+
+namespace kvrecall {
+
+absl::StatusOr<std::unique_ptr<SampleTelemetry>> SampleTelemetry::Create(
+    const RunConfig& config, const TelemetryShape& shape,
+    const PolicyContext& context) {
+  std::unique_ptr<SampleTelemetry> telemetry(
+      new SampleTelemetry(config, shape));
+  for (const Scope scope : config.scopes) {
+    ScopeState state;
+    state.scope = scope;
+    for (const PolicySpec& spec : config.policies) {
+      ASSIGN_OR_RETURN(std::unique_ptr<Policy> policy,
+                       MakePolicy(spec, context));
+      state.policies.push_back(std::move(policy));
+    }
+    telemetry->scopes_.push_back(std::move(state));
+  }
+  return telemetry;
+}
+
+void SampleTelemetry::Begin(const at::Tensor& sums) {
+  const int64_t known = sums.size(2);
+  for (ScopeState& state : scopes_) {
+    state.accumulated =
+        at::zeros({ScopeRowCount(state.scope, shape_.layers),
+                   shape_.prompt_tokens + shape_.max_new_tokens},
+                  sums.options().dtype(at::kDouble));
+    state.accumulated.narrow(1, 0, known)
+        .copy_(RowsToScope(sums.to(at::kDouble), state.scope));
+  }
+}
+
+StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
+                                    const TokenDistribution& distribution,
+                                    int64_t token, double logprob) {
+  const int64_t n = rows.size(2);
+  StepRecord record;
+  record.step = ++step_;
+  record.n = n;
+  record.token_id = token;
+  record.entropy = distribution.entropy;
+  record.logprob = logprob;
+  record.p_max = distribution.p_max;
+  record.margin = distribution.margin;
+  const AttentionEntropy attention = LayerAttentionEntropy(rows);
+  record.attention_entropy = attention.mean;
+  record.attention_entropy_std = attention.standard_deviation;
+
+  const size_t budgets = config_.budgets.size();
+  record.recalls.resize(config_.policies.size() * scopes_.size() * budgets);
+  for (size_t s = 0; s < scopes_.size(); ++s) {
+    ScopeState& state = scopes_[s];
+    const at::Tensor current = RowsToScope(rows, state.scope);  // [R, N]
+    const at::Tensor gold_ranks = RankPositions(current);
+    StepView view;
+    view.scope = state.scope;
+    view.rows = current.size(0);
+    view.step = step_;
+    view.positions = n;
+    view.accumulated = state.accumulated.narrow(1, 0, n - 1);
+    for (size_t p = 0; p < state.policies.size(); ++p) {
+      Policy& policy = *state.policies[p];
+      view.current = policy.sees_current_row() ? current : at::Tensor();
+      const at::Tensor ranks = RankPositions(policy.Scores(view));
+      for (size_t b = 0; b < budgets; ++b)
+        record.recalls[(p * scopes_.size() + s) * budgets + b] =
+            CompareSets(current, gold_ranks, ranks,
+                        config_.budgets[b].Positions(n, shape_.prompt_tokens));
+    }
+    state.accumulated.narrow(1, 0, n).add_(current);
+  }
+  return record;
+}
+
+}  // namespace kvrecall
