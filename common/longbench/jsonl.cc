@@ -1,0 +1,247 @@
+#include "common/longbench/jsonl.h"
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <system_error>
+#include <unordered_map>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "nlohmann/json.hpp"
+
+#include "common/base/digest.h"
+#include "common/base/status_macros.h"
+#include "common/longbench/unicode.h"
+
+namespace kvrecall {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr size_t kDerivedIdLength = 48;
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+absl::Status FieldError(const char* name, std::string_view problem) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("field '", name, "' ", std::string(problem)));
+}
+
+// The field, or nullptr if it is missing or null.
+const Json* FindField(const Json& object, const char* name) {
+  const auto it = object.find(name);
+  return it == object.end() || it->is_null() ? nullptr : &*it;
+}
+
+absl::Status MissingField(const Json& object, const char* name,
+                          const char* expected) {
+  return FieldError(
+      name, absl::StrCat(object.contains(name) ? "is null" : "is missing",
+                         "; expected ", expected));
+}
+
+absl::StatusOr<std::string> AsString(const Json& value, const char* name,
+                                     const char* expected) {
+  if (!value.is_string()) {
+    return FieldError(name,
+                      absl::StrCat("holds a value of type ", value.type_name(),
+                                   "; expected ", expected));
+  }
+  const auto& text = value.get_ref<const std::string&>();
+  if (text.find('\0') != std::string::npos) {
+    return FieldError(name, "contains a NUL character");
+  }
+  return text;
+}
+
+absl::StatusOr<std::vector<std::string>> AsStrings(const Json& value,
+                                                   const char* name) {
+  constexpr char kExpected[] = "a list of strings";
+  if (!value.is_array()) {
+    return FieldError(name, absl::StrCat("is of type ", value.type_name(),
+                                         "; expected ", kExpected));
+  }
+  std::vector<std::string> strings;
+  strings.reserve(value.size());
+  for (const Json& element : value) {
+    ASSIGN_OR_RETURN(std::string text, AsString(element, name, kExpected));
+    strings.push_back(std::move(text));
+  }
+  return strings;
+}
+
+absl::StatusOr<std::string> RequiredString(const Json& object,
+                                           const char* name) {
+  const Json* field = FindField(object, name);
+  if (field == nullptr) return MissingField(object, name, "a string");
+  return AsString(*field, name, "a string");
+}
+
+absl::StatusOr<std::string> OptionalString(const Json& object,
+                                           const char* name) {
+  const Json* field = FindField(object, name);
+  if (field == nullptr) return std::string();
+  return AsString(*field, name, "a string");
+}
+
+absl::StatusOr<int64_t> OptionalCount(const Json& object, const char* name) {
+  const Json* field = FindField(object, name);
+  if (field == nullptr) return int64_t{0};
+  // A non-negative literal is unsigned to the parser.
+  if (!field->is_number_unsigned() ||
+      field->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) {
+    return FieldError(name, "is not a whole number from 0 to 2^63 - 1");
+  }
+  return field->get<int64_t>();
+}
+
+std::string DerivedId(const Sample& sample) {
+  Sha256 hash;
+  hash.AddField(sample.input);
+  hash.AddField(sample.context);
+  for (const std::string& answer : sample.answers) hash.AddField(answer);
+  return hash.HexDigest().substr(0, kDerivedIdLength);
+}
+
+// The parser's message without its prefix (which counts lines of its own) and
+// without the text that it last read (which may be a whole context).
+std::string Reason(const Json::exception& error) {
+  std::string_view message = error.what();
+  constexpr std::string_view kColumn = ", column ";
+  size_t start = message.find("] ");
+  start = start == std::string_view::npos ? 0 : start + 2;
+  if (const size_t column = message.find(kColumn, start);
+      column != std::string_view::npos) {
+    const size_t colon = message.find(": ", column);
+    if (colon != std::string_view::npos) start = colon + 2;
+  }
+  message.remove_prefix(start);
+  return std::string(message.substr(0, message.find("; last read")));
+}
+
+absl::StatusOr<Json> ParseObject(std::string_view line) {
+  if (const size_t nul = line.find('\0'); nul != std::string_view::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("embedded NUL at byte ", nul + 1));
+  }
+  if (const std::optional<size_t> bad = FirstInvalidUtf8(line)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("invalid UTF-8 at byte ", *bad + 1));
+  }
+  Json object;
+  try {
+    object = Json::parse(line.begin(), line.end());
+  } catch (const Json::parse_error& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("invalid JSON at byte ", error.byte, ": ", Reason(error)));
+  } catch (const Json::exception& error) {  // a number beyond double
+    return absl::InvalidArgumentError(
+        absl::StrCat("invalid JSON: ", Reason(error)));
+  }
+  if (!object.is_object()) {
+    return absl::InvalidArgumentError(absl::StrCat("holds a value of type ",
+                                                   object.type_name(),
+                                                   "; expected a JSON object"));
+  }
+  return object;
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (status.type() == std::filesystem::file_type::not_found) {
+    return absl::NotFoundError(absl::StrCat(path, ": no such file"));
+  }
+  if (status.type() == std::filesystem::file_type::directory) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": is a directory; expected a JSONL file"));
+  }
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    const int code = error ? error.value() : errno;
+    const std::string message =
+        absl::StrCat(path, ": cannot be read: ", std::strerror(code));
+    return code == EACCES ? absl::PermissionDeniedError(message)
+                          : absl::UnavailableError(message);
+  }
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (file.bad()) {
+    return absl::UnavailableError(absl::StrCat(path, ": reading failed"));
+  }
+  return text;
+}
+
+bool IsBlank(std::string_view line) {
+  return line.find_first_not_of(" \t\r") == std::string_view::npos;
+}
+
+}  // namespace
+
+absl::StatusOr<Sample> ParseSample(std::string_view line) {
+  ASSIGN_OR_RETURN(const Json object, ParseObject(line));
+  Sample sample;
+  ASSIGN_OR_RETURN(sample.input, RequiredString(object, "input"));
+  ASSIGN_OR_RETURN(sample.context, RequiredString(object, "context"));
+  const Json* answers = FindField(object, "answers");
+  if (answers == nullptr) {
+    return MissingField(object, "answers", "a list of strings");
+  }
+  ASSIGN_OR_RETURN(sample.answers, AsStrings(*answers, "answers"));
+  ASSIGN_OR_RETURN(sample.dataset, OptionalString(object, "dataset"));
+  ASSIGN_OR_RETURN(sample.length, OptionalCount(object, "length"));
+  ASSIGN_OR_RETURN(sample.language, OptionalString(object, "language"));
+  if (const Json* classes = FindField(object, "all_classes")) {
+    ASSIGN_OR_RETURN(sample.all_classes, AsStrings(*classes, "all_classes"));
+  }
+  if (FindField(object, "_id") == nullptr) {
+    sample.id = DerivedId(sample);
+  } else {
+    ASSIGN_OR_RETURN(sample.id, RequiredString(object, "_id"));
+    if (sample.id.empty()) return FieldError("_id", "is empty");
+  }
+  return sample;
+}
+
+absl::StatusOr<std::vector<Sample>> ReadSamples(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  std::string_view rest = text;
+  if (rest.starts_with(kByteOrderMark)) {
+    rest.remove_prefix(kByteOrderMark.size());
+  }
+  std::vector<Sample> samples;
+  std::unordered_map<std::string, int64_t> line_of_id;
+  for (int64_t number = 1; !rest.empty(); ++number) {
+    const size_t end = rest.find('\n');
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    if (IsBlank(line)) continue;
+    absl::StatusOr<Sample> sample = ParseSample(line);
+    if (!sample.ok()) {
+      const absl::string_view reason = sample.status().message();
+      return absl::Status(sample.status().code(),
+                          absl::StrCat(path, ":", number, ": ", reason));
+    }
+    const auto [it, is_new] = line_of_id.try_emplace(sample->id, number);
+    if (!is_new) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ":", number, ": id '", sample->id,
+                       "' is that of line ", it->second, " already"));
+    }
+    samples.push_back(*std::move(sample));
+  }
+  if (samples.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path,
+                     ": holds no samples; expected one JSON object a "
+                     "line"));
+  }
+  return samples;
+}
+
+}  // namespace kvrecall

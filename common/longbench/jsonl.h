@@ -1,0 +1,49 @@
+#pragma once
+
+// Reads samples in LongBench's JSONL schema: one JSON object a line. Thread-
+// safe: no shared state.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace kvrecall {
+
+// One sample. All strings are well-formed UTF-8 without NUL.
+struct Sample {
+  // `_id`; if the line has none, 48 hexadecimal digits (as LongBench's) of the
+  // SHA-256 over input, context and answers.
+  std::string id;
+  // The task's data set; empty if not given.
+  std::string dataset;
+  // The question. May be empty (LongBench's lcc has none).
+  std::string input;
+  std::string context;
+  // References, any of which is right. Empty: the sample has no score.
+  std::vector<std::string> answers;
+  // LongBench's count, in words of context, input and answers (in characters
+  // for Chinese); 0 if not given.
+  int64_t length = 0;
+  // As given ("en", "zh", "python", …); empty if not given.
+  std::string language;
+  // The classes of a classification task, else empty.
+  std::vector<std::string> all_classes;
+};
+
+// Reads one line. `input`, `context` and `answers` are required; the others may
+// be missing or null. Unknown fields are ignored; of a repeated field the last
+// counts, as in Python. INVALID_ARGUMENT with the reason (and the field's name)
+// if the line is not such an object. Safe on arbitrary bytes.
+absl::StatusOr<Sample> ParseSample(std::string_view line);
+
+// Reads a whole file. Blank lines are skipped; a byte order mark and CR LF line
+// ends are tolerated. All or nothing: the first bad line is returned as
+// INVALID_ARGUMENT "file:line: reason", as is an id that two lines share, and a
+// file without samples. NOT_FOUND, PERMISSION_DENIED or INVALID_ARGUMENT (a
+// directory) if the file cannot be read.
+absl::StatusOr<std::vector<Sample>> ReadSamples(const std::string& path);
+
+}  // namespace kvrecall

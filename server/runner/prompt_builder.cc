@@ -1,0 +1,72 @@
+#include "server/runner/prompt_builder.h"
+
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/base/status_macros.h"
+#include "common/longbench/prompt.h"
+
+namespace kvrecall {
+
+absl::StatusOr<std::unique_ptr<PromptBuilder>> PromptBuilder::Load(
+    const std::string& model_directory) {
+  std::unique_ptr<PromptBuilder> builder(new PromptBuilder());
+  ASSIGN_OR_RETURN(builder->tokenizer_, Tokenizer::Load(model_directory));
+  builder->own_template_ =
+      ChatTemplate::Load(model_directory, ChatTemplate::Mode::kAuto);
+  builder->plain_chatml_ =
+      ChatTemplate::Load(model_directory, ChatTemplate::Mode::kChatMl);
+  return builder;
+}
+
+absl::StatusOr<const ChatTemplate*> PromptBuilder::TemplateFor(
+    const Task& task, const std::string& mode) const {
+  if (mode != "auto" && mode != "none" && mode != "chatml")
+    return absl::InvalidArgumentError(absl::StrCat(
+        "chat_template '", mode, "' is unknown; use auto, none or chatml"));
+  if (!task.chat || mode == "none") return nullptr;
+  const absl::StatusOr<ChatTemplate>& chosen =
+      mode == "auto" ? own_template_ : plain_chatml_;
+  if (!chosen.ok()) return chosen.status();
+  return &*chosen;
+}
+
+absl::StatusOr<std::string> PromptBuilder::DescribeChatTemplate(
+    const Task& task, const std::string& mode) const {
+  ASSIGN_OR_RETURN(const ChatTemplate* chat, TemplateFor(task, mode));
+  if (chat == nullptr) return std::string("none");
+  return absl::StrCat(chat->name(), " ", chat->digest());
+}
+
+absl::StatusOr<Prompt> PromptBuilder::Build(const Sample& sample,
+                                            const Task& task,
+                                            const RunConfig& config) const {
+  ASSIGN_OR_RETURN(const ChatTemplate* chat,
+                   TemplateFor(task, config.chat_template));
+  ASSIGN_OR_RETURN(
+      TruncatedPrompt truncated,
+      TruncateMiddle(
+          FillTemplate(task, sample), config.max_prompt_tokens,
+          [this](std::string_view text) { return tokenizer_->Encode(text); },
+          [this](std::span<const int64_t> ids) {
+            return tokenizer_->Decode(ids, /*skip_special_tokens=*/true);
+          }));
+  Prompt prompt;
+  prompt.raw_tokens = truncated.raw_tokens;
+  prompt.truncated = truncated.truncated;
+  prompt.text = chat == nullptr ? std::move(truncated.text)
+                                : chat->Render(truncated.text);
+  // A chat template writes its own special tokens; without one the tokenizer
+  // adds those that it begins every text with.
+  EncodeOptions options;
+  options.add_special_tokens = chat == nullptr;
+  prompt.tokens = tokenizer_->Encode(prompt.text, options);
+  if (prompt.tokens.empty())
+    return absl::InvalidArgumentError("the prompt has no tokens");
+  return prompt;
+}
+
+}  // namespace kvrecall

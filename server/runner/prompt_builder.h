@@ -1,0 +1,60 @@
+#pragma once
+
+// From a raw sample to the tokens that the model reads: the task's template,
+// LongBench's truncation, the chat template, the tokenizer. Immutable;
+// thread-safe.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "common/longbench/jsonl.h"
+#include "common/longbench/task.h"
+#include "common/record/run_config.h"
+#include "server/engine/tokenizer/chat_template.h"
+#include "server/engine/tokenizer/tokenizer.h"
+
+namespace kvrecall {
+
+struct Prompt {
+  std::string text;             // what was tokenised
+  std::vector<int64_t> tokens;  // P of them
+  int64_t raw_tokens = 0;       // before truncation, without chat template
+  bool truncated = false;
+};
+
+class PromptBuilder {
+ public:
+  // Reads tokenizer.json and the chat template of a model directory. A chat
+  // template that is not understood is no error here: it is one for the runs
+  // that need it.
+  static absl::StatusOr<std::unique_ptr<PromptBuilder>> Load(
+      const std::string& model_directory);
+
+  // `config` complete; `task` its task.
+  absl::StatusOr<Prompt> Build(const Sample& sample, const Task& task,
+                               const RunConfig& config) const;
+
+  // What a run records of its chat template: name and digest, or "none" where
+  // the task or the run uses none. InvalidArgument: an unknown mode, or a
+  // template of the model that is not understood.
+  absl::StatusOr<std::string> DescribeChatTemplate(
+      const Task& task, const std::string& mode) const;
+
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+
+ private:
+  PromptBuilder() = default;
+  // Null where the prompt goes to the model as it is.
+  absl::StatusOr<const ChatTemplate*> TemplateFor(
+      const Task& task, const std::string& mode) const;
+
+  std::unique_ptr<const Tokenizer> tokenizer_;
+  absl::StatusOr<ChatTemplate> own_template_ = absl::UnknownError("not loaded");
+  absl::StatusOr<ChatTemplate> plain_chatml_ = absl::UnknownError("not loaded");
+};
+
+}  // namespace kvrecall

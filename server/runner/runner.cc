@@ -1,0 +1,192 @@
+#include "server/runner/runner.h"
+
+#include <atomic>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+
+#include "common/base/status_macros.h"
+#include "common/longbench/task.h"
+#include "server/runner/sample_run.h"
+
+namespace kvrecall {
+namespace {
+
+// A buffer of one between two threads. Closing it wakes both.
+class Slot {
+ public:
+  // Waits for room. False: closed, `sample` was not taken.
+  bool Put(PreparedSample& sample) ABSL_LOCKS_EXCLUDED(mutex_) {
+    const absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(
+        +[](Slot* s) { return s->closed_ || !s->sample_.has_value(); }, this));
+    if (closed_) return false;
+    sample_ = std::move(sample);
+    return true;
+  }
+
+  // Waits for a sample. Nothing: closed.
+  std::optional<PreparedSample> Take() ABSL_LOCKS_EXCLUDED(mutex_) {
+    const absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(
+        +[](Slot* s) { return s->closed_ || s->sample_.has_value(); }, this));
+    if (closed_) return std::nullopt;
+    return std::exchange(sample_, std::nullopt);
+  }
+
+  // What was waiting comes back to the caller.
+  std::optional<PreparedSample> Close() ABSL_LOCKS_EXCLUDED(mutex_) {
+    const absl::MutexLock lock(&mutex_);
+    closed_ = true;
+    return std::exchange(sample_, std::nullopt);
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::optional<PreparedSample> sample_ ABSL_GUARDED_BY(mutex_);
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace
+
+class Runner::Threads {
+ public:
+  Threads(Model& model, const PromptBuilder& prompts, Store& store,
+          RunnerObserver& observer)
+      : model_(model),
+        prompts_(prompts),
+        store_(store),
+        observer_(observer),
+        prepare_([this] { PrepareLoop(); }),
+        engine_([this] { EngineLoop(); }) {}
+
+  void Stop(absl::Duration grace) {
+    if (stopped_) return;
+    stopped_ = true;
+    store_.StopLeasing();
+    if (std::optional<PreparedSample> waiting = slot_.Close())
+      store_.Release(waiting->lease);
+    {
+      const absl::MutexLock lock(&mutex_);
+      mutex_.AwaitWithTimeout(absl::Condition(&idle_), grace);
+    }
+    abort_ = true;
+    prepare_.join();
+    engine_.join();
+  }
+
+ private:
+  void PrepareLoop() {
+    while (true) {
+      absl::StatusOr<LeasedSample> lease = store_.Lease();
+      if (!lease.ok()) return;
+      absl::StatusOr<PreparedSample> prepared = Prepare(*lease);
+      if (!prepared.ok()) {
+        Fail(*lease, prepared.status());
+      } else if (!slot_.Put(*prepared)) {
+        store_.Release(prepared->lease);
+      }
+    }
+  }
+
+  absl::StatusOr<PreparedSample> Prepare(const LeasedSample& lease) const {
+    PreparedSample prepared;
+    prepared.lease = lease;
+    ASSIGN_OR_RETURN(prepared.task, FindTask(lease.config.task));
+    ASSIGN_OR_RETURN(
+        prepared.prompt,
+        prompts_.Build(lease.sample, *prepared.task, lease.config));
+    return prepared;
+  }
+
+  void EngineLoop() {
+    while (std::optional<PreparedSample> sample = slot_.Take()) {
+      SetIdle(false);
+      RunOne(*sample);
+      SetIdle(true);
+    }
+    SetIdle(true);
+  }
+
+  void RunOne(const PreparedSample& sample) {
+    const LeasedSample& lease = sample.lease;
+    absl::Time last = lease.submit_time;
+    const EventSink sink = [&](decltype(Event::body) body, absl::Time now) {
+      Tell(lease.config, body, now - last);
+      if (std::holds_alternative<StepRecord>(body)) last = now;
+      return AppendEvent(lease, std::move(body));
+    };
+    const absl::Status status =
+        RunSample(model_, prompts_.tokenizer(), sample, abort_, sink);
+    if (status.ok()) return;
+    if (!absl::IsCancelled(status)) return Fail(lease, status);
+    // Cancelled with its run, there is nothing to give back; the store knows.
+    store_.Release(lease);
+  }
+
+  void Tell(const RunConfig& config, const decltype(Event::body)& body,
+            absl::Duration latency) {
+    if (const auto* start = std::get_if<SampleStart>(&body))
+      observer_.OnSampleStarted(config, *start);
+    if (const auto* step = std::get_if<StepRecord>(&body))
+      observer_.OnStep(config, *step, latency);
+    if (const auto* result = std::get_if<SampleResult>(&body))
+      observer_.OnSampleFinished(config, *result);
+  }
+
+  void Fail(const LeasedSample& lease, const absl::Status& status) {
+    SampleFailure failure = FailureOf(status);
+    observer_.OnSampleFailed(lease.config, failure);
+    // Where the disk itself has failed there is nowhere left to say it: the
+    // store reports it, and the sample is still leased at the next start.
+    (void)AppendEvent(lease, std::move(failure));
+  }
+
+  absl::Status AppendEvent(const LeasedSample& lease,
+                           decltype(Event::body) body) {
+    Event event;
+    event.sample_id = lease.sample.id;
+    event.attempt = lease.attempt;
+    event.body = std::move(body);
+    std::vector<Event> events;
+    events.push_back(std::move(event));
+    return store_.Append(lease, std::move(events));
+  }
+
+  void SetIdle(bool idle) ABSL_LOCKS_EXCLUDED(mutex_) {
+    const absl::MutexLock lock(&mutex_);
+    idle_ = idle;
+  }
+
+  Model& model_;
+  const PromptBuilder& prompts_;
+  Store& store_;
+  RunnerObserver& observer_;
+  Slot slot_;
+  std::atomic<bool> abort_ = false;
+  bool stopped_ = false;  // owner's thread
+  absl::Mutex mutex_;
+  bool idle_ ABSL_GUARDED_BY(mutex_) = true;  // no sample runs
+  std::thread prepare_;
+  std::thread engine_;
+};
+
+Runner::Runner(std::unique_ptr<Threads> threads)
+    : threads_(std::move(threads)) {}
+
+Runner::~Runner() { Stop(absl::ZeroDuration()); }
+
+std::unique_ptr<Runner> Runner::Start(Model& model,
+                                      const PromptBuilder& prompts,
+                                      Store& store, RunnerObserver& observer) {
+  return std::unique_ptr<Runner>(
+      new Runner(std::make_unique<Threads>(model, prompts, store, observer)));
+}
+
+void Runner::Stop(absl::Duration grace) { threads_->Stop(grace); }
+
+}  // namespace kvrecall

@@ -1,0 +1,169 @@
+#include "server/runner/sample_run.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/base/digest.h"
+#include "common/base/status_macros.h"
+#include "common/longbench/scoring.h"
+#include "common/record/json.h"
+#include "server/engine/sampler.h"
+#include "server/telemetry/distribution.h"
+#include "server/telemetry/telemetry.h"
+
+namespace kvrecall {
+namespace {
+
+class SampleRun {
+ public:
+  SampleRun(Model& model, const Tokenizer& tokenizer,
+            const PreparedSample& sample, const std::atomic<bool>& stop,
+            const EventSink& sink)
+      : model_(model),
+        sample_(sample),
+        config_(sample.lease.config),
+        stop_(stop),
+        sink_(sink),
+        decoder_(tokenizer, /*skip_special_tokens=*/true) {}
+
+  absl::Status Run() {
+    const absl::Time begin = absl::Now();
+    RETURN_IF_ERROR(Start(begin));
+    RETURN_IF_ERROR(Prefill());
+    const absl::Time prefilled = absl::Now();
+    RETURN_IF_ERROR(Decode());
+    result_.text += decoder_.Finish();
+    result_.prefill_seconds = absl::ToDoubleSeconds(prefilled - begin);
+    result_.decode_seconds = absl::ToDoubleSeconds(absl::Now() - prefilled);
+    result_.score =
+        ScoreSample(*sample_.task, result_.text, sample_.lease.sample.answers);
+    return sink_(std::move(result_), absl::Now());
+  }
+
+ private:
+  int64_t prompt_tokens() const {
+    return static_cast<int64_t>(sample_.prompt.tokens.size());
+  }
+
+  absl::Status Start(absl::Time now) {
+    const int64_t needed = prompt_tokens() + config_.max_new_tokens;
+    if (needed > model_.info().context_window)
+      return absl::OutOfRangeError(absl::StrCat(
+          "the prompt of ", prompt_tokens(), " tokens and ",
+          config_.max_new_tokens, " new ones do not fit the model's ",
+          model_.info().context_window, " positions"));
+    SampleStart start;
+    start.prompt_tokens = prompt_tokens();
+    start.raw_prompt_tokens = sample_.prompt.raw_tokens;
+    start.truncated = sample_.prompt.truncated;
+    start.queue_seconds =
+        std::max(0.0, absl::ToDoubleSeconds(now - sample_.lease.submit_time));
+    return sink_(start, now);
+  }
+
+  absl::Status Prefill() {
+    RETURN_IF_ERROR(CheckCancelled());
+    ASSIGN_OR_RETURN(sequence_, model_.NewSequence(prompt_tokens() +
+                                                   config_.max_new_tokens));
+    PrefillOptions options;
+    options.cancelled = sample_.lease.cancelled.get();
+    // The last prompt token is the first decode step.
+    ASSIGN_OR_RETURN(
+        const PrefillObservation observation,
+        model_.Prefill(*sequence_,
+                       std::span(sample_.prompt.tokens)
+                           .first(sample_.prompt.tokens.size() - 1),
+                       options));
+    ASSIGN_OR_RETURN(telemetry_, SampleTelemetry::Create(
+                                     config_,
+                                     {model_.info().layers, prompt_tokens(),
+                                      config_.max_new_tokens},
+                                     {SampleKey64(sample_, model_.info())}));
+    telemetry_->Begin(observation.sums);
+    return absl::OkStatus();
+  }
+
+  absl::Status Decode() {
+    int64_t token = sample_.prompt.tokens.back();
+    for (int64_t t = 1; t <= config_.max_new_tokens; ++t) {
+      RETURN_IF_ERROR(CheckCancelled());
+      const StepInput input{sequence_.get(), token};
+      ASSIGN_OR_RETURN(const std::vector<StepObservation> observations,
+                       model_.Step({&input, 1}));
+      const StepObservation& seen = observations[0];
+      ASSIGN_OR_RETURN(const TokenDistribution distribution,
+                       DescribeLogits(seen.logits));
+      token = GreedyToken(seen.logits);
+      StepRecord record = telemetry_->Observe(
+          seen.rows, distribution, token,
+          seen.logits[token].item<float>() - distribution.log_normalizer);
+      const bool eos = IsEos(token);
+      // An EOS that ends the text is no part of it.
+      if (!eos || config_.ignore_eos) record.token = decoder_.Push(token);
+      result_.text += record.token;
+      result_.generated_tokens = t;
+      RETURN_IF_ERROR(sink_(std::move(record), absl::Now()));
+      if (eos && !config_.ignore_eos) {
+        result_.finish_reason = FinishReason::kEos;
+        return absl::OkStatus();
+      }
+    }
+    result_.finish_reason = FinishReason::kLength;
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckCancelled() const {
+    if (sample_.lease.cancelled != nullptr && sample_.lease.cancelled->load())
+      return absl::CancelledError("the run was cancelled");
+    if (stop_.load()) return absl::CancelledError("the server is stopping");
+    return absl::OkStatus();
+  }
+
+  bool IsEos(int64_t token) const {
+    const std::vector<int64_t>& ids = model_.info().eos_token_ids;
+    return std::find(ids.begin(), ids.end(), token) != ids.end();
+  }
+
+  Model& model_;
+  const PreparedSample& sample_;
+  const RunConfig& config_;
+  const std::atomic<bool>& stop_;
+  const EventSink& sink_;
+  IncrementalDecoder decoder_;
+  std::unique_ptr<Sequence> sequence_;
+  std::unique_ptr<SampleTelemetry> telemetry_;
+  SampleResult result_;
+};
+
+}  // namespace
+
+uint64_t SampleKey64(const PreparedSample& sample, const ModelInfo& model) {
+  Sha256 hash;
+  hash.AddField(sample.lease.config.task);
+  hash.AddField(sample.lease.sample.id);
+  hash.AddField(sample.prompt.text);
+  hash.AddField(model.digest);
+  hash.AddField(ConfigToJson(sample.lease.config).dump());
+  return std::stoull(hash.HexDigest().substr(0, 16), nullptr, 16);
+}
+
+absl::Status RunSample(Model& model, const Tokenizer& tokenizer,
+                       const PreparedSample& sample,
+                       const std::atomic<bool>& stop, const EventSink& sink) {
+  return SampleRun(model, tokenizer, sample, stop, sink).Run();
+}
+
+SampleFailure FailureOf(const absl::Status& status) {
+  std::string reason = "ENGINE_ERROR";
+  if (absl::IsResourceExhausted(status)) reason = "OUT_OF_MEMORY";
+  if (absl::IsDataLoss(status)) reason = "NONFINITE_LOGITS";
+  if (absl::IsOutOfRange(status)) reason = "PROMPT_TOO_LONG";
+  if (absl::IsInvalidArgument(status)) reason = "BAD_PROMPT";
+  return {reason, std::string(status.message())};
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,161 @@
+#include "common/records_db/reader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/record/json.h"
+#include "common/records_db/schema.h"
+#include "tests/common/records_db/temp_dir.h"
+
+namespace kvrecall {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// Rows written by hand, so that the client's build has a test of the reader
+// that needs no server.
+class ReaderTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto database = OpenForWriting(dir_.File("runs.db"), {});
+    ASSERT_TRUE(database.ok()) << database.status();
+    db_ = *std::move(database);
+    config_.task = "hotpotqa";
+    config_.policies = {{"h2o", {}}};
+    config_.scopes = {Scope::kGlobal, Scope::kLayer};
+    config_.budgets = {{Budget::Kind::kCurrentRatio, 0.2}};
+    auto reader = RecordsReader::Open(db_->path());
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    reader_ = *std::move(reader);
+  }
+
+  void AddRun(int64_t id, int64_t last_sequence) {
+    ASSERT_TRUE(db_->Run("INSERT INTO runs VALUES (?1, ?2, ?2, '', 'running', "
+                         "?3, ?4, 0, 2, 0, 1, ?5, 1000000, NULL)",
+                         id, "run" + std::to_string(id),
+                         ConfigToJson(config_).dump(),
+                         ProvenanceToJson(Provenance()).dump(), last_sequence)
+                    .ok());
+  }
+
+  void AddEvents() {
+    AddRun(1, 3);
+    ASSERT_TRUE(
+        db_->Exec(
+               "INSERT INTO samples (id, run, ordinal, sample_id, state, "
+               "attempt, "
+               "  recorded_attempt, submitted_us) "
+               "  VALUES (1, 1, 1, 's', 'running', 2, 2, 0);"
+               "INSERT INTO sample_events VALUES (1, 1, 'sample_started', 1, "
+               "2, "
+               "  '{\"prompt_tokens\": 5, \"raw_prompt_tokens\": 6, "
+               "    \"truncated\": true, \"queue_seconds\": 0.25}');"
+               "INSERT INTO steps VALUES (1, 2, 1, 2, 1, 5, 42, 'x', 0.5, "
+               "-0.25, "
+               "  0.75, 0.125, 2.5, 0.0625);"
+               "INSERT INTO step_recalls VALUES "
+               "  (1, 2, 0, 1, 0.5, 0.25, NULL, 0.75, 1.0, NULL),"
+               "  (1, 2, 1, 1, 0.5, 0.25, 0.5, 0.75, 1.0, x'0000803f00000040');"
+               "INSERT INTO sample_events VALUES (1, 3, 'sample_failed', 1, 2, "
+               "  '{\"reason\": \"R\", \"message\": \"m\"}');")
+            .ok());
+  }
+
+  TempDir dir_;
+  RunConfig config_;
+  std::unique_ptr<Database> db_;
+  std::unique_ptr<RecordsReader> reader_;
+};
+
+TEST_F(ReaderTest, RebuildsEvents) {
+  AddEvents();
+  const auto events = reader_->ReadAfter("run1", 0, 10);
+  ASSERT_TRUE(events.ok()) << events.status();
+  StepRecord step{1, 5, 42, "x", 0.5, -0.25, 0.75, 0.125, 2.5, 0.0625, {}};
+  step.recalls = {{1, 0.5, 0.25, std::nullopt, 0.75, 1.0, {}},
+                  {1, 0.5, 0.25, 0.5, 0.75, 1.0, {1.0f, 2.0f}}};
+  EXPECT_EQ((*events)[0], (Event{1, "s", 2, SampleStart{5, 6, true, 0.25}}));
+  EXPECT_EQ((*events)[1], (Event{2, "s", 2, step}));
+  EXPECT_EQ((*events)[2], (Event{3, "s", 2, SampleFailure{"R", "m"}}));
+}
+
+TEST_F(ReaderTest, PagesOfEventsJoin) {
+  AddEvents();
+  const auto whole = reader_->ReadAfter("run1", 0, 10);
+  for (int64_t after = 0; after < 3; ++after) {
+    const auto page = reader_->ReadAfter("run1", after, 1);
+    ASSERT_TRUE(page.ok()) << page.status();
+    ASSERT_THAT(*page, SizeIs(1));
+    EXPECT_EQ(page->front(), (*whole)[after]);
+  }
+  EXPECT_THAT(*reader_->ReadAfter("run1", 3, 1), IsEmpty());
+}
+
+TEST_F(ReaderTest, BadArgumentsAreToldApart) {
+  AddEvents();
+  EXPECT_TRUE(absl::IsOutOfRange(reader_->ReadAfter("run1", 4, 1).status()));
+  EXPECT_TRUE(absl::IsOutOfRange(reader_->ReadAfter("run1", -1, 1).status()));
+  EXPECT_TRUE(absl::IsNotFound(reader_->ReadAfter("run2", 0, 1).status()));
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(reader_->ReadAfter("run1", 0, 0).status()));
+  EXPECT_TRUE(absl::IsNotFound(reader_->GetRun("").status()));
+  EXPECT_TRUE(absl::IsNotFound(reader_->ListSamples("run2", 0, 1).status()));
+}
+
+// A damaged file is told, not read as if nothing were missing.
+TEST_F(ReaderTest, AGapIsDataLoss) {
+  AddEvents();
+  ASSERT_TRUE(db_->Run("DELETE FROM steps").ok());
+  const absl::Status status = reader_->ReadAfter("run1", 0, 10).status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(db_->path()));
+}
+
+TEST_F(ReaderTest, AMissingRecallIsDataLoss) {
+  AddEvents();
+  ASSERT_TRUE(db_->Run("DELETE FROM step_recalls WHERE lane = 0").ok());
+  EXPECT_TRUE(absl::IsDataLoss(reader_->ReadAfter("run1", 0, 10).status()));
+}
+
+TEST_F(ReaderTest, ListsRunsNewestFirstInPages) {
+  for (int64_t id = 1; id <= 5; ++id) AddRun(id, 0);
+  std::vector<std::string> names;
+  std::string token;
+  int pages = 0;
+  do {
+    const auto page = reader_->ListRuns(2, token);
+    ASSERT_TRUE(page.ok()) << page.status();
+    for (const RunInfo& run : page->first) names.push_back(run.run_id);
+    token = page->second;
+    ++pages;
+  } while (!token.empty());
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"run5", "run4", "run3", "run2", "run1"}));
+  EXPECT_EQ(pages, 3);
+}
+
+TEST_F(ReaderTest, ABadPageTokenIsRefused) {
+  for (const char* token :
+       {"x", "runs-before-", "runs-before-0x1", "runs-before--1",
+        "runs-before-99999999999999999999"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(reader_->ListRuns(2, token).status()))
+        << token;
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(reader_->ListRuns(0, "").status()));
+}
+
+TEST_F(ReaderTest, GetRunGivesTheConfiguration) {
+  AddRun(1, 0);
+  const auto run = reader_->GetRun("run1");
+  ASSERT_TRUE(run.ok()) << run.status();
+  EXPECT_EQ(run->config, config_);
+  EXPECT_EQ(run->state, RunState::kRunning);
+  EXPECT_TRUE(run->complete == false && run->samples_submitted == 2);
+  EXPECT_EQ(run->create_time, absl::FromUnixSeconds(1));
+  EXPECT_EQ(run->end_time, std::nullopt);
+}
+
+}  // namespace
+}  // namespace kvrecall

@@ -1,0 +1,184 @@
+#include "server/engine/hf_model.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include "ATen/ATen.h"
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "tests/reference/random_checkpoint.h"
+
+namespace kvrecall {
+namespace {
+
+class HfModelTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/kvrecall-test-XXXXXX";
+    directory_ = ::mkdtemp(name);
+    WriteRandomCheckpoint(TinyShape(), directory_);
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::unique_ptr<Model> Load(int64_t chunk = 256,
+                              const std::string& dtype = "float32") {
+    HfModelOptions options;
+    options.name = "tiny";
+    options.dtype = dtype;
+    options.device = "cpu";
+    options.prefill_chunk = chunk;
+    auto model = LoadHfModel(directory_, options);
+    EXPECT_TRUE(model.ok()) << model.status();
+    return std::move(model).value();
+  }
+
+  static std::vector<int64_t> Tokens(int64_t count) {
+    std::vector<int64_t> tokens;
+    for (int64_t i = 0; i < count; ++i) tokens.push_back((i * 37 + 11) % 300);
+    return tokens;
+  }
+
+  std::string directory_;
+};
+
+// Feeds all tokens, the last as a step.
+std::pair<PrefillObservation, StepObservation> Run(
+    Model& model, const std::vector<int64_t>& tokens,
+    PrefillOptions options = {}) {
+  auto sequence = model.NewSequence(static_cast<int64_t>(tokens.size()));
+  EXPECT_TRUE(sequence.ok()) << sequence.status();
+  auto prefill = model.Prefill(
+      **sequence, std::span(tokens).first(tokens.size() - 1), options);
+  EXPECT_TRUE(prefill.ok()) << prefill.status();
+  const StepInput input{sequence->get(), tokens.back()};
+  auto step = model.Step({&input, 1});
+  EXPECT_TRUE(step.ok()) << step.status();
+  return {*prefill, (*step)[0]};
+}
+
+double RelativeDifference(const at::Tensor& a, const at::Tensor& b) {
+  return ((a - b).abs().max() / b.abs().max()).item<double>();
+}
+
+TEST_F(HfModelTest, ChunkSizeChangesNothing) {
+  const std::vector<int64_t> tokens = Tokens(150);
+  PrefillOptions options;
+  options.windows = {1, 8, 32, 1000};
+  const auto [one, one_step] = Run(*Load(1000), tokens, options);
+  for (int64_t chunk : {1, 7, 64}) {
+    const auto [many, many_step] = Run(*Load(chunk), tokens, options);
+    EXPECT_LE(((many.sums - one.sums).abs() / one.sums).max().item<double>(),
+              1e-6)
+        << chunk;
+    EXPECT_LE(RelativeDifference(many.last_row, one.last_row), 1e-6);
+    for (size_t w = 1; w < options.windows.size(); ++w)
+      EXPECT_LE(RelativeDifference(many.window_sums[w], one.window_sums[w]),
+                1e-6)
+          << chunk << " " << w;
+    EXPECT_LE(RelativeDifference(many_step.logits, one_step.logits), 1e-5);
+    EXPECT_LE(RelativeDifference(many_step.rows, one_step.rows), 1e-5);
+  }
+}
+
+TEST_F(HfModelTest, WindowsCoverTheLastQueries) {
+  PrefillOptions options;
+  options.windows = {1, 2, 1000};
+  const auto [prefill, step] = Run(*Load(16), Tokens(50), options);
+  // w − 1 queries: none, the last one, all.
+  EXPECT_EQ(prefill.window_sums[0].abs().max().item<float>(), 0);
+  EXPECT_LE(RelativeDifference(prefill.window_sums[1], prefill.last_row), 1e-6);
+  EXPECT_LE(RelativeDifference(prefill.window_sums[2], prefill.sums), 1e-6);
+}
+
+TEST_F(HfModelTest, RowsSumToOneAndSumsToTheirQueries) {
+  const auto [prefill, step] = Run(*Load(16), Tokens(50));
+  EXPECT_LE((step.rows.sum(-1) - 1).abs().max().item<double>(), 1e-5);
+  EXPECT_LE((prefill.sums.sum(-1) - 49).abs().max().item<double>(), 1e-3);
+}
+
+TEST_F(HfModelTest, OneTokenPromptPrefillsNothing) {
+  const auto [prefill, step] = Run(*Load(), Tokens(1));
+  EXPECT_EQ(prefill.sums.size(2), 0);
+  EXPECT_EQ(step.rows.size(2), 1);
+  EXPECT_EQ(step.rows.min().item<float>(), 1);
+}
+
+TEST_F(HfModelTest, SameTokensGiveTheSameBits) {
+  auto model = Load(16);
+  const auto [a, a_step] = Run(*model, Tokens(100));
+  const auto [b, b_step] = Run(*model, Tokens(100));
+  EXPECT_TRUE(at::equal(a.sums, b.sums));
+  EXPECT_TRUE(at::equal(a_step.logits, b_step.logits));
+  EXPECT_TRUE(at::equal(a_step.rows, b_step.rows));
+}
+
+TEST_F(HfModelTest, RaggedSequencesStepTogether) {
+  auto model = Load();
+  const std::vector<int64_t> shorter = Tokens(9), longer = Tokens(40);
+  auto a = model->NewSequence(16), b = model->NewSequence(64);
+  ASSERT_TRUE(model->Prefill(**a, std::span(shorter).first(8), {}).ok());
+  ASSERT_TRUE(model->Prefill(**b, std::span(longer).first(39), {}).ok());
+  const std::vector<StepInput> inputs = {{a->get(), shorter.back()},
+                                         {b->get(), longer.back()}};
+  auto together = model->Step(inputs);
+  ASSERT_TRUE(together.ok()) << together.status();
+  const auto alone_a = Run(*model, shorter).second;
+  const auto alone_b = Run(*model, longer).second;
+  EXPECT_LE(RelativeDifference((*together)[0].logits, alone_a.logits), 1e-5);
+  EXPECT_LE(RelativeDifference((*together)[1].logits, alone_b.logits), 1e-5);
+  EXPECT_LE(RelativeDifference((*together)[1].rows, alone_b.rows), 1e-5);
+}
+
+TEST_F(HfModelTest, Bfloat16IsNearFloat32) {
+  const auto exact = Run(*Load(), Tokens(60));
+  const auto rough = Run(*Load(256, "bfloat16"), Tokens(60));
+  EXPECT_LE(RelativeDifference(rough.second.logits, exact.second.logits), 0.1);
+  EXPECT_LE(RelativeDifference(rough.first.sums, exact.first.sums), 0.1);
+  EXPECT_EQ(rough.second.logits.scalar_type(), at::kFloat);
+  EXPECT_EQ(rough.second.rows.scalar_type(), at::kFloat);
+}
+
+TEST_F(HfModelTest, RefusesWhatDoesNotFit) {
+  auto model = Load();
+  EXPECT_FALSE(model->NewSequence(513).ok());
+  auto sequence = model->NewSequence(4);
+  EXPECT_FALSE(model->Prefill(**sequence, Tokens(5), {}).ok());
+  const std::vector<int64_t> outside = {300};
+  EXPECT_FALSE(model->Prefill(**sequence, outside, {}).ok());
+  ASSERT_TRUE(model->Prefill(**sequence, Tokens(4), {}).ok());
+  EXPECT_FALSE(model->Prefill(**sequence, Tokens(1), {}).ok());
+  const StepInput full{sequence->get(), 1};
+  EXPECT_FALSE(model->Step({&full, 1}).ok());
+}
+
+TEST_F(HfModelTest, CancelStopsBetweenChunks) {
+  auto model = Load(8);
+  auto sequence = model->NewSequence(100);
+  const std::atomic<bool> cancelled = true;
+  PrefillOptions options;
+  options.cancelled = &cancelled;
+  EXPECT_EQ(model->Prefill(**sequence, Tokens(50), options).status().code(),
+            absl::StatusCode::kCancelled);
+}
+
+TEST_F(HfModelTest, BrokenCheckpointsAreRefusedByName) {
+  const HfModelOptions options;
+  EXPECT_EQ(LoadHfModel(directory_ + "/none", options).status().code(),
+            absl::StatusCode::kNotFound);
+  std::filesystem::remove(directory_ + "/model.safetensors");
+  EXPECT_EQ(LoadHfModel(directory_, options).status().code(),
+            absl::StatusCode::kNotFound);
+  CheckpointShape narrow = TinyShape();
+  narrow.intermediate = 40;
+  WriteRandomCheckpoint(narrow, directory_ + "/narrow");
+  std::filesystem::copy_file(directory_ + "/narrow/model.safetensors",
+                             directory_ + "/model.safetensors");
+  const auto mismatch = LoadHfModel(directory_, options);
+  EXPECT_NE(mismatch.status().message().find("mlp.gate_proj.weight"),
+            std::string::npos)
+      << mismatch.status();
+}
+
+}  // namespace
+}  // namespace kvrecall

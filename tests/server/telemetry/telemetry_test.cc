@@ -1,0 +1,139 @@
+#include "server/telemetry/telemetry.h"
+
+#include <cmath>
+
+#include "ATen/ATen.h"
+#include <gtest/gtest.h>
+
+#include "server/engine/scripted_model.h"
+#include "server/telemetry/scope_rows.h"
+#include "tests/reference/recall_reference.h"
+
+namespace kvrecall {
+namespace {
+
+RunConfig Config(const char* policies, const char* budgets) {
+  RunConfig config;
+  const auto specs = ParsePolicySpecs(policies);
+  for (const PolicySpec& spec : *specs)
+    config.policies.push_back(*CompletePolicySpec(spec));
+  config.scopes = {Scope::kGlobal, Scope::kLayer};
+  config.budgets = *ParseBudgets(budgets);
+  return config;
+}
+
+TEST(DistributionTest, EqualsTheFormulas) {
+  auto d = DescribeLogits(at::tensor({0.0f, std::log(2.0f), std::log(5.0f)}));
+  ASSERT_TRUE(d.ok());
+  const double p[] = {1.0 / 8, 2.0 / 8, 5.0 / 8};
+  double entropy = 0;
+  for (double x : p) entropy -= x * std::log(x);
+  EXPECT_NEAR(d->entropy, entropy, 1e-7);
+  EXPECT_NEAR(d->p_max, 5.0 / 8, 1e-7);
+  EXPECT_NEAR(d->margin, 3.0 / 8, 1e-7);
+  EXPECT_NEAR(d->log_normalizer, std::log(8.0), 1e-7);
+}
+
+TEST(DistributionTest, StaysInItsRange) {
+  auto flat = DescribeLogits(at::zeros({152064}));
+  EXPECT_NEAR(flat->entropy, std::log(152064.0), 1e-9);
+  EXPECT_EQ(flat->margin, 0);
+  at::Tensor sharp = at::full({1000}, -3e38f);
+  sharp[5] = 3e38f;
+  auto certain = DescribeLogits(sharp);
+  EXPECT_EQ(certain->entropy, 0);
+  EXPECT_EQ(certain->p_max, 1);
+  EXPECT_EQ(DescribeLogits(at::zeros({1}))->entropy, 0);
+}
+
+TEST(DistributionTest, RefusesWhatIsNotFinite) {
+  for (const float bad : {NAN, INFINITY, -INFINITY})
+    EXPECT_EQ(DescribeLogits(at::tensor({0.0f, bad})).status().code(),
+              absl::StatusCode::kDataLoss);
+}
+
+TEST(ScopeRowsTest, GlobalIsTheMeanOfTheLayers) {
+  at::manual_seed(1);
+  const at::Tensor rows = at::softmax(at::randn({3, 2, 10}), -1);
+  const at::Tensor layer = RowsToScope(rows, Scope::kLayer);
+  const at::Tensor global = RowsToScope(rows, Scope::kGlobal);
+  EXPECT_EQ(layer.size(0), 3);
+  EXPECT_EQ(global.size(0), 1);
+  EXPECT_LE((layer.mean(0) - global[0]).abs().max().item<float>(), 1e-7);
+  EXPECT_LE((layer.sum(-1) - 1).abs().max().item<float>(), 1e-6);
+}
+
+TEST(ScopeRowsTest, AttentionEntropyOfUniformAndCertainLayers) {
+  at::Tensor rows = at::zeros({2, 1, 4});
+  rows[0].fill_(0.25);
+  rows[1][0][2] = 1;
+  const AttentionEntropy entropy = LayerAttentionEntropy(rows);
+  EXPECT_NEAR(entropy.mean, std::log(4.0) / 2, 1e-9);
+  EXPECT_NEAR(entropy.standard_deviation, std::log(4.0) / 2, 1e-9);
+}
+
+// The whole path against plain sets: accumulated scores hold the prompt's
+// queries but the last and the earlier steps, never the step's own row.
+TEST(SampleTelemetryTest, EqualsTheDefinitionStepByStep) {
+  auto model = MakeScriptedModel({});
+  const std::vector<int64_t> prompt = {9, 8, 7, 6, 5, 4, 3};
+  const int64_t p = 7, steps = 12;
+  const RunConfig config = Config("h2o,oracle", "0.1,0.4,1");
+  auto sequence = model->NewSequence(32);
+  auto prefill = model->Prefill(**sequence, std::span(prompt).first(p - 1), {});
+  auto telemetry =
+      SampleTelemetry::Create(config, {model->info().layers, p, steps}, {});
+  (*telemetry)->Begin(prefill->sums);
+
+  std::vector<double> sums(p + steps, 0.0);
+  const at::Tensor first = RowsToScope(prefill->sums, Scope::kGlobal)[0];
+  for (int64_t j = 0; j < p - 1; ++j) sums[j] = first[j].item<float>();
+  int64_t token = prompt.back();
+  for (int64_t t = 1; t <= steps; ++t) {
+    const StepInput input{sequence->get(), token};
+    auto step = model->Step({&input, 1});
+    const StepObservation& seen = (*step)[0];
+    token = 10 + t;
+    const StepRecord record =
+        (*telemetry)
+            ->Observe(seen.rows, *DescribeLogits(seen.logits), token, 0);
+    const int64_t n = p - 1 + t;
+    EXPECT_EQ(record.step, t);
+    EXPECT_EQ(record.n, n);
+    ASSERT_EQ(record.recalls.size(), Lanes(config).size());
+    const at::Tensor row = RowsToScope(seen.rows, Scope::kGlobal)[0];
+    std::vector<double> gold, scores(sums.begin(), sums.begin() + n - 1);
+    for (int64_t j = 0; j < n; ++j) gold.push_back(row[j].item<float>());
+    scores.push_back(INFINITY);
+    for (int b = 0; b < 3; ++b) {
+      const int64_t k = config.budgets[b].Positions(n, p);
+      const ReferenceRecall want = RecallSlowly({gold}, {scores}, k);
+      EXPECT_EQ(record.recalls[b].k, k);
+      EXPECT_NEAR(record.recalls[b].recall, want.recall, 1e-12) << t;
+      EXPECT_NEAR(record.recalls[b].mass, want.mass, 1e-9);
+      EXPECT_NEAR(record.recalls[b].mass_ratio, want.mass_ratio, 1e-9);
+      EXPECT_EQ(record.recalls[6 + b].recall, 1) << "oracle";
+      EXPECT_EQ(record.recalls[6 + b].mass_ratio, 1) << "oracle";
+    }
+    EXPECT_EQ(record.recalls[2].recall, 1) << "everything is held";
+    EXPECT_EQ(record.recalls[3].row_recalls.size(), 2u) << "a value a layer";
+    for (int64_t j = 0; j < n; ++j) sums[j] += gold[j];
+  }
+}
+
+// Step 1's query is the last prompt token: were its row in the scores, h2o
+// would find the position that this row alone attends to.
+TEST(SampleTelemetryTest, StepOneDoesNotUseTheLastPromptRow) {
+  const RunConfig config = Config("h2o", "tokens:2");
+  auto telemetry = SampleTelemetry::Create(config, {1, 5, 1}, {});
+  at::Tensor sums = at::tensor({3.0f, 0.5f, 0.4f, 0.1f}).view({1, 1, 4});
+  (*telemetry)->Begin(sums);
+  // The gold set of size 2 is {2, 3}; S_1 prefers position 0.
+  at::Tensor row = at::tensor({0.1f, 0.0f, 0.2f, 0.6f, 0.1f}).view({1, 1, 5});
+  const StepRecord record =
+      (*telemetry)->Observe(row, *DescribeLogits(at::zeros({4})), 0, 0);
+  EXPECT_EQ(record.recalls[0].recall, 0);
+}
+
+}  // namespace
+}  // namespace kvrecall
