@@ -1,6 +1,7 @@
 #include "common/record/json.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 
@@ -61,6 +62,7 @@ Json ProvenanceToJson(const Provenance& provenance) {
   json["libtorch"] = provenance.libtorch;
   json["mode"] = provenance.mode;
   json["prefill_chunk"] = provenance.prefill_chunk;
+  json["policies"] = provenance.policies;
   return json;
 }
 
@@ -108,6 +110,7 @@ absl::StatusOr<Provenance> ProvenanceFromJson(std::string_view text) {
     provenance.libtorch = json.at("libtorch");
     provenance.mode = json.at("mode");
     provenance.prefill_chunk = json.at("prefill_chunk");
+    provenance.policies = json.at("policies").get<std::vector<std::string>>();
     return absl::OkStatus();
   }));
   return provenance;

@@ -60,6 +60,9 @@ struct Provenance {
   std::string libtorch;          // version
   std::string mode;              // "exact": one sample at a time
   int64_t prefill_chunk = 0;     // queries per prefill chunk
+  // The run's policies, in their order, with every parameter written out:
+  // "h2o(self=1)".
+  std::vector<std::string> policies;
 
   friend bool operator==(const Provenance&, const Provenance&) = default;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
-// Completes what a client asked for into what will be run. Thread-safe.
+// What a request's numbers will depend on, worked out before anything runs.
+// Thread-safe.
 
 #include "absl/status/statusor.h"
 
@@ -10,18 +11,9 @@
 
 namespace kvrecall {
 
-// The defaults of a run whose request leaves them open.
-inline constexpr char kDefaultPolicies[] = "h2o,random,oracle";
-inline constexpr char kDefaultBudgets[] = "0.1,0.2,0.3";
-inline constexpr char kDefaultScopes[] = "global,layer";
-
-// Fills in defaults and checks every field against the task, the policies and
-// the model's window. InvalidArgument names the field.
-absl::StatusOr<RunConfig> CompleteConfig(RunConfig requested,
-                                         const ModelInfo& model,
-                                         const PromptBuilder& prompts);
-
-// What the numbers of a run with this complete configuration depend on.
+// What the numbers of a run depend on besides its request, whose fields must
+// all be set. Checks the policies and the chat template on the way:
+// InvalidArgument names the field.
 absl::StatusOr<Provenance> DescribeProvenance(const RunConfig& config,
                                               const ModelInfo& model,
                                               const PromptBuilder& prompts);

@@ -16,20 +16,19 @@ absl::StatusOr<std::unique_ptr<PromptBuilder>> PromptBuilder::Load(
   std::unique_ptr<PromptBuilder> builder(new PromptBuilder());
   ASSIGN_OR_RETURN(builder->tokenizer_, Tokenizer::Load(model_directory));
   builder->own_template_ =
-      ChatTemplate::Load(model_directory, ChatTemplate::Mode::kAuto);
+      ChatTemplate::Load(model_directory, ChatTemplateMode::kAuto);
   builder->plain_chatml_ =
-      ChatTemplate::Load(model_directory, ChatTemplate::Mode::kChatMl);
+      ChatTemplate::Load(model_directory, ChatTemplateMode::kChatMl);
   return builder;
 }
 
 absl::StatusOr<const ChatTemplate*> PromptBuilder::TemplateFor(
-    const Task& task, const std::string& mode) const {
-  if (mode != "auto" && mode != "none" && mode != "chatml")
-    return absl::InvalidArgumentError(absl::StrCat(
-        "chat_template '", mode, "' is unknown; use auto, none or chatml"));
-  if (!task.chat || mode == "none") return nullptr;
+    const Task& task, const std::string& mode_name) const {
+  ASSIGN_OR_RETURN(const ChatTemplateMode mode,
+                   ParseChatTemplateMode(mode_name));
+  if (!task.chat || mode == ChatTemplateMode::kNone) return nullptr;
   const absl::StatusOr<ChatTemplate>& chosen =
-      mode == "auto" ? own_template_ : plain_chatml_;
+      mode == ChatTemplateMode::kAuto ? own_template_ : plain_chatml_;
   if (!chosen.ok()) return chosen.status();
   return &*chosen;
 }

@@ -50,7 +50,7 @@ class PromptBuilder {
   PromptBuilder() = default;
   // Null where the prompt goes to the model as it is.
   absl::StatusOr<const ChatTemplate*> TemplateFor(
-      const Task& task, const std::string& mode) const;
+      const Task& task, const std::string& mode_name) const;
 
   std::unique_ptr<const Tokenizer> tokenizer_;
   absl::StatusOr<ChatTemplate> own_template_ = absl::UnknownError("not loaded");

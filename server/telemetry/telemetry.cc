@@ -20,8 +20,9 @@ absl::StatusOr<std::unique_ptr<SampleTelemetry>> SampleTelemetry::Create(
     ScopeState state;
     state.scope = scope;
     for (const PolicySpec& spec : config.policies) {
+      ASSIGN_OR_RETURN(const PolicySpec complete, CompletePolicySpec(spec));
       ASSIGN_OR_RETURN(std::unique_ptr<Policy> policy,
-                       MakePolicy(spec, context));
+                       MakePolicy(complete, context));
       state.policies.push_back(std::move(policy));
     }
     telemetry->scopes_.push_back(std::move(state));

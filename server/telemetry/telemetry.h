@@ -28,7 +28,7 @@ struct TelemetryShape {
 
 class SampleTelemetry {
  public:
-  // `config` must be complete: policies from CompletePolicySpec.
+  // InvalidArgument: a policy or parameter that does not exist.
   static absl::StatusOr<std::unique_ptr<SampleTelemetry>> Create(
       const RunConfig& config, const TelemetryShape& shape,
       const PolicyContext& context);

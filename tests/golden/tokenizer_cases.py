@@ -36,8 +36,10 @@ WORDS = ("the of and to in a is that it was for on are with as his they be at "
          "\u0627\u0644\u0642\u0627\u0647\u0631\u0629 \u05d9\u05e8\u05d5\u05e9"
          "\u05dc\u05d9\u05dd \u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e "
          "\u0926\u093f\u0932\u094d\u0932\u0940 \uc11c\uc6b8").split()
-CODE = ["def f(x):\n    return x**2  # square\n", "for (int i = 0; i < n; ++i) {",
-        "\t\tif (p != nullptr) { p->next = q; }\r\n", "SELECT * FROM t WHERE a>=1;",
+CODE = ["def f(x):\n    return x**2  # square\n",
+        "for (int i = 0; i < n; ++i) {",
+        "\t\tif (p != nullptr) { p->next = q; }\r\n",
+        "SELECT * FROM t WHERE a>=1;",
         "<div class=\"a b\">&nbsp;</div>", "{\"k\": [1, 2.5e-3, null]}\n\n\n",
         "x = y[::-1]\n\n\n    pass", "//====----====//", "#include <vector>\n",
         "$HOME/.cache && echo \"${A[@]}\" | sed 's/a/b/g'", "a_b__c-d--e==f",
@@ -117,9 +119,10 @@ def special(rng, names):
     for _ in range(rng.randrange(1, 5)):
         name = rng.choice(names)
         out.append(rng.choice([name, name, name, name[:-1], name + name[1:],
-                               name.upper(), unicodedata.normalize("NFD", name)]))
-        out.append(rng.choice(["", " ", "  ", "\n", "a", "\u00E9", "_", "\u3000",
-                               "user\n", "e\u0301", text(rng)]))
+                               name.upper(),
+                               unicodedata.normalize("NFD", name)]))
+        out.append(rng.choice(["", " ", "  ", "\n", "a", "\u00E9", "_",
+                               "\u3000", "user\n", "e\u0301", text(rng)]))
     return rng.choice(["", " ", "x"]) + "".join(out)
 
 

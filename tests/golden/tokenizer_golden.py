@@ -22,6 +22,7 @@ import pathlib
 import random
 import sys
 
+import jinja2
 import tokenizers
 
 import tokenizer_cases
@@ -106,10 +107,19 @@ def train(pre_tokenizer, vocabulary_size):
     return json.loads(tokenizer.to_str())
 
 
-def added(token_id, content, **flags):
-    return {"id": token_id, "content": content, "single_word": False,
+def added(content, **flags):
+    return {"id": None, "content": content, "single_word": False,
             "lstrip": False, "rstrip": False, "normalized": False,
             "special": False, **flags}
+
+
+def number(vocabulary, tokens):
+    """Gives added tokens the ids that the package will give them."""
+    fresh = len(vocabulary)
+    for token in tokens:
+        token["id"] = vocabulary.get(token["content"], fresh)
+        fresh += token["id"] == fresh
+    return tokens
 
 
 def save_fixture(name, root):
@@ -122,26 +132,26 @@ def save_fixture(name, root):
 def gpt2_style():
     """ByteLevel's own pattern and prefix space, NFC, every added-token flag,
     merges as pairs."""
-    root = train(tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=True), 1400)
+    root = train(
+        tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=True), 1400)
     root["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFC"}]}
     root["model"]["merges"] = [
         m if isinstance(m, list) else m.split(" ")
         for m in root["model"]["merges"]]
-    n = len(root["model"]["vocab"])
-    root["added_tokens"] = [
-        added(root["model"]["vocab"]["the"], "the", single_word=True)
-        if "the" in root["model"]["vocab"] else added(n, "the"),
-        added(n, "<|end|>", special=True),
-        added(n + 1, "<mask>", lstrip=True, special=True),
-        added(n + 2, "<right>", rstrip=True),
-        added(n + 3, "<both>", lstrip=True, rstrip=True, normalized=True),
-        added(n + 4, "caf\u00e9", normalized=True),
-        added(n + 5, "<mask><mask>"),
-        added(n + 6, "word", single_word=True, normalized=True),
-        added(n + 7, "a b"),
-        added(n + 8, "\u6771", special=True),
-        added(n + 9, "\n"),
-    ]
+    root["added_tokens"] = number(root["model"]["vocab"], [
+        added("the", single_word=True),
+        added("<|end|>", special=True),
+        added("<mask>", lstrip=True, special=True),
+        added("<right>", rstrip=True),
+        added("<both>", lstrip=True, rstrip=True, normalized=True),
+        added("caf\u00e9", normalized=True),
+        added("<mask><mask>"),
+        added("word", single_word=True, normalized=True),
+        added("a b"),
+        added("\u6771", special=True),
+        added("\n"),
+        added("KV", single_word=True, lstrip=True, rstrip=True),
+    ])
     return save_fixture("gpt2_style", root)
 
 
@@ -169,8 +179,8 @@ def llama3_style():
     n = len(vocabulary)
     names = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>",
              "<|end_header_id|>", "<|eot_id|>"]
-    root["added_tokens"] = [added(n + i, name, special=True)
-                            for i, name in enumerate(names)]
+    root["added_tokens"] = number(
+        vocabulary, [added(name, special=True) for name in names])
     root["post_processor"] = {"type": "Sequence", "processors": [
         {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False,
          "use_regex": True},
@@ -186,13 +196,59 @@ def llama3_style():
     return save_fixture("llama3_style", root)
 
 
+QWEN2 = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != "
+    "'system' %}{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>"
+    "\\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\\n' + "
+    "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if "
+    "add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
+
+
+def chat():
+    """Templates and what Jinja, set as in `transformers`, makes of them."""
+    def template_of(directory):
+        path = directory / "tokenizer_config.json"
+        return json.loads(path.read_text("utf-8"))["chat_template"]
+
+    plain = QWEN2[:QWEN2.index("{% if loop")] + QWEN2[
+        QWEN2.index("{% endif %}") + len("{% endif %}"):]
+    qwen25 = template_of(SHARED / "data/qwen2.5-tokenizer")
+    templates = {
+        "qwen2.5": qwen25,
+        "qwen2.5-math": qwen25.replace(
+            "You are Qwen, created by Alibaba Cloud. You are a helpful "
+            "assistant.", "Please reason step by step, and put your final "
+            "answer within \\\\boxed{}."),
+        "qwen2": QWEN2,
+        "plain": plain,
+        "nano": template_of(HERE / "../../deploy/models/nano"),
+        "laid out": plain.replace("%}{", "%}\n  {").replace("}{%", "}\n  {%"),
+        "laid out, trimmed": plain.replace("%}{{", "%}\n  {{-").replace(
+            "}}{%", "}}\n  {%-"),
+        "commented": "{# a comment #}\n" + plain + "\n",
+    }
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    content = "Who wrote <|im_end|>\n'Ulysses'? {{ 1 }}\n"
+    cases = [{
+        "name": name, "template": template, "content": content,
+        "rendered": environment.from_string(template).render(
+            messages=[{"role": "user", "content": content}],
+            add_generation_prompt=True)}
+        for name, template in templates.items()]
+    (HERE / "chat_template.json").write_text(
+        json.dumps(cases, indent=1) + "\n", "utf-8")
+
+
 def main():
-    names = sys.argv[1:] or ["gpt2_style", "llama3_style", "nano", "qwen2.5"]
+    names = sys.argv[1:] or ["gpt2_style", "llama3_style", "nano", "qwen2.5",
+                             "chat"]
     for name in names:
         if name == "gpt2_style":
             write(name, gpt2_style(), 0.3, False)
         elif name == "llama3_style":
             write(name, llama3_style(), 0.3, False)
+        elif name == "chat":
+            chat()
         elif name == "nano":
             write(name, HERE / "../../deploy/models/nano/tokenizer.json", 1,
                   False)

@@ -1,5 +1,7 @@
 #include "server/engine/attention.h"
 
+#include <algorithm>
+
 #include "ATen/ATen.h"
 #include <gtest/gtest.h>
 
@@ -88,6 +90,29 @@ TEST(AttentionMaskTest, WeightsBelowTheSmallestNormalFloatCountAsZero) {
   const AttentionResult result = Attend(q, k, at::ones({1, 3, 1}), {0}, {});
   EXPECT_EQ(result.rows[0][0][1].item<float>(), 0);
   EXPECT_GT(result.rows[0][0][2].item<float>(), 0);
+}
+
+// The same queries, fed in chunks of any size, add up to the same sums.
+TEST(AttentionSumsTest, ChunkSizeChangesNothing) {
+  constexpr int64_t kN = 300;
+  at::manual_seed(3);
+  const at::Tensor q = at::randn({kN, 8, 16}) * 2;
+  const at::Tensor k = at::randn({2, kN, 16}), v = at::randn({2, kN, 16});
+  const auto sums_in_chunks = [&](int64_t chunk) {
+    at::Tensor sums = at::zeros({2, kN}, at::kDouble);
+    for (int64_t begin = 0; begin < kN; begin += chunk) {
+      const int64_t count = std::min(chunk, kN - begin);
+      Attend(q.narrow(0, begin, count), k.narrow(1, 0, begin + count),
+             v.narrow(1, 0, begin + count), {}, {{0, sums}});
+    }
+    return sums;
+  };
+  const at::Tensor whole = sums_in_chunks(kN);
+  for (int64_t chunk : {1, 7, 64, 299})
+    EXPECT_LE(
+        ((sums_in_chunks(chunk) - whole).abs() / whole).max().item<double>(),
+        1e-6)
+        << chunk;
 }
 
 TEST(AttentionSumsTest, SumsDoNotStallOverTenThousandPositions) {

@@ -1,0 +1,382 @@
+#include "common/records_db/reader.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+#include "common/base/status_macros.h"
+#include "common/record/json.h"
+#include "common/records_db/event_detail.h"
+#include "common/records_db/schema.h"
+
+namespace kvrecall {
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "row_recalls are copied as little-endian floats");
+
+constexpr std::string_view kPageTokenPrefix = "runs-before-";
+
+// The columns that RunFrom reads, in its order.
+#define KVR_RUN_COLUMNS                                                 \
+  "id, run_id, state, config, provenance, samples_submitted, "          \
+  "samples_done, samples_failed, complete, last_sequence, created_us, " \
+  "ended_us"
+
+absl::StatusOr<RunInfo> RunFrom(const Statement& row) {
+  RunInfo run;
+  run.run_id = row.Text(1);
+  ASSIGN_OR_RETURN(run.state, ParseRunState(row.Text(2)));
+  ASSIGN_OR_RETURN(run.config, ConfigFromJson(row.Text(3)));
+  ASSIGN_OR_RETURN(run.provenance, ProvenanceFromJson(row.Text(4)));
+  run.samples_submitted = row.Int(5);
+  run.samples_done = row.Int(6);
+  run.samples_failed = row.Int(7);
+  run.complete = row.Int(8) != 0;
+  run.last_sequence = row.Int(9);
+  run.create_time = absl::FromUnixMicros(row.Int(10));
+  if (!row.IsNull(11)) run.end_time = absl::FromUnixMicros(row.Int(11));
+  return run;
+}
+
+absl::Status NoSuchRun(std::string_view run_id) {
+  return absl::NotFoundError(
+      absl::StrCat("run '", std::string(run_id), "' does not exist"));
+}
+
+absl::Status Damaged(const Database& database, std::string_view run_id,
+                     const std::string& what) {
+  return absl::DataLossError(absl::StrCat(database.path(), ": run '",
+                                          std::string(run_id), "': ", what));
+}
+
+// The last run id of the previous page; the largest one for the first page.
+absl::StatusOr<int64_t> ParsePageToken(std::string_view token) {
+  if (token.empty()) return INT64_MAX;
+  int64_t id = 0;
+  if (token.starts_with(kPageTokenPrefix)) {
+    const std::string_view number = token.substr(kPageTokenPrefix.size());
+    if (absl::SimpleAtoi(absl::string_view(number.data(), number.size()),
+                         &id) &&
+        id > 0) {
+      return id;
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "page token '", std::string(token), "' is not one of a previous page"));
+}
+
+absl::Status CheckPositive(const char* name, int value) {
+  if (value >= 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, " is ", value, "; expected at least 1"));
+}
+
+std::vector<float> FloatsFrom(std::string_view bytes) {
+  std::vector<float> floats(bytes.size() / sizeof(float));
+  if (!floats.empty()) {
+    std::memcpy(floats.data(), bytes.data(), floats.size() * sizeof(float));
+  }
+  return floats;
+}
+
+struct RunKey {
+  int64_t id = 0;
+  int64_t last_sequence = 0;
+};
+
+absl::StatusOr<RunKey> FindRun(Database& database, std::string_view run_id) {
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database.Prepare("SELECT id, last_sequence FROM runs WHERE run_id = ?1"));
+  RETURN_IF_ERROR(row.Bind(run_id));
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return NoSuchRun(run_id);
+  return RunKey{row.Int(0), row.Int(1)};
+}
+
+// A page of events, whose sequences are known beforehand because a run's have
+// no gaps: each table fills in its own.
+class EventPage {
+ public:
+  EventPage(Database& database, std::string_view run_id, int64_t run,
+            int64_t after, int64_t last)
+      : database_(database),
+        run_id_(run_id),
+        run_(run),
+        after_(after),
+        last_(last) {}
+
+  // DataLoss: an event is missing, is there twice or does not fit.
+  absl::StatusOr<std::vector<Event>> Read() {
+    events_.resize(static_cast<size_t>(last_ - after_));
+    RETURN_IF_ERROR(ReadSteps());
+    RETURN_IF_ERROR(ReadOthers());
+    RETURN_IF_ERROR(ReadRecalls());
+    for (size_t i = 0; i < events_.size(); ++i) {
+      if (events_[i].sequence == 0) {
+        return Broken(after_ + 1 + static_cast<int64_t>(i), "is missing");
+      }
+    }
+    return std::move(events_);
+  }
+
+ private:
+  absl::Status Broken(int64_t sequence, const char* what) const {
+    return Damaged(database_, run_id_,
+                   absl::StrCat("event ", sequence, " ", what));
+  }
+
+  Event& At(int64_t sequence) {  // the queries bound `sequence`
+    return events_[static_cast<size_t>(sequence - after_ - 1)];
+  }
+
+  absl::Status ReadSteps() {
+    ASSIGN_OR_RETURN(
+        Statement row,
+        database_.Prepare(
+            "SELECT steps.sequence, samples.sample_id, steps.attempt, step, n, "
+            "token_id, token, entropy, logprob, p_max, margin, "
+            "attention_entropy, attention_entropy_std "
+            "FROM steps JOIN samples ON samples.id = steps.sample "
+            "WHERE steps.run = ?1 AND sequence > ?2 AND sequence <= ?3 "
+            "ORDER BY sequence"));
+    RETURN_IF_ERROR(row.Bind(run_, after_, last_));
+    while (true) {
+      ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) return absl::OkStatus();
+      Event& event = At(row.Int(0));
+      event.sequence = row.Int(0);
+      event.sample_id = row.Text(1);
+      event.attempt = row.Int(2);
+      StepRecord& step = event.body.emplace<StepRecord>();
+      step.step = row.Int(3);
+      step.n = row.Int(4);
+      step.token_id = row.Int(5);
+      step.token = row.Text(6);
+      step.entropy = row.Double(7);
+      step.logprob = row.Double(8);
+      step.p_max = row.Double(9);
+      step.margin = row.Double(10);
+      step.attention_entropy = row.Double(11);
+      step.attention_entropy_std = row.Double(12);
+    }
+  }
+
+  absl::Status ReadOthers() {
+    ASSIGN_OR_RETURN(
+        Statement row,
+        database_.Prepare(
+            "SELECT sequence, kind, samples.sample_id, sample_events.attempt, "
+            "detail FROM sample_events "
+            "LEFT JOIN samples ON samples.id = sample_events.sample "
+            "WHERE sample_events.run = ?1 AND sequence > ?2 "
+            "AND sequence <= ?3 ORDER BY sequence"));
+    RETURN_IF_ERROR(row.Bind(run_, after_, last_));
+    while (true) {
+      ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) return absl::OkStatus();
+      Event& event = At(row.Int(0));
+      if (event.sequence != 0) return Broken(row.Int(0), "is there twice");
+      event.sequence = row.Int(0);
+      event.sample_id = row.Text(2);
+      event.attempt = row.Int(3);
+      absl::StatusOr<EventBody> body =
+          EventDetailFromJson(row.Text(1), row.Text(4));
+      if (!body.ok()) return Broken(row.Int(0), "cannot be read");
+      event.body = *std::move(body);
+    }
+  }
+
+  absl::Status ReadRecalls() {
+    ASSIGN_OR_RETURN(
+        Statement row,
+        database_.Prepare(
+            "SELECT sequence, lane, k, recall, chance, lift, mass, mass_ratio, "
+            "row_recalls FROM step_recalls "
+            "WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 "
+            "ORDER BY sequence, lane"));
+    RETURN_IF_ERROR(row.Bind(run_, after_, last_));
+    while (true) {
+      ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) return absl::OkStatus();
+      auto* step = std::get_if<StepRecord>(&At(row.Int(0)).body);
+      if (step == nullptr ||
+          row.Int(1) != static_cast<int64_t>(step->recalls.size())) {
+        return Broken(row.Int(0), "has recalls that do not fit");
+      }
+      RecallRecord& recall = step->recalls.emplace_back();
+      recall.k = row.Int(2);
+      recall.recall = row.Double(3);
+      recall.chance = row.Double(4);
+      recall.lift = row.OptionalDouble(5);
+      recall.mass = row.Double(6);
+      recall.mass_ratio = row.Double(7);
+      recall.row_recalls = FloatsFrom(row.Bytes(8));
+    }
+  }
+
+  Database& database_;
+  const std::string_view run_id_;
+  const int64_t run_;
+  const int64_t after_;  // the page holds after_ + 1 … last_
+  const int64_t last_;
+  std::vector<Event> events_;
+};
+
+absl::StatusOr<SampleState> ParseSampleState(std::string_view name) {
+  for (const SampleState state :
+       {SampleState::kQueued, SampleState::kRunning, SampleState::kDone,
+        SampleState::kFailed, SampleState::kCancelled}) {
+    if (name == SampleStateName(state)) return state;
+  }
+  return absl::DataLossError(
+      absl::StrCat("unknown state of a sample '", std::string(name), "'"));
+}
+
+absl::StatusOr<SampleInfo> SampleFrom(const Statement& row) {
+  SampleInfo sample;
+  sample.sample_id = row.Text(0);
+  sample.ordinal = row.Int(1);
+  ASSIGN_OR_RETURN(sample.state, ParseSampleState(row.Text(2)));
+  sample.attempt = row.Int(3);
+  sample.submit_time = absl::FromUnixMicros(row.Int(4));
+  if (!row.IsNull(5)) {
+    sample.start =
+        SampleStart{row.Int(5), row.Int(6), row.Int(7) != 0, row.Double(8)};
+  }
+  if (!row.IsNull(9)) {
+    SampleResult& result = sample.result.emplace();
+    result.generated_tokens = row.Int(9);
+    result.text = row.Text(10);
+    result.score = row.OptionalDouble(11);
+    ASSIGN_OR_RETURN(result.finish_reason, ParseFinishReason(row.Text(12)));
+    result.prefill_seconds = row.Double(13);
+    result.decode_seconds = row.Double(14);
+  }
+  if (!row.IsNull(15)) {
+    sample.failure =
+        SampleFailure{std::string(row.Text(15)), std::string(row.Text(16))};
+  }
+  return sample;
+}
+
+}  // namespace
+
+const char* SampleStateName(SampleState state) {
+  switch (state) {
+    case SampleState::kQueued:
+      return "queued";
+    case SampleState::kRunning:
+      return "running";
+    case SampleState::kDone:
+      return "done";
+    case SampleState::kFailed:
+      return "failed";
+    case SampleState::kCancelled:
+      return "cancelled";
+  }
+  return "unknown";
+}
+
+absl::StatusOr<RunInfo> ReadRun(Database& database, std::string_view run_id) {
+  ASSIGN_OR_RETURN(Statement row,
+                   database.Prepare("SELECT " KVR_RUN_COLUMNS
+                                    " FROM runs WHERE run_id = ?1"));
+  RETURN_IF_ERROR(row.Bind(run_id));
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return NoSuchRun(run_id);
+  absl::StatusOr<RunInfo> run = RunFrom(row);
+  if (!run.ok()) {
+    return Damaged(database, run_id, std::string(run.status().message()));
+  }
+  return run;
+}
+
+absl::StatusOr<std::unique_ptr<RecordsReader>> RecordsReader::Open(
+    const std::string& path) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Database> database, OpenForReading(path));
+  return std::unique_ptr<RecordsReader>(new RecordsReader(std::move(database)));
+}
+
+absl::StatusOr<RunInfo> RecordsReader::GetRun(std::string_view run_id) {
+  return ReadRun(*database_, run_id);
+}
+
+absl::StatusOr<std::pair<std::vector<RunInfo>, std::string>>
+RecordsReader::ListRuns(int page_size, std::string_view page_token) {
+  RETURN_IF_ERROR(CheckPositive("page size", page_size));
+  ASSIGN_OR_RETURN(const int64_t before, ParsePageToken(page_token));
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_->Prepare("SELECT " KVR_RUN_COLUMNS
+                         " FROM runs WHERE id < ?1 ORDER BY id DESC LIMIT ?2"));
+  // One more than asked for tells whether there is a next page.
+  RETURN_IF_ERROR(row.Bind(before, static_cast<int64_t>(page_size) + 1));
+  std::pair<std::vector<RunInfo>, std::string> page;
+  int64_t last_id = 0;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return page;
+    if (page.first.size() == static_cast<size_t>(page_size)) {
+      page.second = absl::StrCat(std::string(kPageTokenPrefix), last_id);
+      return page;
+    }
+    last_id = row.Int(0);
+    absl::StatusOr<RunInfo> run = RunFrom(row);
+    if (!run.ok()) {
+      return Damaged(*database_, row.Text(1),
+                     std::string(run.status().message()));
+    }
+    page.first.push_back(*std::move(run));
+  }
+}
+
+absl::StatusOr<std::vector<Event>> RecordsReader::ReadAfter(
+    std::string_view run_id, int64_t after, int limit) {
+  RETURN_IF_ERROR(CheckPositive("limit", limit));
+  std::vector<Event> events;
+  RETURN_IF_ERROR(
+      InTransaction(*database_, TransactionKind::kRead, [&]() -> absl::Status {
+        ASSIGN_OR_RETURN(const RunKey run, FindRun(*database_, run_id));
+        if (after < 0 || after > run.last_sequence) {
+          return absl::OutOfRangeError(absl::StrCat(
+              "run '", std::string(run_id), "' has events 1 to ",
+              run.last_sequence, "; there is nothing after ", after));
+        }
+        const int64_t last =
+            after + std::min<int64_t>(limit, run.last_sequence - after);
+        ASSIGN_OR_RETURN(
+            events, EventPage(*database_, run_id, run.id, after, last).Read());
+        return absl::OkStatus();
+      }));
+  return events;
+}
+
+absl::StatusOr<std::vector<SampleInfo>> RecordsReader::ListSamples(
+    std::string_view run_id, int64_t after, int limit) {
+  RETURN_IF_ERROR(CheckPositive("limit", limit));
+  ASSIGN_OR_RETURN(const RunKey run, FindRun(*database_, run_id));
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_->Prepare(
+          "SELECT sample_id, ordinal, state, recorded_attempt, submitted_us, "
+          "prompt_tokens, raw_prompt_tokens, truncated, queue_seconds, "
+          "generated_tokens, text, score, finish_reason, prefill_seconds, "
+          "decode_seconds, error_reason, error_message FROM samples "
+          "WHERE run = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3"));
+  RETURN_IF_ERROR(row.Bind(run.id, after, limit));
+  std::vector<SampleInfo> samples;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return samples;
+    ASSIGN_OR_RETURN(SampleInfo sample, SampleFrom(row));
+    samples.push_back(std::move(sample));
+  }
+}
+
+}  // namespace kvrecall

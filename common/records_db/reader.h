@@ -1,0 +1,79 @@
+#pragma once
+
+// Reads runs, samples and events back as they were recorded: the one read
+// path, used by the server and, on the file itself, by the client.
+//
+// One thread at a time. Each call sees one committed state. Any call may fail
+// with DataLoss (the file is damaged) or Unavailable (locked for long).
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+#include "common/record/record.h"
+#include "common/record/run_info.h"
+#include "common/records_db/sqlite.h"
+
+namespace kvrecall {
+
+enum class SampleState { kQueued, kRunning, kDone, kFailed, kCancelled };
+
+// "queued", "running", "done", "failed", "cancelled".
+const char* SampleStateName(SampleState state);
+
+// A sample of a run, without its input.
+struct SampleInfo {
+  std::string sample_id;
+  int64_t ordinal = 0;  // place in the run, from 1
+  SampleState state = SampleState::kQueued;
+  // The attempt whose events count; 0: it has no events yet.
+  int64_t attempt = 0;
+  absl::Time submit_time;
+  std::optional<SampleStart> start;      // once it has started
+  std::optional<SampleResult> result;    // kDone
+  std::optional<SampleFailure> failure;  // kFailed
+};
+
+// NotFound: no such run. For any connection, the writer's included.
+absl::StatusOr<RunInfo> ReadRun(Database& database, std::string_view run_id);
+
+class RecordsReader {
+ public:
+  // As OpenForReading.
+  static absl::StatusOr<std::unique_ptr<RecordsReader>> Open(
+      const std::string& path);
+
+  // NotFound: no such run.
+  absl::StatusOr<RunInfo> GetRun(std::string_view run_id);
+
+  // At most `page_size` (≥ 1) runs, newest first, and the token of the next
+  // page: empty on the last one. `page_token` is empty for the first page.
+  // InvalidArgument: not such a token, or a bad size.
+  absl::StatusOr<std::pair<std::vector<RunInfo>, std::string>> ListRuns(
+      int page_size, std::string_view page_token);
+
+  // Events with a sequence above `after`, ascending, at most `limit` (≥ 1).
+  // NotFound: no such run. OutOfRange: `after` lies beyond the last event.
+  absl::StatusOr<std::vector<Event>> ReadAfter(std::string_view run_id,
+                                               int64_t after, int limit);
+
+  // Samples with an ordinal above `after`, ascending, at most `limit` (≥ 1).
+  // NotFound: no such run.
+  absl::StatusOr<std::vector<SampleInfo>> ListSamples(std::string_view run_id,
+                                                      int64_t after, int limit);
+
+ private:
+  explicit RecordsReader(std::unique_ptr<Database> database)
+      : database_(std::move(database)) {}
+
+  std::unique_ptr<Database> database_;
+};
+
+}  // namespace kvrecall

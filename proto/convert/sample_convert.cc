@@ -1,0 +1,32 @@
+#include "proto/convert/sample_convert.h"
+
+namespace kvrecall {
+
+v1::Sample ToProto(const Sample& sample) {
+  v1::Sample message;
+  message.set_sample_id(sample.id);
+  message.set_input(sample.input);
+  message.set_context(sample.context);
+  for (const auto& answer : sample.answers) message.add_answers(answer);
+  message.set_dataset(sample.dataset);
+  message.set_language(sample.language);
+  message.set_length(sample.length);
+  for (const auto& name : sample.all_classes) message.add_all_classes(name);
+  return message;
+}
+
+Sample FromProto(const v1::Sample& message) {
+  Sample sample;
+  sample.id = message.sample_id();
+  sample.input = message.input();
+  sample.context = message.context();
+  sample.answers.assign(message.answers().begin(), message.answers().end());
+  sample.dataset = message.dataset();
+  sample.language = message.language();
+  sample.length = message.length();
+  sample.all_classes.assign(message.all_classes().begin(),
+                            message.all_classes().end());
+  return sample;
+}
+
+}  // namespace kvrecall

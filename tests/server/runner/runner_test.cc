@@ -1,0 +1,295 @@
+#include "server/runner/runner.h"
+
+#include <filesystem>
+#include <map>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "server/engine/scripted_model.h"
+#include "server/runner/planner.h"
+#include "server/store/sqlite_store.h"
+
+namespace kvrecall {
+namespace {
+
+class CountingObserver final : public RunnerObserver {
+ public:
+  void OnSampleStarted(const RunConfig&, const SampleStart&) override {
+    ++started;
+  }
+  void OnStep(const RunConfig&, const StepRecord&,
+              absl::Duration latency) override {
+    EXPECT_GE(latency, absl::ZeroDuration());
+    ++steps;
+  }
+  void OnSampleFinished(const RunConfig&, const SampleResult&) override {
+    ++finished;
+  }
+  void OnSampleFailed(const RunConfig&, const SampleFailure&) override {
+    ++failed;
+  }
+  std::atomic<int> started = 0, steps = 0, finished = 0, failed = 0;
+};
+
+// The whole server but gRPC: real store, real tokenizer, scripted model.
+class RunnerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/kvrecall-test-XXXXXX";
+    directory_ = ::mkdtemp(name);
+    auto store = OpenSqliteStore(directory_ + "/test.db", {});
+    ASSERT_TRUE(store.ok()) << store.status();
+    store_ = std::move(*store);
+    auto prompts = PromptBuilder::Load("deploy/models/nano");
+    ASSERT_TRUE(prompts.ok()) << prompts.status();
+    prompts_ = std::move(*prompts);
+    options_.vocabulary = 2048;
+    options_.eos_token = 2047;
+  }
+  void TearDown() override {
+    if (runner_ != nullptr) runner_->Stop(absl::ZeroDuration());
+    if (store_ != nullptr) EXPECT_TRUE(store_->Close().ok());
+    std::filesystem::remove_all(directory_);
+  }
+
+  void StartRunner() {
+    model_ = MakeScriptedModel(options_);
+    runner_ = Runner::Start(*model_, *prompts_, *store_, observer_);
+  }
+
+  std::string CreateRun(const std::string& request_id, int64_t max_new) {
+    RunConfig config;
+    config.task = "demo";
+    config.policies = *ParsePolicySpecs("h2o,random,oracle");
+    config.scopes = {Scope::kGlobal, Scope::kLayer};
+    config.budgets = *ParseBudgets("0.1,0.2,0.3");
+    config.max_new_tokens = max_new;
+    config.max_prompt_tokens = 1000;
+    config.chat_template = "auto";
+    auto model = MakeScriptedModel(options_);
+    auto provenance = DescribeProvenance(config, model->info(), *prompts_);
+    EXPECT_TRUE(provenance.ok()) << provenance.status();
+    std::string run_id;
+    absl::Notification done;
+    store_->CreateRun({request_id, "digest", config, *provenance},
+                      [&](absl::StatusOr<RunInfo> run) {
+                        EXPECT_TRUE(run.ok()) << run.status();
+                        run_id = run->run_id;
+                        done.Notify();
+                      });
+    done.WaitForNotification();
+    return run_id;
+  }
+
+  void Submit(const std::string& run_id, int count) {
+    std::vector<Sample> samples;
+    for (int i = 0; i < count; ++i) {
+      Sample sample;
+      sample.id = "sample-" + std::to_string(i);
+      sample.input = "Question " + std::to_string(i) + "?";
+      sample.context = "Some context.";
+      sample.answers = {"answer"};
+      samples.push_back(sample);
+    }
+    absl::Notification done;
+    store_->SubmitSamples(run_id, samples, /*complete=*/true,
+                          [&](const auto& outcomes) {
+                            EXPECT_TRUE(outcomes.ok()) << outcomes.status();
+                            done.Notify();
+                          });
+    done.WaitForNotification();
+  }
+
+  RunInfo WaitForEnd(const std::string& run_id) {
+    absl::Mutex mutex;
+    bool woken = false;
+    const auto subscription = store_->Subscribe(run_id, [&] {
+      const absl::MutexLock lock(&mutex);
+      woken = true;
+    });
+    while (true) {
+      auto run = store_->GetRun(run_id);
+      EXPECT_TRUE(run.ok()) << run.status();
+      if (IsTerminal(run->state)) return *run;
+      const absl::MutexLock lock(&mutex);
+      mutex.Await(absl::Condition(&woken));
+      woken = false;
+    }
+  }
+
+  std::vector<Event> Events(const std::string& run_id) {
+    auto events = store_->ReadAfter(run_id, 0, 100000);
+    EXPECT_TRUE(events.ok()) << events.status();
+    return *events;
+  }
+
+  std::string directory_;
+  ScriptedModelOptions options_;
+  CountingObserver observer_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<PromptBuilder> prompts_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Runner> runner_;
+};
+
+TEST_F(RunnerTest, RunsEverySampleToItsRecords) {
+  StartRunner();
+  const std::string run_id = CreateRun("a", 7);
+  Submit(run_id, 3);
+  const RunInfo run = WaitForEnd(run_id);
+  EXPECT_EQ(run.state, RunState::kSucceeded);
+  EXPECT_EQ(run.samples_done, 3);
+  const std::vector<Event> events = Events(run_id);
+  ASSERT_EQ(events.size(), 3u * (1 + 7 + 1) + 1);
+  int64_t sequence = 0;
+  std::map<std::string, std::string> text;
+  for (const Event& event : events) {
+    EXPECT_EQ(event.sequence, ++sequence);
+    if (const auto* step = std::get_if<StepRecord>(&event.body)) {
+      EXPECT_EQ(step->recalls.size(), 18u);
+      text[event.sample_id] += step->token;
+    }
+    if (const auto* result = std::get_if<SampleResult>(&event.body)) {
+      EXPECT_EQ(result->finish_reason, FinishReason::kLength);
+      EXPECT_EQ(result->generated_tokens, 7);
+      EXPECT_EQ(result->score, 0.0);
+      EXPECT_TRUE(result->text.starts_with(text[event.sample_id]));
+    }
+  }
+  EXPECT_TRUE(std::holds_alternative<RunEnd>(events.back().body));
+  runner_->Stop(absl::Seconds(10));
+  EXPECT_EQ(observer_.started, 3);
+  EXPECT_EQ(observer_.steps, 21);
+  EXPECT_EQ(observer_.finished, 3);
+}
+
+TEST_F(RunnerTest, TheSameSampleGivesTheSameRecords) {
+  StartRunner();
+  std::vector<std::vector<StepRecord>> steps(2);
+  for (int i = 0; i < 2; ++i) {
+    const std::string run_id = CreateRun(std::to_string(i), 9);
+    Submit(run_id, 1);
+    WaitForEnd(run_id);
+    for (const Event& event : Events(run_id))
+      if (const auto* step = std::get_if<StepRecord>(&event.body))
+        steps[i].push_back(*step);
+  }
+  EXPECT_EQ(steps[0].size(), 9u);
+  EXPECT_EQ(steps[0], steps[1]);
+}
+
+TEST_F(RunnerTest, AnEosEndsTheTextAndIsCounted) {
+  options_.eos_every = 5;
+  StartRunner();
+  const std::string run_id = CreateRun("a", 64);
+  Submit(run_id, 1);
+  WaitForEnd(run_id);
+  const std::vector<Event> events = Events(run_id);
+  const auto& result = std::get<SampleResult>(events[events.size() - 2].body);
+  EXPECT_EQ(result.finish_reason, FinishReason::kEos);
+  EXPECT_LE(result.generated_tokens, 5);
+  const auto& last = std::get<StepRecord>(events[events.size() - 3].body);
+  EXPECT_EQ(last.token_id, options_.eos_token);
+  EXPECT_EQ(last.step, result.generated_tokens);
+  EXPECT_EQ(last.token, "");
+  EXPECT_EQ(last.n % 5, 0);
+}
+
+TEST_F(RunnerTest, AFaultFailsItsSampleOnly) {
+  std::atomic<int> sample = 0;
+  options_.hook = [&](const ScriptedPoint& point) {
+    if (point.phase == ScriptedPoint::Phase::kPrefill && point.positions == 0)
+      ++sample;
+    return sample == 2 && point.phase == ScriptedPoint::Phase::kStep
+               ? absl::ResourceExhaustedError("out of memory")
+               : absl::OkStatus();
+  };
+  StartRunner();
+  const std::string run_id = CreateRun("a", 4);
+  Submit(run_id, 3);
+  const RunInfo run = WaitForEnd(run_id);
+  EXPECT_EQ(run.state, RunState::kPartiallyFailed);
+  EXPECT_EQ(run.samples_done, 2);
+  EXPECT_EQ(run.samples_failed, 1);
+  int failures = 0;
+  for (const Event& event : Events(run_id))
+    if (const auto* failure = std::get_if<SampleFailure>(&event.body)) {
+      ++failures;
+      EXPECT_EQ(failure->reason, "OUT_OF_MEMORY");
+    }
+  EXPECT_EQ(failures, 1);
+}
+
+TEST_F(RunnerTest, LogitsThatAreNotFiniteFailTheSample) {
+  options_.nan_logits = [](int64_t) { return true; };
+  StartRunner();
+  const std::string run_id = CreateRun("a", 4);
+  Submit(run_id, 1);
+  EXPECT_EQ(WaitForEnd(run_id).state, RunState::kFailed);
+  EXPECT_EQ(std::get<SampleFailure>(Events(run_id)[1].body).reason,
+            "NONFINITE_LOGITS");
+}
+
+TEST_F(RunnerTest, CancellingARunStopsItsSample) {
+  absl::Notification reached, proceed;
+  options_.hook = [&](const ScriptedPoint& point) {
+    if (point.phase == ScriptedPoint::Phase::kStep &&
+        !reached.HasBeenNotified()) {
+      reached.Notify();
+      proceed.WaitForNotification();
+    }
+    return absl::OkStatus();
+  };
+  StartRunner();
+  const std::string run_id = CreateRun("a", 64);
+  Submit(run_id, 2);
+  reached.WaitForNotification();
+  absl::Notification cancelled;
+  store_->CancelRun(run_id, [&](const auto& run) {
+    EXPECT_TRUE(run.ok()) << run.status();
+    cancelled.Notify();
+  });
+  cancelled.WaitForNotification();
+  proceed.Notify();
+  EXPECT_EQ(WaitForEnd(run_id).state, RunState::kCancelled);
+  // The engine goes on with the next run.
+  const std::string next = CreateRun("b", 2);
+  Submit(next, 1);
+  EXPECT_EQ(WaitForEnd(next).state, RunState::kSucceeded);
+  EXPECT_LT(observer_.steps, 64);
+}
+
+TEST_F(RunnerTest, StoppingGivesTheSampleBackToTheQueue) {
+  absl::Notification reached;
+  options_.hook = [&](const ScriptedPoint& point) {
+    if (point.phase == ScriptedPoint::Phase::kStep &&
+        !reached.HasBeenNotified())
+      reached.Notify();
+    return absl::OkStatus();
+  };
+  StartRunner();
+  const std::string run_id = CreateRun("a", 900);
+  Submit(run_id, 2);
+  reached.WaitForNotification();
+  runner_->Stop(absl::ZeroDuration());
+  EXPECT_FALSE(IsTerminal(store_->GetRun(run_id)->state));
+  runner_.reset();
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();
+  // A new process: both samples are run, the first as a second attempt.
+  auto store = OpenSqliteStore(directory_ + "/test.db", {});
+  ASSERT_TRUE(store.ok()) << store.status();
+  store_ = std::move(*store);
+  options_.hook = nullptr;
+  options_.eos_every = 3;
+  StartRunner();
+  const RunInfo run = WaitForEnd(run_id);
+  EXPECT_EQ(run.state, RunState::kSucceeded);
+  EXPECT_EQ(run.samples_done, 2);
+}
+
+}  // namespace
+}  // namespace kvrecall
