@@ -13,6 +13,7 @@
 #include "common/longbench/scoring.h"
 #include "common/record/json.h"
 #include "server/engine/sampler.h"
+#include "server/engine/tokenizer/incremental_decoder.h"
 #include "server/telemetry/distribution.h"
 #include "server/telemetry/telemetry.h"
 

@@ -66,9 +66,9 @@ def scale_of(name, shape):
         return 1.0
     gain = 1.0
     if "q_proj" in name or "k_proj" in name:
-        gain = 3.0
+        gain = 2.0
     if name == "lm_head.weight":
-        gain = 5.0
+        gain = 2.0
     return gain * math.sqrt(3.0 / shape[-1])
 
 

@@ -50,8 +50,8 @@ float Scale(const NamedShape& tensor) {
   if (Contains(tensor.name, "embed_tokens")) return 1.0f;
   double gain = 1;
   if (Contains(tensor.name, "q_proj") || Contains(tensor.name, "k_proj"))
-    gain = 3;
-  if (tensor.name == "lm_head.weight") gain = 5;
+    gain = 2;
+  if (tensor.name == "lm_head.weight") gain = 2;
   return static_cast<float>(
       gain * std::sqrt(3.0 / static_cast<double>(tensor.shape.back())));
 }

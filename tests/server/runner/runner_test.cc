@@ -51,7 +51,9 @@ class RunnerTest : public ::testing::Test {
   }
   void TearDown() override {
     if (runner_ != nullptr) runner_->Stop(absl::ZeroDuration());
-    if (store_ != nullptr) EXPECT_TRUE(store_->Close().ok());
+    if (store_ != nullptr) {
+      EXPECT_TRUE(store_->Close().ok());
+    }
     std::filesystem::remove_all(directory_);
   }
 
