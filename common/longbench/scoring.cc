@@ -41,7 +41,7 @@ std::u32string RemoveArticles(std::u32string_view text) {
   out.reserve(text.size());
   for (size_t i = 0; i < text.size();) {
     size_t end = i;
-    while (end < text.size() && IsWordCharacter(text[end])) ++end;
+    while (end < text.size() && IsPythonWordCharacter(text[end])) ++end;
     if (end == i) {
       out.push_back(text[i++]);
       continue;

@@ -131,7 +131,7 @@ std::u32string ToLower(std::u32string_view text) {
   return out;
 }
 
-bool IsWordCharacter(char32_t c) {
+bool IsPythonWordCharacter(char32_t c) {
   switch (Category(c)) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:

@@ -27,7 +27,7 @@ std::u32string ToLower(std::u32string_view text);
 
 // \w of Python's re for str: letters, numbers of any kind and '_'. Combining
 // marks are not word characters there.
-bool IsWordCharacter(char32_t c);
+bool IsPythonWordCharacter(char32_t c);
 
 // Python's str.isspace(), by which split() without arguments separates.
 bool IsSpace(char32_t c);

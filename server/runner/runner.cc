@@ -123,9 +123,9 @@ class Runner::Threads {
     const absl::Status status =
         RunSample(model_, prompts_.tokenizer(), sample, abort_, sink);
     if (status.ok()) return;
-    if (!absl::IsCancelled(status)) return Fail(lease, status);
-    // Cancelled with its run, there is nothing to give back; the store knows.
-    store_.Release(lease);
+    // Given back, a sample whose run was cancelled is dropped by the store.
+    if (absl::IsCancelled(status)) return store_.Release(lease);
+    Fail(lease, status);
   }
 
   void Tell(const RunConfig& config, const decltype(Event::body)& body,
@@ -142,8 +142,8 @@ class Runner::Threads {
     SampleFailure failure = FailureOf(status);
     observer_.OnSampleFailed(lease.config, failure);
     // Where the disk itself has failed there is nowhere left to say it: the
-    // store reports it, and the sample is still leased at the next start.
-    (void)AppendEvent(lease, std::move(failure));
+    // store reports it, and the sample goes back to its queue.
+    if (!AppendEvent(lease, std::move(failure)).ok()) store_.Release(lease);
   }
 
   absl::Status AppendEvent(const LeasedSample& lease,

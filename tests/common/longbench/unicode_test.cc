@@ -51,7 +51,7 @@ class UnicodeTableTest : public testing::Test {
 };
 
 TEST_F(UnicodeTableTest, WordCharactersAreThoseOfPythonsRe) {
-  ExpectSame("word", IsWordCharacter);
+  ExpectSame("word", IsPythonWordCharacter);
 }
 
 TEST_F(UnicodeTableTest, SpacesAreThoseOfPythonsSplit) {

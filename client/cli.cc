@@ -1,0 +1,67 @@
+#include "client/cli.h"
+
+#include <string>
+
+#include "client/commands/cancel.h"
+#include "client/commands/command.h"
+#include "client/commands/export.h"
+#include "client/commands/runs.h"
+#include "client/commands/show.h"
+#include "client/commands/submit.h"
+#include "client/commands/tasks.h"
+#include "client/commands/watch.h"
+#include "client/connection.h"
+
+namespace kvrecall {
+namespace {
+
+int Fail(const Environment& environment, const absl::Status& status) {
+  *environment.err << "kvrecall-client: " << status.message() << std::endl;
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kAlreadyExists:
+      return kExitUsage;
+    default:
+      return kExitError;
+  }
+}
+
+}  // namespace
+
+int RunCli(int argc, const char* const* argv, const Environment& environment,
+           Interrupt& interrupt) {
+  CommandContext context{.environment = environment,
+                         .interrupt = interrupt,
+                         .server = environment.default_server.empty()
+                                       ? std::string(kDefaultServer)
+                                       : environment.default_server,
+                         .run = nullptr};
+  CLI::App app("Measures token entropy and KV-cache recall on a server",
+               "kvrecall-client");
+  app.set_version_flag("--version", KVRECALL_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();  // --server may stand behind the subcommand
+  app.add_option("--server", context.server,
+                 "host:port of the server (or set KVRECALL_SERVER)")
+      ->capture_default_str();
+  AddSubmitCommand(app, context);
+  AddTasksCommand(app, context);
+  AddRunsCommand(app, context);
+  AddShowCommand(app, context);
+  AddWatchCommand(app, context);
+  AddCancelCommand(app, context);
+  AddExportCommand(app, context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {  // help and version
+    return app.exit(e, *environment.out, *environment.err);
+  } catch (const CLI::ParseError& e) {
+    return Fail(environment, absl::InvalidArgumentError(e.what()));
+  }
+  context.server = ServerAddress(context.server);
+  const absl::StatusOr<int> exit_code = context.run();
+  return exit_code.ok() ? *exit_code : Fail(environment, exit_code.status());
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,36 @@
+#include "client/commands/cancel.h"
+
+#include <memory>
+#include <string>
+
+#include "client/connection.h"
+#include "common/base/status_macros.h"
+
+namespace kvrecall {
+namespace {
+
+absl::StatusOr<int> Cancel(const std::string& run_id,
+                           const CommandContext& context) {
+  const Connection connection(context.server);
+  ASSIGN_OR_RETURN(const RunInfo run, connection.CancelRun(run_id));
+  *context.environment.out << "run " << run.run_id << ": "
+                           << RunStateName(run.state) << ", "
+                           << run.samples_done << " of "
+                           << run.samples_submitted
+                           << " samples done; their records stay" << std::endl;
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddCancelCommand(CLI::App& app, CommandContext& context) {
+  auto run_id = std::make_shared<std::string>();
+  CLI::App* command =
+      app.add_subcommand("cancel", "Stop a run; what is recorded stays");
+  command->add_option("run", *run_id, "Name of the run")->required();
+  command->callback([run_id, &context] {
+    context.run = [run_id, &context] { return Cancel(*run_id, context); };
+  });
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,173 @@
+#include "client/commands/submit.h"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+#include "client/commands/attach.h"
+#include "client/connection.h"
+#include "client/data.h"
+#include "client/export/json_lines.h"
+#include "client/submitter.h"
+#include "client/watcher.h"
+#include "common/base/status_macros.h"
+#include "common/longbench/jsonl.h"
+
+namespace kvrecall {
+namespace {
+
+struct SubmitOptions {
+  RunConfig config;
+  std::string data;
+  std::string policies = "h2o,random,oracle";
+  std::string scopes = "global,layer";
+  std::string budgets = "0.1,0.2,0.3";
+  int64_t limit = 0;  // samples; 0: all
+  bool detach = false;
+  bool json = false;
+};
+
+absl::StatusOr<RunConfig> ReadConfig(const SubmitOptions& options) {
+  RunConfig config = options.config;
+  ASSIGN_OR_RETURN(config.policies, ParsePolicySpecs(options.policies));
+  ASSIGN_OR_RETURN(config.scopes, ParseScopes(options.scopes));
+  ASSIGN_OR_RETURN(config.budgets, ParseBudgets(options.budgets));
+  return config;
+}
+
+absl::StatusOr<std::vector<Sample>> ReadTaskSamples(
+    const SubmitOptions& options, const Environment& environment) {
+  ASSIGN_OR_RETURN(
+      const std::string path,
+      FindDataFile(options.config.task, options.data, environment));
+  ASSIGN_OR_RETURN(std::vector<Sample> samples, ReadSamples(path));
+  if (options.limit > 0 && std::ssize(samples) > options.limit) {
+    samples.resize(options.limit);
+  }
+  return samples;
+}
+
+BatchLimits LimitsOf(const v1::ServerInfo& server) {
+  BatchLimits limits;
+  if (server.max_samples_per_call() > 0) {
+    limits.samples = server.max_samples_per_call();
+  }
+  if (server.max_message_bytes() > 0) {
+    limits.bytes = server.max_message_bytes();
+  }
+  return limits;
+}
+
+void PrintDetached(const CommandContext& context, const RunInfo& run,
+                   bool json) {
+  // The name alone, or the run as an export has it, for a script to take up.
+  *context.environment.out << (json ? RunLine(run) : run.run_id + "\n")
+                           << std::flush;
+  *context.environment.err << "follow it with: "
+                           << CommandFor(context, "watch", run.run_id)
+                           << std::endl;
+}
+
+absl::StatusOr<int> Submit(const SubmitOptions& options,
+                           const CommandContext& context) {
+  std::ostream& err = *context.environment.err;
+  ASSIGN_OR_RETURN(const RunConfig config, ReadConfig(options));
+  ASSIGN_OR_RETURN(const std::vector<Sample> samples,
+                   ReadTaskSamples(options, context.environment));
+  const Connection connection(context.server);
+  ASSIGN_OR_RETURN(const v1::ServerInfo server, connection.GetServerInfo());
+  ASSIGN_OR_RETURN(auto batches, MakeBatches(samples, LimitsOf(server)));
+  ASSIGN_OR_RETURN(RunInfo run, connection.CreateRun(NewRequestId(), config));
+  err << "run " << run.run_id << ": " << samples.size() << " samples of "
+      << config.task << std::endl;
+
+  // Half-submitted runs would wait for the rest for ever, so an interrupt
+  // lets the (short) submission end first.
+  Watcher watcher(connection);
+  std::atomic<bool> submitting = true;
+  const Interrupt::Scope scope(context.interrupt, [&] {
+    if (submitting) {
+      err << "detaching as soon as all samples are submitted; once more ends "
+             "the program at once"
+          << std::endl;
+    }
+    watcher.Detach();
+  });
+  const auto submitted =
+      SubmitBatches(connection, run.run_id, std::move(batches),
+                    [&](std::string_view line) { err << line << std::endl; });
+  submitting = false;
+  if (!submitted.ok()) {
+    return absl::Status(
+        submitted.status().code(),
+        absl::StrCat(
+            submitted.status().message(), "; the run is incomplete, ",
+            "end it with: ", CommandFor(context, "cancel", run.run_id)));
+  }
+  for (const std::string& refusal : submitted->refusals) {
+    err << "refused: " << refusal << std::endl;
+  }
+  run.samples_submitted = submitted->accepted + submitted->duplicates;
+  run.complete = true;
+  const int refused = submitted->refusals.empty() ? kExitOk : kExitRunFailed;
+  if (options.detach) {
+    PrintDetached(context, run, options.json);
+    return refused;
+  }
+  ASSIGN_OR_RETURN(const int exit_code,
+                   AttachAndReport(context, watcher, run, options.json));
+  return exit_code == kExitOk ? refused : exit_code;
+}
+
+}  // namespace
+
+void AddSubmitCommand(CLI::App& app, CommandContext& context) {
+  auto options = std::make_shared<SubmitOptions>();
+  options->config.chat_template = "auto";
+  CLI::App* command =
+      app.add_subcommand("submit", "Run a task's samples and show the result");
+  command->add_option("--task", options->config.task, "See `tasks`")
+      ->required();
+  command->add_option("--data", options->data,
+                      "JSONL file of the samples, or the folder it is in");
+  command->add_option("--limit", options->limit, "The first N samples only")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--budgets", options->budgets,
+                   "Positions to hold: ratios of the current length, "
+                   "prompt:RATIO or tokens:N")
+      ->capture_default_str();
+  command->add_option("--policies", options->policies, "Eviction policies")
+      ->capture_default_str();
+  command->add_option("--scopes", options->scopes, "global, layer")
+      ->capture_default_str();
+  command
+      ->add_option("--max-new-tokens", options->config.max_new_tokens,
+                   "Tokens to generate at most (default: the task's)")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--max-prompt-tokens", options->config.max_prompt_tokens,
+                   "Truncate prompts in the middle above this (default: from "
+                   "the model's window)")
+      ->check(CLI::PositiveNumber);
+  command->add_flag("--ignore-eos", options->config.ignore_eos,
+                    "Always generate --max-new-tokens tokens");
+  command
+      ->add_option("--chat-template", options->config.chat_template,
+                   "auto, none or chatml")
+      ->capture_default_str();
+  command->add_flag("--detach", options->detach,
+                    "Do not wait for the run; print its name");
+  command->add_flag("--json", options->json, "Print one JSON object");
+  command->callback([options, &context] {
+    context.run = [options, &context] { return Submit(*options, context); };
+  });
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,183 @@
+#include "client/connection.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+#include "common/base/status_macros.h"
+#include "proto/convert/record_convert.h"
+#include "proto/convert/run_convert.h"
+
+namespace kvrecall {
+namespace {
+
+constexpr absl::Duration kCallTimeout = absl::Seconds(60);
+constexpr int kRunsPerPage = 200;
+constexpr int kEventsPerPage = 500;
+// Pages of records with a recall per layer are larger than gRPC's default.
+constexpr int kMaxReceiveBytes = 256 << 20;
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  // A server is named by the user; a web proxy has no part in it.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // A server that is started a moment later is found at once.
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {
+  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+}
+
+}  // namespace
+
+std::string ServerAddress(std::string_view given) {
+  if (given.find(':') != std::string_view::npos) return std::string(given);
+  const std::string_view port =
+      kDefaultServer.substr(kDefaultServer.rfind(':'));
+  return std::string(given) + std::string(port);
+}
+
+Connection::Connection(std::string address)
+    : address_(std::move(address)),
+      channel_(MakeChannel(address_)),
+      runs_(v1::RunService::NewStub(channel_)),
+      models_(v1::ModelService::NewStub(channel_)) {}
+
+absl::Status Connection::ToStatus(const grpc::Status& status) const {
+  if (status.ok()) return absl::OkStatus();
+  // An UNAVAILABLE that no server sent comes from the channel; the server's
+  // own carry details.
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE &&
+      status.error_details().empty() &&
+      channel_->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) {
+    return absl::UnavailableError(
+        absl::StrCat("no server at ", address_,
+                     "; start one with kvrecall-server or set --server"));
+  }
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("the server at ", address_, " did not answer in time"));
+  }
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+    return absl::UnimplementedError(absl::StrCat(
+        "the server at ", address_,
+        " does not know this call: is it a kvrecall-server of this version?"));
+  }
+  // gRPC's codes are Abseil's. One line, whatever the server wrote.
+  std::string message = status.error_message();
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      message);
+}
+
+absl::StatusOr<v1::ServerInfo> Connection::GetServerInfo(
+    absl::Duration timeout) const {
+  grpc::ClientContext context;
+  SetTimeout(context, timeout);
+  v1::ServerInfo response;
+  RETURN_IF_ERROR(ToStatus(models_->GetServerInfo(&context, {}, &response)));
+  return response;
+}
+
+absl::StatusOr<RunInfo> Connection::CreateRun(const std::string& request_id,
+                                              const RunConfig& config) const {
+  grpc::ClientContext context;
+  SetTimeout(context, kCallTimeout);
+  v1::CreateRunRequest request;
+  request.set_request_id(request_id);
+  *request.mutable_config() = ToProto(config);
+  v1::Run response;
+  RETURN_IF_ERROR(ToStatus(runs_->CreateRun(&context, request, &response)));
+  return FromProto(response);
+}
+
+absl::StatusOr<RunInfo> Connection::GetRun(const std::string& run_id) const {
+  grpc::ClientContext context;
+  SetTimeout(context, kCallTimeout);
+  v1::GetRunRequest request;
+  request.set_run_id(run_id);
+  v1::Run response;
+  RETURN_IF_ERROR(ToStatus(runs_->GetRun(&context, request, &response)));
+  return FromProto(response);
+}
+
+absl::StatusOr<std::vector<RunInfo>> Connection::ListRuns(int64_t limit) const {
+  std::vector<RunInfo> runs;
+  v1::ListRunsRequest request;
+  do {
+    request.set_page_size(static_cast<int32_t>(std::min<int64_t>(
+        limit - static_cast<int64_t>(runs.size()), kRunsPerPage)));
+    grpc::ClientContext context;
+    SetTimeout(context, kCallTimeout);
+    v1::ListRunsResponse response;
+    RETURN_IF_ERROR(ToStatus(runs_->ListRuns(&context, request, &response)));
+    for (const v1::Run& message : response.runs()) {
+      ASSIGN_OR_RETURN(RunInfo run, FromProto(message));
+      runs.push_back(std::move(run));
+    }
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty() &&
+           static_cast<int64_t>(runs.size()) < limit);
+  return runs;
+}
+
+absl::StatusOr<RunInfo> Connection::CancelRun(const std::string& run_id) const {
+  grpc::ClientContext context;
+  SetTimeout(context, kCallTimeout);
+  v1::CancelRunRequest request;
+  request.set_run_id(run_id);
+  v1::Run response;
+  RETURN_IF_ERROR(ToStatus(runs_->CancelRun(&context, request, &response)));
+  return FromProto(response);
+}
+
+absl::StatusOr<v1::SubmitSamplesResponse> Connection::SubmitSamples(
+    const v1::SubmitSamplesRequest& request) const {
+  grpc::ClientContext context;
+  SetTimeout(context, kCallTimeout);
+  v1::SubmitSamplesResponse response;
+  RETURN_IF_ERROR(ToStatus(runs_->SubmitSamples(&context, request, &response)));
+  return response;
+}
+
+absl::Status Connection::ReadRecords(
+    const std::string& run_id, int64_t last_sequence,
+    const std::function<absl::Status(const Event&)>& visit) const {
+  v1::ListRecordsRequest request;
+  request.set_run_id(run_id);
+  request.set_page_size(kEventsPerPage);
+  int64_t read = 0;
+  while (read < last_sequence) {
+    request.set_after_sequence(read);
+    grpc::ClientContext context;
+    SetTimeout(context, kCallTimeout);
+    v1::ListRecordsResponse response;
+    RETURN_IF_ERROR(ToStatus(runs_->ListRecords(&context, request, &response)));
+    for (const v1::Event& message : response.events()) {
+      if (read == last_sequence) return absl::OkStatus();
+      if (message.sequence() != read + 1) {
+        return absl::DataLossError(
+            absl::StrCat("run ", run_id, ": event ", read + 1, " is missing"));
+      }
+      ASSIGN_OR_RETURN(const Event event, FromProto(message));
+      RETURN_IF_ERROR(visit(event));
+      read = event.sequence;
+    }
+    if (response.events().empty()) {
+      return absl::DataLossError(absl::StrCat("run ", run_id, " has ",
+                                              last_sequence,
+                                              " events, but the server "
+                                              "gave only ",
+                                              read));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace kvrecall

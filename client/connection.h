@@ -1,0 +1,67 @@
+#pragma once
+
+// The client's side of the API: one connection, calls in terms of the
+// project's own structs, errors as one clear line. Thread-safe.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "grpcpp/grpcpp.h"
+
+#include "common/record/record.h"
+#include "common/record/run_info.h"
+#include "kvrecall/v1/model_service.grpc.pb.h"
+#include "kvrecall/v1/run_service.grpc.pb.h"
+
+namespace kvrecall {
+
+inline constexpr std::string_view kDefaultServer = "127.0.0.1:50551";
+
+// "host" gets the default port; "host:port" and gRPC's own forms ("unix:…",
+// "[::1]:50551") stay.
+std::string ServerAddress(std::string_view given);
+
+class Connection {
+ public:
+  // Connects lazily: a wrong address shows at the first call.
+  explicit Connection(std::string address);
+
+  const std::string& address() const { return address_; }
+  v1::RunService::Stub& runs() const { return *runs_; }
+
+  // UNAVAILABLE where no server answers; the message says what to do then.
+  // Anything else is the server's own answer. All calls below fail like this.
+  absl::Status ToStatus(const grpc::Status& status) const;
+
+  absl::StatusOr<v1::ServerInfo> GetServerInfo(
+      absl::Duration timeout = absl::Seconds(10)) const;
+  absl::StatusOr<RunInfo> CreateRun(const std::string& request_id,
+                                    const RunConfig& config) const;
+  absl::StatusOr<RunInfo> GetRun(const std::string& run_id) const;
+  // Newest first, all pages up to `limit` runs.
+  absl::StatusOr<std::vector<RunInfo>> ListRuns(int64_t limit) const;
+  absl::StatusOr<RunInfo> CancelRun(const std::string& run_id) const;
+  absl::StatusOr<v1::SubmitSamplesResponse> SubmitSamples(
+      const v1::SubmitSamplesRequest& request) const;
+
+  // Calls `visit` for the run's committed events from the first to
+  // `last_sequence`, a page at a time. Stops at visit's first error.
+  absl::Status ReadRecords(
+      const std::string& run_id, int64_t last_sequence,
+      const std::function<absl::Status(const Event&)>& visit) const;
+
+ private:
+  std::string address_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::RunService::Stub> runs_;
+  std::unique_ptr<v1::ModelService::Stub> models_;
+};
+
+}  // namespace kvrecall

@@ -1,0 +1,51 @@
+#include "client/environment.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <system_error>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace kvrecall {
+namespace {
+
+std::string Variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+int TerminalColumns() {
+  winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+    return size.ws_col;
+  }
+  return 80;
+}
+
+// The XDG base directory rule: a variable that is unset, empty or relative
+// does not count.
+std::string DataHome() {
+  const std::string home = Variable("XDG_DATA_HOME");
+  if (home.starts_with('/')) return home;
+  return Variable("HOME") + "/.local/share";
+}
+
+}  // namespace
+
+Environment SystemEnvironment() {
+  Environment environment;
+  environment.out = &std::cout;
+  environment.err = &std::cerr;
+  environment.err_is_terminal = isatty(STDERR_FILENO) == 1;
+  environment.err_columns = TerminalColumns;
+  environment.default_server = Variable("KVRECALL_SERVER");
+  environment.data_home = DataHome();
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error) environment.executable_folder = self.parent_path().string();
+  return environment;
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,25 @@
+#pragma once
+
+// What the client takes from the process around it, in one place, so that
+// tests give it another. Plain value; the streams outlive it.
+
+#include <functional>
+#include <ostream>
+#include <string>
+
+namespace kvrecall {
+
+struct Environment {
+  std::ostream* out = nullptr;       // results
+  std::ostream* err = nullptr;       // progress and messages
+  bool err_is_terminal = false;      // draw a progress bar there
+  std::function<int()> err_columns;  // width of that terminal, now
+  std::string default_server;        // KVRECALL_SERVER, may be empty
+  std::string data_home;             // $XDG_DATA_HOME, or what stands for it
+  std::string executable_folder;     // where the program's file lies
+};
+
+// That of this process. The streams are std::cout and std::cerr.
+Environment SystemEnvironment();
+
+}  // namespace kvrecall

@@ -1,0 +1,66 @@
+#include "client/export/export_run.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+
+#include "client/export/json_lines.h"
+#include "common/base/status_macros.h"
+
+namespace kvrecall {
+
+absl::Status ExportRun(const Connection& connection, const std::string& run_id,
+                       std::ostream& out) {
+  ASSIGN_OR_RETURN(const RunInfo run, connection.GetRun(run_id));
+  std::map<std::string, int64_t> last_attempts;
+  RETURN_IF_ERROR(connection.ReadRecords(
+      run_id, run.last_sequence, [&](const Event& event) {
+        int64_t& attempt = last_attempts[event.sample_id];
+        attempt = std::max(attempt, event.attempt);
+        return absl::OkStatus();
+      }));
+  JsonLinesWriter writer(out, run, std::move(last_attempts));
+  RETURN_IF_ERROR(connection.ReadRecords(
+      run_id, run.last_sequence,
+      [&writer](const Event& event) { return writer.Add(event); }));
+  return writer.Finish();
+}
+
+absl::Status ExportRunToFile(const Connection& connection,
+                             const std::string& run_id, const std::string& path,
+                             bool overwrite) {
+  std::error_code error;
+  if (!overwrite && std::filesystem::exists(path, error)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(path, " exists; give --force to overwrite it"));
+  }
+  const std::string part = path + ".part";
+  std::ofstream file(part, std::ios::binary | std::ios::trunc);
+  if (!file) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot write ", part, ": ", std::strerror(errno)));
+  }
+  absl::Status status = ExportRun(connection, run_id, file);
+  file.close();
+  if (status.ok() && !file) {
+    status = absl::ResourceExhaustedError(
+        absl::StrCat("cannot write ", part, ": is the disk full?"));
+  }
+  if (status.ok()) {
+    std::filesystem::rename(part, path, error);
+    if (!error) return status;
+    status = absl::InvalidArgumentError(
+        absl::StrCat("cannot rename ", part, ": ", error.message()));
+  }
+  std::filesystem::remove(part, error);
+  return status;
+}
+
+}  // namespace kvrecall

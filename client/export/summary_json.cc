@@ -1,0 +1,80 @@
+#include "client/export/summary_json.h"
+
+#include <cmath>
+#include <optional>
+#include <string>
+
+#include "common/record/json.h"
+
+namespace kvrecall {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json OrNull(const std::optional<double>& value) {
+  return value && std::isfinite(*value) ? Json(*value) : Json();
+}
+
+}  // namespace
+
+Json SummaryToJson(const RunInfo& run, const RunSummary& summary) {
+  const RunConfig& config = summary.config;
+  Json json;
+  json["run_id"] = run.run_id;
+  json["state"] = RunStateName(run.state);
+  json["config"] = ConfigToJson(run.config);
+  json["provenance"] = ProvenanceToJson(run.provenance);
+  json["last_sequence"] = run.last_sequence;
+  json["samples"] = {{"submitted", run.samples_submitted},
+                     {"done", summary.samples_done},
+                     {"failed", summary.samples_failed},
+                     {"unfinished", summary.samples_unfinished}};
+  json["steps"] = summary.steps;
+  json["prompt_tokens"] = summary.prompt_tokens;
+  json["generated_tokens"] = summary.generated_tokens;
+  json["mean_score"] = OrNull(summary.score);
+  json["scored_samples"] = summary.scored_samples;
+  json["rows"] = Json::array();
+  for (const LaneSummary& row : summary.lanes) {
+    const Budget& budget = config.budgets[row.lane.budget];
+    Json entry;
+    entry["policy"] = config.policies[row.lane.policy].ToString();
+    entry["scope"] = std::string(ScopeName(config.scopes[row.lane.scope]));
+    entry["budget"] = budget.kind == Budget::Kind::kCurrentRatio
+                          ? Json(budget.value)
+                          : Json(budget.ToString());
+    entry["n"] = row.steps;
+    entry["recall"] = OrNull(row.recall);
+    entry["chance"] = OrNull(row.chance);
+    entry["lift"] = OrNull(row.lift);
+    entry["mass_ratio"] = OrNull(row.mass_ratio);
+    entry["pearson"] = OrNull(row.pearson);
+    entry["pearson_n"] = row.pearson_n;
+    json["rows"].push_back(std::move(entry));
+  }
+  json["bins_policy"] = config.policies[summary.bins_policy].ToString();
+  json["bins_scope"] =
+      std::string(ScopeName(config.scopes[summary.bins_scope]));
+  json["bins"] = Json::array();
+  for (const BinSummary& bin : summary.bins) {
+    Json entry;
+    entry["low"] = bin.low;
+    entry["high"] = OrNull(bin.high);
+    entry["steps"] = bin.steps;
+    entry["samples"] = bin.samples;
+    entry["recall"] = Json::array();
+    for (const auto& recall : bin.recall) {
+      entry["recall"].push_back(OrNull(recall));
+    }
+    json["bins"].push_back(std::move(entry));
+  }
+  json["problems"] = Json::array();
+  for (const SampleProblem& problem : summary.problems) {
+    json["problems"].push_back({{"sample_id", problem.sample_id},
+                                {"reason", problem.reason},
+                                {"message", problem.message}});
+  }
+  return json;
+}
+
+}  // namespace kvrecall

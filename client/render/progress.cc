@@ -1,0 +1,139 @@
+#include "client/render/progress.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+#include "client/render/text_table.h"
+
+namespace kvrecall {
+namespace {
+
+constexpr absl::Duration kRedrawEvery = absl::Milliseconds(100);
+constexpr absl::Duration kLineEvery = absl::Seconds(1);
+constexpr int kWidestBar = 40;
+constexpr int kNarrowestBar = 8;
+
+// "0:42", "12:05", "3:07:00".
+std::string Clockwise(absl::Duration duration) {
+  const int64_t seconds = std::llround(absl::ToDoubleSeconds(duration));
+  if (seconds < 3600) {
+    return absl::StrFormat("%d:%02d", seconds / 60, seconds % 60);
+  }
+  return absl::StrFormat("%d:%02d:%02d", seconds / 3600, seconds / 60 % 60,
+                         seconds % 60);
+}
+
+std::string Eta(std::optional<absl::Duration> remaining) {
+  return absl::StrCat("ETA ", remaining ? Clockwise(*remaining) : "–");
+}
+
+}  // namespace
+
+Progress::Progress(int64_t total, int64_t history, absl::Time start)
+    : total_(total), history_(history), start_(start) {}
+
+void Progress::Add(const Event& event) {
+  const bool is_new = event.sequence > history_;
+  if (std::holds_alternative<StepRecord>(event.body)) {
+    ++tokens_;
+    if (is_new) ++new_tokens_;
+    return;
+  }
+  const bool failed = std::holds_alternative<SampleFailure>(event.body);
+  if (failed || std::holds_alternative<SampleResult>(event.body)) {
+    ++done_;
+    if (failed) ++failed_;
+    if (is_new) ++new_done_;
+    total_ = std::max(total_, done_);
+  }
+}
+
+double Progress::TokensPerSecond(absl::Time now) const {
+  const double seconds = absl::ToDoubleSeconds(now - start_);
+  return seconds > 0 ? static_cast<double>(new_tokens_) / seconds : 0;
+}
+
+std::optional<absl::Duration> Progress::Remaining(absl::Time now) const {
+  if (done_ >= total_) return absl::ZeroDuration();
+  if (new_done_ == 0) return std::nullopt;
+  return (now - start_) *
+         (static_cast<double>(total_ - done_) / static_cast<double>(new_done_));
+}
+
+std::string Progress::Bar(int columns, absl::Time now) const {
+  std::string text = absl::StrCat(done_, "/", total_, " samples");
+  const auto append = [&](const std::string& part) {
+    if (DisplayWidth(text) + 2 + DisplayWidth(part) <= columns) {
+      text += "  " + part;
+    }
+  };
+  if (failed_ > 0) append(absl::StrCat(failed_, " failed"));
+  append(absl::StrFormat("%.0f tokens/s", TokensPerSecond(now)));
+  append(Eta(Remaining(now)));
+  const int bar = std::min(columns - DisplayWidth(text) - 3, kWidestBar);
+  if (bar < kNarrowestBar) {
+    return DisplayWidth(text) <= columns ? text : "";
+  }
+  const int filled = total_ > 0 ? static_cast<int>(bar * done_ / total_) : 0;
+  std::string drawn(filled, '=');
+  if (filled < bar) drawn += '>';
+  drawn.resize(bar, ' ');
+  return absl::StrCat("[", drawn, "] ", text);
+}
+
+std::string Progress::Line(absl::Time now) const {
+  return absl::StrCat(done_, "/", total_, " samples",
+                      failed_ > 0 ? absl::StrCat(", ", failed_, " failed") : "",
+                      ", ", tokens_, " tokens, ",
+                      absl::StrFormat("%.0f tokens/s", TokensPerSecond(now)),
+                      ", ", Eta(Remaining(now)));
+}
+
+ProgressDisplay::ProgressDisplay(const Environment& environment, int64_t total,
+                                 int64_t history, Clock clock)
+    : environment_(environment),
+      clock_(std::move(clock)),
+      progress_(total, history, clock_()) {}
+
+void ProgressDisplay::Add(const Event& event) {
+  progress_.Add(event);
+  const absl::Time now = clock_();
+  const bool due =
+      environment_.err_is_terminal
+          ? now - last_write_ >= kRedrawEvery
+          : progress_.done() > done_written_ && now - last_write_ >= kLineEvery;
+  if (due) Draw(now);
+}
+
+void ProgressDisplay::Draw(absl::Time now) {
+  std::ostream& err = *environment_.err;
+  if (environment_.err_is_terminal) {
+    // The last column stays free: some terminals wrap when it is written.
+    err << '\r' << progress_.Bar(environment_.err_columns() - 1, now)
+        << "\x1b[K" << std::flush;
+  } else {
+    err << progress_.Line(now) << std::endl;
+  }
+  last_write_ = now;
+  done_written_ = progress_.done();
+}
+
+void ProgressDisplay::Message(std::string_view line) {
+  if (environment_.err_is_terminal) *environment_.err << "\r\x1b[K";
+  *environment_.err << line << std::endl;
+}
+
+void ProgressDisplay::Finish() {
+  // The last state is written even if a line for it was only just due.
+  if (environment_.err_is_terminal || progress_.done() > done_written_) {
+    Draw(clock_());
+  }
+  if (environment_.err_is_terminal) *environment_.err << std::endl;
+}
+
+}  // namespace kvrecall

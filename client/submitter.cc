@@ -1,0 +1,101 @@
+#include "client/submitter.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+
+#include "proto/convert/sample_convert.h"
+
+namespace kvrecall {
+namespace {
+
+// Room in a request for run_id and complete, which come later.
+constexpr int64_t kEnvelopeBytes = 1024;
+// Tag and length in front of each sample.
+constexpr int64_t kSampleOverhead = 6;
+
+}  // namespace
+
+absl::StatusOr<std::vector<v1::SubmitSamplesRequest>> MakeBatches(
+    std::span<const Sample> samples, const BatchLimits& limits) {
+  std::vector<v1::SubmitSamplesRequest> batches(1);
+  int64_t bytes = kEnvelopeBytes;
+  for (const Sample& sample : samples) {
+    v1::Sample message = ToProto(sample);
+    const int64_t size =
+        static_cast<int64_t>(message.ByteSizeLong()) + kSampleOverhead;
+    if (size + kEnvelopeBytes > limits.bytes) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "sample %s has %d bytes; the server takes messages of at most %d "
+          "bytes",
+          sample.id, size, limits.bytes));
+    }
+    if (batches.back().samples_size() >= limits.samples ||
+        bytes + size > limits.bytes) {
+      batches.emplace_back();
+      bytes = kEnvelopeBytes;
+    }
+    *batches.back().add_samples() = std::move(message);
+    bytes += size;
+  }
+  batches.back().set_complete(true);
+  return batches;
+}
+
+absl::StatusOr<SubmitReport> SubmitBatches(
+    const Connection& connection, const std::string& run_id,
+    std::vector<v1::SubmitSamplesRequest> batches,
+    const std::function<void(std::string_view)>& on_message, int attempts,
+    absl::Duration first_pause) {
+  SubmitReport report;
+  for (v1::SubmitSamplesRequest& batch : batches) {
+    batch.set_run_id(run_id);
+    absl::Duration pause = first_pause;
+    auto response = connection.SubmitSamples(batch);
+    for (int attempt = 1;
+         attempt < attempts && absl::IsUnavailable(response.status());
+         ++attempt) {
+      if (attempt == 1) {
+        on_message(absl::StrCat("lost the connection to ", connection.address(),
+                                " while submitting; trying again"));
+      }
+      absl::SleepFor(pause);
+      pause *= 2;
+      response = connection.SubmitSamples(batch);
+    }
+    if (!response.ok()) return response.status();
+    for (const auto& result : response->results()) {
+      switch (result.outcome()) {
+        case v1::SubmitSamplesResponse::OUTCOME_DUPLICATE:
+          ++report.duplicates;
+          break;
+        case v1::SubmitSamplesResponse::OUTCOME_REFUSED:
+          report.refusals.push_back(absl::StrCat("sample ", result.sample_id(),
+                                                 ": ", result.message()));
+          break;
+        default:
+          ++report.accepted;
+      }
+    }
+  }
+  return report;
+}
+
+std::string NewRequestId() {
+  std::random_device device;
+  const auto word = [&device] {
+    return (static_cast<uint64_t>(device()) << 32) | device();
+  };
+  const uint64_t high = (word() & ~uint64_t{0xF000}) | 0x4000;
+  const uint64_t low = (word() >> 2) | (uint64_t{2} << 62);
+  return absl::StrFormat("%08x-%04x-%04x-%04x-%012x", high >> 32,
+                         high >> 16 & 0xFFFF, high & 0xFFFF, low >> 48,
+                         low & 0xFFFFFFFFFFFF);
+}
+
+}  // namespace kvrecall

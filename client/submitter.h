@@ -1,0 +1,51 @@
+#pragma once
+
+// Hands the samples of a run to the server, in batches. Not thread-safe.
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+#include "client/connection.h"
+#include "common/longbench/jsonl.h"
+
+namespace kvrecall {
+
+struct BatchLimits {
+  int64_t samples = 64;
+  int64_t bytes = 4 << 20;  // of one encoded request; gRPC's default
+};
+
+// Requests that hold `samples` in order, none above a limit; the last one says
+// that the run is complete (and is there even for no samples). The run's name
+// is not filled in; room is left for it. INVALID_ARGUMENT names a sample that
+// is too large for any request.
+absl::StatusOr<std::vector<v1::SubmitSamplesRequest>> MakeBatches(
+    std::span<const Sample> samples, const BatchLimits& limits);
+
+struct SubmitReport {
+  int64_t accepted = 0;
+  int64_t duplicates = 0;
+  std::vector<std::string> refusals;  // "sample X: reason"
+};
+
+// Sends the batches. UNAVAILABLE is tried again, pausing `first_pause`, twice
+// that and so on, at most `attempts` times a batch: the server knows samples
+// that it has already. `on_message` is told of that in one line.
+absl::StatusOr<SubmitReport> SubmitBatches(
+    const Connection& connection, const std::string& run_id,
+    std::vector<v1::SubmitSamplesRequest> batches,
+    const std::function<void(std::string_view)>& on_message, int attempts = 7,
+    absl::Duration first_pause = absl::Milliseconds(250));
+
+// A fresh random UUID (version 4), for a request id.
+std::string NewRequestId();
+
+}  // namespace kvrecall

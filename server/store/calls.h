@@ -1,0 +1,61 @@
+#pragma once
+
+// Calls from any thread to the writer thread, and their results back.
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+
+#include "server/store/event_log.h"
+#include "server/store/group_commit.h"
+
+namespace kvrecall {
+
+// A result that one thread waits for and another gives.
+template <typename T>
+class Pending {
+ public:
+  void Set(T value) {
+    // Notified under the lock: the waiter may destroy this right after.
+    std::lock_guard lock(mutex_);
+    value_ = std::move(value);
+    ready_.notify_one();
+  }
+  T Wait() {
+    std::unique_lock lock(mutex_);
+    ready_.wait(lock, [&] { return value_.has_value(); });
+    return *std::move(value_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  std::optional<T> value_;
+};
+
+// A command whose `run` yields a T, for a caller that waits for `done`.
+template <typename T, typename Run>
+Command CommandFor(Run run, absl::AnyInvocable<void(absl::StatusOr<T>)> done) {
+  auto result = std::make_shared<absl::StatusOr<T>>(absl::UnknownError(""));
+  Command command;
+  command.execute = [run = std::move(run), result](Changes& changes) mutable {
+    *result = run(changes);
+    return result->status();
+  };
+  command.finish =
+      [result, done = std::move(done)](const absl::Status& status) mutable {
+        if (status.ok()) {
+          done(std::move(*result));
+        } else {
+          done(status);
+        }
+      };
+  return command;
+}
+
+}  // namespace kvrecall

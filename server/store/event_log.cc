@@ -1,0 +1,251 @@
+#include "server/store/event_log.h"
+
+#include <bit>
+#include <cmath>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/base/status_macros.h"
+#include "common/records_db/event_detail.h"
+
+namespace kvrecall {
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "row_recalls are kept as little-endian floats");
+
+std::optional<Blob> RowsBlob(const std::vector<float>& rows) {
+  if (rows.empty()) return std::nullopt;
+  return Blob{{reinterpret_cast<const char*>(rows.data()),
+               rows.size() * sizeof(float)}};
+}
+
+template <typename... Numbers>
+bool AllFinite(Numbers... numbers) {
+  return (std::isfinite(numbers) && ...);
+}
+
+bool IsFinite(const RecallRecord& r) {
+  return AllFinite(r.recall, r.chance, r.lift.value_or(0), r.mass,
+                   r.mass_ratio);
+}
+
+bool IsFinite(const StepRecord& s) {
+  for (const RecallRecord& recall : s.recalls) {
+    if (!IsFinite(recall)) return false;
+  }
+  return AllFinite(s.entropy, s.logprob, s.p_max, s.margin, s.attention_entropy,
+                   s.attention_entropy_std);
+}
+
+bool IsFinite(const SampleStart& s) { return AllFinite(s.queue_seconds); }
+
+bool IsFinite(const SampleResult& r) {
+  return AllFinite(r.score.value_or(0), r.prefill_seconds, r.decode_seconds);
+}
+
+bool IsFinite(const SampleFailure&) { return true; }
+bool IsFinite(const RunEnd&) { return true; }
+
+bool IsEnd(const Event& event) {
+  return std::holds_alternative<SampleResult>(event.body) ||
+         std::holds_alternative<SampleFailure>(event.body);
+}
+
+}  // namespace
+
+void Changes::Add(const Changes& other) {
+  events += other.events;
+  waiting += other.waiting;
+  running += other.running;
+  runs.insert(runs.end(), other.runs.begin(), other.runs.end());
+}
+
+absl::Status CheckEvents(const std::vector<Event>& events, size_t lanes) {
+  for (const Event& event : events) {
+    const char* kind = EventKind(event.body);
+    if (std::holds_alternative<RunEnd>(event.body)) {
+      return absl::InvalidArgumentError(
+          "event 'run_finished' is appended by the store alone");
+    }
+    if (IsEnd(event) && &event != &events.back()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("event '", kind, "' is not the last of its sample"));
+    }
+    if (!std::visit([](const auto& body) { return IsFinite(body); },
+                    event.body)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("event '", kind, "' has a number that is not finite"));
+    }
+    const auto* step = std::get_if<StepRecord>(&event.body);
+    if (step != nullptr && step->recalls.size() != lanes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("step ", step->step, " has ", step->recalls.size(),
+                       " recalls; expected one for each of ", lanes, " lanes"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+bool EndsSample(const std::vector<Event>& events) {
+  return !events.empty() && IsEnd(events.back());
+}
+
+absl::Status EventLog::Append(const LeaseKey& key,
+                              const std::vector<Event>& events, absl::Time now,
+                              Changes& changes) {
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_.Prepare(
+          "SELECT runs.run_id, runs.last_sequence, samples.state = 'running' "
+          "AND samples.attempt = ?2, samples.recorded_attempt, "
+          "runs.ended_us IS NOT NULL FROM samples "
+          "JOIN runs ON runs.id = samples.run WHERE samples.id = ?1"));
+  RETURN_IF_ERROR(row.Bind(key.sample, key.attempt));
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (found && row.Int(4) != 0) return absl::OkStatus();
+  if (!found || row.Int(2) == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "events for a sample that is not leased (attempt ", key.attempt, ")"));
+  }
+  if (row.Int(3) != key.attempt) {
+    RETURN_IF_ERROR(
+        database_.Run("UPDATE samples SET recorded_attempt = ?2 WHERE id = ?1",
+                      key.sample, key.attempt));
+  }
+  int64_t sequence = row.Int(1);
+  changes.runs.emplace_back(row.Text(0));
+  for (const Event& event : events) {
+    ++sequence;
+    if (const auto* step = std::get_if<StepRecord>(&event.body)) {
+      RETURN_IF_ERROR(AppendStep(key, sequence, *step));
+    } else {
+      RETURN_IF_ERROR(AppendOther(key, sequence, event));
+    }
+    if (const auto* start = std::get_if<SampleStart>(&event.body)) {
+      RETURN_IF_ERROR(Record(key, *start));
+    } else if (const auto* result = std::get_if<SampleResult>(&event.body)) {
+      RETURN_IF_ERROR(Record(key, *result, now));
+    } else if (const auto* failure = std::get_if<SampleFailure>(&event.body)) {
+      RETURN_IF_ERROR(Record(key, *failure, now));
+    }
+  }
+  RETURN_IF_ERROR(database_.Run(
+      "UPDATE runs SET last_sequence = ?2 WHERE id = ?1", key.run, sequence));
+  changes.events += static_cast<int64_t>(events.size());
+  if (!EndsSample(events)) return absl::OkStatus();
+  changes.running -= 1;
+  return EndRunIfOver(key.run, now, changes);
+}
+
+absl::Status EventLog::AppendStep(const LeaseKey& key, int64_t sequence,
+                                  const StepRecord& step) {
+  RETURN_IF_ERROR(database_.Run(
+      "INSERT INTO steps (run, sequence, sample, attempt, step, n, token_id, "
+      "token, entropy, logprob, p_max, margin, attention_entropy, "
+      "attention_entropy_std) "
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+      key.run, sequence, key.sample, key.attempt, step.step, step.n,
+      step.token_id, step.token, step.entropy, step.logprob, step.p_max,
+      step.margin, step.attention_entropy, step.attention_entropy_std));
+  ASSIGN_OR_RETURN(
+      Statement insert,
+      database_.Prepare(
+          "INSERT INTO step_recalls (run, sequence, lane, k, recall, chance, "
+          "lift, mass, mass_ratio, row_recalls) "
+          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"));
+  int64_t lane = 0;
+  for (const RecallRecord& r : step.recalls) {
+    RETURN_IF_ERROR(insert.Bind(key.run, sequence, lane++, r.k, r.recall,
+                                r.chance, r.lift, r.mass, r.mass_ratio,
+                                RowsBlob(r.row_recalls)));
+    RETURN_IF_ERROR(insert.Run());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EventLog::AppendOther(const LeaseKey& key, int64_t sequence,
+                                   const Event& event) {
+  return database_.Run(
+      "INSERT INTO sample_events (run, sequence, kind, sample, attempt, "
+      "detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+      key.run, sequence, EventKind(event.body), key.sample, key.attempt,
+      EventDetailToJson(event.body));
+}
+
+absl::Status EventLog::Record(const LeaseKey& key, const SampleStart& start) {
+  return database_.Run(
+      "UPDATE samples SET prompt_tokens = ?2, raw_prompt_tokens = ?3, "
+      "truncated = ?4, queue_seconds = ?5 WHERE id = ?1",
+      key.sample, start.prompt_tokens, start.raw_prompt_tokens, start.truncated,
+      start.queue_seconds);
+}
+
+absl::Status EventLog::Record(const LeaseKey& key, const SampleResult& result,
+                              absl::Time now) {
+  RETURN_IF_ERROR(database_.Run(
+      "UPDATE samples SET state = 'done', ended_us = ?2, "
+      "generated_tokens = ?3, text = ?4, score = ?5, finish_reason = ?6, "
+      "prefill_seconds = ?7, decode_seconds = ?8 WHERE id = ?1",
+      key.sample, absl::ToUnixMicros(now), result.generated_tokens, result.text,
+      result.score, FinishReasonName(result.finish_reason),
+      result.prefill_seconds, result.decode_seconds));
+  return database_.Run(
+      "UPDATE runs SET samples_done = samples_done + 1 WHERE id = ?1", key.run);
+}
+
+absl::Status EventLog::Record(const LeaseKey& key, const SampleFailure& failure,
+                              absl::Time now) {
+  RETURN_IF_ERROR(database_.Run(
+      "UPDATE samples SET state = 'failed', ended_us = ?2, "
+      "error_reason = ?3, error_message = ?4 WHERE id = ?1",
+      key.sample, absl::ToUnixMicros(now), failure.reason, failure.message));
+  return database_.Run(
+      "UPDATE runs SET samples_failed = samples_failed + 1 WHERE id = ?1",
+      key.run);
+}
+
+absl::Status EventLog::EndRunIfOver(int64_t run, absl::Time now,
+                                    Changes& changes) {
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_.Prepare(
+          "SELECT samples_submitted, samples_done, samples_failed FROM runs "
+          "WHERE id = ?1 AND complete = 1 AND ended_us IS NULL "
+          "AND samples_done + samples_failed = samples_submitted"));
+  RETURN_IF_ERROR(row.Bind(run));
+  ASSIGN_OR_RETURN(const bool over, row.Step());
+  if (!over) return absl::OkStatus();
+  const int64_t done = row.Int(1);
+  const int64_t failed = row.Int(2);
+  RunState state = RunState::kPartiallyFailed;
+  if (failed == 0) state = RunState::kSucceeded;
+  if (failed != 0 && done == 0) state = RunState::kFailed;
+  return EndRun(run, state, now, changes);
+}
+
+absl::Status EventLog::EndRun(int64_t run, RunState state, absl::Time now,
+                              Changes& changes) {
+  RETURN_IF_ERROR(
+      database_.Run("UPDATE runs SET state = ?2, ended_us = ?3, "
+                    "last_sequence = last_sequence + 1 WHERE id = ?1",
+                    run, RunStateName(state), absl::ToUnixMicros(now)));
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_.Prepare("SELECT run_id, last_sequence, samples_done, "
+                        "samples_failed FROM runs WHERE id = ?1"));
+  RETURN_IF_ERROR(row.Bind(run));
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return absl::InternalError("a run to be ended does not exist");
+  const RunEnd end{state, row.Int(2), row.Int(3)};
+  changes.runs.emplace_back(row.Text(0));
+  changes.events += 1;
+  return database_.Run(
+      "INSERT INTO sample_events (run, sequence, kind, sample, attempt, "
+      "detail) VALUES (?1, ?2, ?3, NULL, 1, ?4)",
+      run, row.Int(1), EventKind(EventBody(end)),
+      EventDetailToJson(EventBody(end)));
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,208 @@
+#include "server/store/run_queue.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/base/status_macros.h"
+#include "common/record/json.h"
+#include "common/records_db/reader.h"
+
+namespace kvrecall {
+namespace {
+
+const char* BudgetKindName(Budget::Kind kind) {
+  switch (kind) {
+    case Budget::Kind::kCurrentRatio:
+      return "current_ratio";
+    case Budget::Kind::kPromptRatio:
+      return "prompt_ratio";
+    case Budget::Kind::kTokens:
+      return "tokens";
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::Status RunQueue::Recover(absl::Time now) {
+  RETURN_IF_ERROR(database_.Run("INSERT INTO epochs (opened_us) VALUES (?1)",
+                                absl::ToUnixMicros(now)));
+  epoch_ = database_.LastInsertId();
+  return database_.Run(
+      "UPDATE samples SET state = 'queued' WHERE state = 'running'");
+}
+
+absl::StatusOr<QueueSize> RunQueue::Size() {
+  QueueSize size;
+  ASSIGN_OR_RETURN(size.waiting,
+                   database_.QueryInt("SELECT count(*) FROM samples "
+                                      "WHERE state = 'queued'"));
+  ASSIGN_OR_RETURN(size.running,
+                   database_.QueryInt("SELECT count(*) FROM samples "
+                                      "WHERE state = 'running'"));
+  return size;
+}
+
+absl::StatusOr<RunInfo> RunQueue::Create(const NewRun& run, absl::Time now) {
+  ASSIGN_OR_RETURN(
+      Statement first,
+      database_.Prepare(
+          "SELECT run_id, body_digest FROM runs WHERE request_id = ?1"));
+  RETURN_IF_ERROR(first.Bind(run.request_id));
+  ASSIGN_OR_RETURN(const bool again, first.Step());
+  if (again) {
+    const std::string run_id(first.Text(0));
+    if (first.Text(1) == run.body_digest) return ReadRun(database_, run_id);
+    return absl::AlreadyExistsError(absl::StrCat(
+        "request id '", run.request_id, "' was used for run '", run_id,
+        "', which asks for something else; use a new request id"));
+  }
+  const std::string run_id = run_ids_.Next(now);
+  RETURN_IF_ERROR(database_.Run(
+      "INSERT INTO runs (run_id, request_id, body_digest, state, config, "
+      "provenance, created_us) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6)",
+      run_id, run.request_id, run.body_digest, ConfigToJson(run.config).dump(),
+      ProvenanceToJson(run.provenance).dump(), absl::ToUnixMicros(now)));
+  RETURN_IF_ERROR(InsertLanes(database_.LastInsertId(), run.config));
+  return ReadRun(database_, run_id);
+}
+
+absl::Status RunQueue::InsertLanes(int64_t run, const RunConfig& config) {
+  int64_t number = 0;
+  for (const Lane& lane : Lanes(config)) {
+    const Budget& budget = config.budgets[lane.budget];
+    RETURN_IF_ERROR(database_.Run(
+        "INSERT INTO lanes (run, lane, policy, scope, budget, budget_kind, "
+        "budget_value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        run, number++, config.policies[lane.policy].ToString(),
+        ScopeName(config.scopes[lane.scope]), budget.ToString(),
+        BudgetKindName(budget.kind), budget.value));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RunQueue::RunRow> RunQueue::FindRun(const std::string& run_id) {
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_.Prepare("SELECT id, state, complete, ended_us IS NOT NULL, "
+                        "samples_submitted FROM runs WHERE run_id = ?1"));
+  RETURN_IF_ERROR(row.Bind(run_id));
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) {
+    return absl::NotFoundError(
+        absl::StrCat("run '", run_id, "' does not exist"));
+  }
+  return RunRow{row.Int(0), std::string(row.Text(1)), row.Int(2) != 0,
+                row.Int(3) != 0, row.Int(4)};
+}
+
+absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
+    const std::string& run_id, const std::vector<NewSample>& samples,
+    bool complete, absl::Time now, Changes& changes) {
+  ASSIGN_OR_RETURN(const RunRow run, FindRun(run_id));
+  std::vector<SubmitOutcome> outcomes;
+  int64_t accepted = 0;
+  for (const NewSample& sample : samples) {
+    ASSIGN_OR_RETURN(
+        const bool is_new,
+        InsertSample(run, run.submitted + accepted + 1, sample, now));
+    outcomes.push_back(is_new ? SubmitOutcome::kAccepted
+                              : SubmitOutcome::kDuplicate);
+    if (!is_new) continue;
+    ++accepted;
+    if (!run.ended && !run.complete) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("run '", run_id, "' ",
+                     run.ended ? absl::StrCat("has ended (", run.state, ")")
+                               : "was declared complete",
+                     "; sample '", sample.id, "' needs a new run"));
+  }
+  // What ended stays as it is: a repeated call changes nothing.
+  if (run.ended) return outcomes;
+  RETURN_IF_ERROR(database_.Run(
+      "UPDATE runs SET samples_submitted = samples_submitted + ?2, "
+      "complete = complete OR ?3 WHERE id = ?1",
+      run.id, accepted, complete));
+  changes.waiting += accepted;
+  RETURN_IF_ERROR(log_.EndRunIfOver(run.id, now, changes));
+  return outcomes;
+}
+
+absl::StatusOr<bool> RunQueue::InsertSample(const RunRow& run, int64_t ordinal,
+                                            const NewSample& sample,
+                                            absl::Time now) {
+  RETURN_IF_ERROR(database_.Run(
+      "INSERT INTO samples (run, ordinal, sample_id, state, submitted_us) "
+      "VALUES (?1, ?2, ?3, 'queued', ?4) "
+      "ON CONFLICT (run, sample_id) DO NOTHING",
+      run.id, ordinal, sample.id, absl::ToUnixMicros(now)));
+  if (database_.Changes() == 0) return false;
+  RETURN_IF_ERROR(database_.Run(
+      "INSERT INTO sample_inputs (sample, payload) VALUES (?1, ?2)",
+      database_.LastInsertId(), sample.payload));
+  return true;
+}
+
+absl::StatusOr<RunInfo> RunQueue::Cancel(const std::string& run_id,
+                                         absl::Time now, Changes& changes) {
+  ASSIGN_OR_RETURN(const RunRow run, FindRun(run_id));
+  if (run.ended) return ReadRun(database_, run_id);
+  const int64_t now_us = absl::ToUnixMicros(now);
+  RETURN_IF_ERROR(
+      database_.Run("UPDATE samples SET state = 'cancelled', ended_us = ?2 "
+                    "WHERE run = ?1 AND state = 'queued'",
+                    run.id, now_us));
+  changes.waiting -= database_.Changes();
+  RETURN_IF_ERROR(
+      database_.Run("UPDATE samples SET state = 'cancelled', ended_us = ?2 "
+                    "WHERE run = ?1 AND state = 'running'",
+                    run.id, now_us));
+  changes.running -= database_.Changes();
+  RETURN_IF_ERROR(log_.EndRun(run.id, RunState::kCancelled, now, changes));
+  return ReadRun(database_, run_id);
+}
+
+absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
+                                                          Changes& changes) {
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_.Prepare(
+          "SELECT samples.id, samples.run, samples.attempt + 1, runs.run_id, "
+          "sample_id, config, payload, submitted_us FROM samples "
+          "JOIN runs ON runs.id = samples.run "
+          "JOIN sample_inputs ON sample_inputs.sample = samples.id "
+          "WHERE samples.state = 'queued' ORDER BY samples.id LIMIT 1"));
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return std::optional<TakenSample>();
+  TakenSample taken;
+  taken.key = {row.Int(1), row.Int(0), row.Int(2)};
+  taken.run_id = row.Text(3);
+  taken.sample_id = row.Text(4);
+  taken.config = row.Text(5);
+  taken.payload = row.Text(6);
+  taken.submit_time = absl::FromUnixMicros(row.Int(7));
+  RETURN_IF_ERROR(database_.Run(
+      "UPDATE samples SET state = 'running', attempt = ?2, epoch = ?3, "
+      "leased_us = ?4 WHERE id = ?1",
+      taken.key.sample, taken.key.attempt, epoch_, absl::ToUnixMicros(now)));
+  RETURN_IF_ERROR(database_.Run(
+      "UPDATE runs SET state = 'running' WHERE id = ?1 AND state = 'queued'",
+      taken.key.run));
+  changes.waiting -= 1;
+  changes.running += 1;
+  return std::optional<TakenSample>(std::move(taken));
+}
+
+absl::Status RunQueue::Release(const LeaseKey& key, Changes& changes) {
+  RETURN_IF_ERROR(
+      database_.Run("UPDATE samples SET state = 'queued', "
+                    "attempt = attempt - (recorded_attempt <> attempt) "
+                    "WHERE id = ?1 AND state = 'running' AND attempt = ?2",
+                    key.sample, key.attempt));
+  changes.waiting += database_.Changes();
+  changes.running -= database_.Changes();
+  return absl::OkStatus();
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,90 @@
+#pragma once
+
+// The statements that make runs and move samples through the durable queue.
+// All methods run on the writer thread, inside one of its transactions; `now`
+// is the time that is recorded.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+#include "common/record/run_info.h"
+#include "common/records_db/sqlite.h"
+#include "server/store/event_log.h"
+#include "server/store/run_id.h"
+#include "server/store/store.h"
+
+namespace kvrecall {
+
+// A sample to be queued: its id, and itself as JSON.
+struct NewSample {
+  std::string id;
+  std::string payload;
+};
+
+// A sample taken from the queue, as the database has it.
+struct TakenSample {
+  LeaseKey key;
+  std::string run_id;
+  std::string sample_id;
+  std::string config;   // JSON
+  std::string payload;  // JSON
+  absl::Time submit_time;
+};
+
+// Samples in the queue, and leased.
+struct QueueSize {
+  int64_t waiting = 0;
+  int64_t running = 0;
+};
+
+class RunQueue {
+ public:
+  RunQueue(Database* database, EventLog* log)
+      : database_(*database), log_(*log) {}
+
+  // At opening, once: begins an epoch and gives the samples that earlier ones
+  // left leased back to the queue; their next lease is a new attempt.
+  absl::Status Recover(absl::Time now);
+  absl::StatusOr<QueueSize> Size();
+
+  // As the methods of Store.
+  absl::StatusOr<RunInfo> Create(const NewRun& run, absl::Time now);
+  absl::StatusOr<std::vector<SubmitOutcome>> Submit(
+      const std::string& run_id, const std::vector<NewSample>& samples,
+      bool complete, absl::Time now, Changes& changes);
+  absl::StatusOr<RunInfo> Cancel(const std::string& run_id, absl::Time now,
+                                 Changes& changes);
+
+  // The oldest queued sample, now leased; nothing if there is none.
+  absl::StatusOr<std::optional<TakenSample>> Take(absl::Time now,
+                                                  Changes& changes);
+
+  // Does nothing if the sample is not leased as `key` says.
+  absl::Status Release(const LeaseKey& key, Changes& changes);
+
+ private:
+  struct RunRow {
+    int64_t id = 0;
+    std::string state;
+    bool complete = false;
+    bool ended = false;
+    int64_t submitted = 0;
+  };
+  absl::StatusOr<RunRow> FindRun(const std::string& run_id);
+  absl::Status InsertLanes(int64_t run, const RunConfig& config);
+  // False: the run has it already.
+  absl::StatusOr<bool> InsertSample(const RunRow& run, int64_t ordinal,
+                                    const NewSample& sample, absl::Time now);
+
+  Database& database_;
+  EventLog& log_;
+  RunIdGenerator run_ids_;
+  int64_t epoch_ = 0;
+};
+
+}  // namespace kvrecall

@@ -1,0 +1,397 @@
+#include "server/store/sqlite_store.h"
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/base/status_macros.h"
+#include "common/record/json.h"
+#include "server/store/calls.h"
+#include "server/store/event_log.h"
+#include "server/store/group_commit.h"
+#include "server/store/lease_table.h"
+#include "server/store/listeners.h"
+#include "server/store/process_lock.h"
+#include "server/store/reader_pool.h"
+#include "server/store/run_queue.h"
+#include "server/store/sample_json.h"
+
+namespace kvrecall {
+namespace {
+
+absl::Status ShuttingDown() {
+  return absl::CancelledError("the store is shutting down");
+}
+
+class SqliteStore : public Store {
+ public:
+  SqliteStore(const std::string& path, const SqliteStoreOptions& options,
+              std::unique_ptr<ProcessLock> lock,
+              std::unique_ptr<Database> database)
+      : options_(options),
+        lock_(std::move(lock)),
+        database_(std::move(database)),
+        log_(database_.get()),
+        queue_(database_.get(), &log_),
+        readers_(path) {}
+  ~SqliteStore() override { Close().IgnoreError(); }
+
+  // Once, before anything else.
+  absl::Status Start();
+
+  void CreateRun(
+      NewRun run,
+      absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) override;
+  void SubmitSamples(
+      std::string run_id, std::vector<Sample> samples, bool complete,
+      absl::AnyInvocable<void(absl::StatusOr<std::vector<SubmitOutcome>>)> done)
+      override;
+  void CancelRun(
+      std::string run_id,
+      absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) override;
+  absl::StatusOr<RunInfo> GetRun(std::string_view run_id) override;
+  absl::StatusOr<std::pair<std::vector<RunInfo>, std::string>> ListRuns(
+      int page_size, std::string_view page_token) override;
+  absl::StatusOr<std::vector<Event>> ReadAfter(std::string_view run_id,
+                                               int64_t after,
+                                               int limit) override;
+  std::shared_ptr<void> Subscribe(std::string run_id,
+                                  std::function<void()> listener) override;
+  absl::StatusOr<LeasedSample> Lease() override;
+  void Release(const LeasedSample& sample) override;
+  absl::Status Append(const LeasedSample& sample,
+                      std::vector<Event> events) override;
+  void StopLeasing() override;
+  absl::Status Close() override;
+
+ private:
+  struct Taken {
+    TakenSample row;
+    std::shared_ptr<LeaseEntry> lease;
+  };
+  using TakeResult = absl::StatusOr<Taken>;
+  using PendingTake = std::shared_ptr<Pending<TakeResult>>;
+
+  // On the writer thread.
+  void OnCommitted(const GroupCommit::Report& report);
+  void TellQueue();
+  void PostTake(PendingTake pending);
+  void OnTaken(const PendingTake& pending, std::optional<TakenSample> taken);
+  void RetryParked();
+  Command ReleaseCommand(std::shared_ptr<LeaseEntry> lease);
+  Command AppendCommand(std::shared_ptr<LeaseEntry> lease,
+                        std::vector<Event> events);
+
+  // The lease of what was taken; DataLoss if the database holds what is not a
+  // sample of ours.
+  static absl::StatusOr<LeasedSample> MakeLease(const Taken& taken);
+  bool LeasingStopped();
+
+  const SqliteStoreOptions options_;
+  const std::unique_ptr<ProcessLock> lock_;  // goes last
+
+  // Of the writer thread, once it runs.
+  std::unique_ptr<Database> database_;
+  EventLog log_;
+  RunQueue queue_;
+  QueueSize size_;
+
+  ReaderPool readers_;
+  Listeners listeners_;
+  LeaseTable leases_;
+
+  std::mutex parked_mutex_;
+  std::vector<PendingTake> parked_;  // callers of Lease, the queue being empty
+  bool stop_leasing_ = false;        // guarded by parked_mutex_
+
+  std::mutex close_mutex_;
+  std::optional<absl::Status> closed_;  // what Close returned
+
+  std::unique_ptr<GroupCommit> writer_;
+};
+
+absl::Status SqliteStore::Start() {
+  RETURN_IF_ERROR(InTransaction(*database_, TransactionKind::kWrite,
+                                [&] { return queue_.Recover(absl::Now()); }));
+  ASSIGN_OR_RETURN(size_, queue_.Size());
+  TellQueue();
+  writer_ = std::make_unique<GroupCommit>(
+      database_.get(),
+      GroupCommit::Options{options_.commit_interval, options_.batch_events,
+                           options_.buffer_events},
+      [this](const GroupCommit::Report& report) { OnCommitted(report); });
+  return absl::OkStatus();
+}
+
+void SqliteStore::OnCommitted(const GroupCommit::Report& report) {
+  const Changes& changes = report.changes;
+  if (changes.waiting != 0 || changes.running != 0) {
+    size_.waiting += changes.waiting;
+    size_.running += changes.running;
+    TellQueue();
+  }
+  if (changes.events > 0 && options_.observer != nullptr) {
+    options_.observer->OnCommit(changes.events,
+                                absl::FromChrono(report.commit_time),
+                                absl::FromChrono(report.lag));
+  }
+  std::vector<std::string> runs = changes.runs;
+  std::sort(runs.begin(), runs.end());
+  runs.erase(std::unique(runs.begin(), runs.end()), runs.end());
+  for (const std::string& run : runs) listeners_.Notify(run);
+  if (size_.waiting > 0) RetryParked();
+}
+
+void SqliteStore::TellQueue() {
+  if (options_.observer == nullptr) return;
+  options_.observer->OnQueue(size_.waiting, size_.running);
+}
+
+void SqliteStore::CreateRun(
+    NewRun run, absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) {
+  writer_->Post(CommandFor<RunInfo>(
+      [this, run = std::move(run)](Changes&) {
+        return queue_.Create(run, absl::Now());
+      },
+      std::move(done)));
+}
+
+void SqliteStore::SubmitSamples(
+    std::string run_id, std::vector<Sample> samples, bool complete,
+    absl::AnyInvocable<void(absl::StatusOr<std::vector<SubmitOutcome>>)> done) {
+  // Written out here, not on the writer thread, which everybody shares.
+  std::vector<NewSample> rows;
+  absl::Status bad;
+  for (const Sample& sample : samples) {
+    absl::StatusOr<std::string> payload = SampleToJson(sample);
+    bad.Update(payload.status());
+    if (payload.ok()) rows.push_back({sample.id, *std::move(payload)});
+  }
+  writer_->Post(CommandFor<std::vector<SubmitOutcome>>(
+      [this, run_id = std::move(run_id), rows = std::move(rows), complete,
+       bad](Changes& changes) -> absl::StatusOr<std::vector<SubmitOutcome>> {
+        RETURN_IF_ERROR(bad);
+        return queue_.Submit(run_id, rows, complete, absl::Now(), changes);
+      },
+      std::move(done)));
+}
+
+void SqliteStore::CancelRun(
+    std::string run_id,
+    absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) {
+  writer_->Post(CommandFor<RunInfo>(
+      [this, run_id](Changes& changes) {
+        return queue_.Cancel(run_id, absl::Now(), changes);
+      },
+      [this, run_id,
+       done = std::move(done)](absl::StatusOr<RunInfo> run) mutable {
+        if (run.ok()) leases_.CancelRun(run_id);
+        done(std::move(run));
+      }));
+}
+
+absl::StatusOr<RunInfo> SqliteStore::GetRun(std::string_view run_id) {
+  return readers_.With(
+      [&](RecordsReader& reader) { return reader.GetRun(run_id); });
+}
+
+absl::StatusOr<std::pair<std::vector<RunInfo>, std::string>>
+SqliteStore::ListRuns(int page_size, std::string_view page_token) {
+  return readers_.With([&](RecordsReader& reader) {
+    return reader.ListRuns(page_size, page_token);
+  });
+}
+
+absl::StatusOr<std::vector<Event>> SqliteStore::ReadAfter(
+    std::string_view run_id, int64_t after, int limit) {
+  return readers_.With([&](RecordsReader& reader) {
+    return reader.ReadAfter(run_id, after, limit);
+  });
+}
+
+std::shared_ptr<void> SqliteStore::Subscribe(std::string run_id,
+                                             std::function<void()> listener) {
+  return listeners_.Add(std::move(run_id), std::move(listener));
+}
+
+bool SqliteStore::LeasingStopped() {
+  std::lock_guard lock(parked_mutex_);
+  return stop_leasing_;
+}
+
+absl::StatusOr<LeasedSample> SqliteStore::Lease() {
+  while (true) {
+    if (LeasingStopped()) return ShuttingDown();
+    auto pending = std::make_shared<Pending<TakeResult>>();
+    PostTake(pending);
+    const TakeResult taken = pending->Wait();
+    if (!taken.ok()) return LeasingStopped() ? ShuttingDown() : taken.status();
+    absl::StatusOr<LeasedSample> leased = MakeLease(*taken);
+    if (leased.ok()) return leased;
+    // Nobody can run it, and it must not stand in the way of the others.
+    Event failure;
+    failure.body = SampleFailure{"SAMPLE_UNREADABLE",
+                                 std::string(leased.status().message())};
+    RETURN_IF_ERROR(
+        writer_->Append(AppendCommand(taken->lease, {std::move(failure)}), 1));
+  }
+}
+
+absl::StatusOr<LeasedSample> SqliteStore::MakeLease(const Taken& taken) {
+  LeasedSample leased;
+  leased.run_id = taken.row.run_id;
+  leased.attempt = taken.row.key.attempt;
+  leased.submit_time = taken.row.submit_time;
+  ASSIGN_OR_RETURN(leased.sample, ParseSample(taken.row.payload));
+  ASSIGN_OR_RETURN(leased.config, ConfigFromJson(taken.row.config));
+  // Shares the entry's ownership.
+  leased.cancelled = {taken.lease, &taken.lease->cancelled};
+  return leased;
+}
+
+void SqliteStore::PostTake(PendingTake pending) {
+  Command command = CommandFor<std::optional<TakenSample>>(
+      [this](Changes& changes) -> absl::StatusOr<std::optional<TakenSample>> {
+        if (LeasingStopped()) return ShuttingDown();
+        return queue_.Take(absl::Now(), changes);
+      },
+      [this, pending](absl::StatusOr<std::optional<TakenSample>> taken) {
+        if (taken.ok()) {
+          OnTaken(pending, *std::move(taken));
+        } else {
+          pending->Set(taken.status());
+        }
+      });
+  command.patient = true;
+  writer_->Post(std::move(command));
+}
+
+void SqliteStore::OnTaken(const PendingTake& pending,
+                          std::optional<TakenSample> taken) {
+  if (taken.has_value()) {
+    auto lease = std::make_shared<LeaseEntry>();
+    lease->key = taken->key;
+    lease->run_id = taken->run_id;
+    leases_.Add(taken->sample_id, lease);
+    pending->Set(Taken{*std::move(taken), std::move(lease)});
+    return;
+  }
+  {
+    std::lock_guard lock(parked_mutex_);
+    if (stop_leasing_) {
+      pending->Set(ShuttingDown());
+      return;
+    }
+    parked_.push_back(pending);
+  }
+  // Something may have been queued in the same transaction, after the look.
+  if (size_.waiting > 0) RetryParked();
+}
+
+void SqliteStore::RetryParked() {
+  std::vector<PendingTake> parked;
+  {
+    std::lock_guard lock(parked_mutex_);
+    parked.swap(parked_);
+  }
+  for (PendingTake& pending : parked) PostTake(std::move(pending));
+}
+
+void SqliteStore::StopLeasing() {
+  std::vector<PendingTake> parked;
+  {
+    std::lock_guard lock(parked_mutex_);
+    stop_leasing_ = true;
+    parked.swap(parked_);
+  }
+  for (const PendingTake& pending : parked) pending->Set(ShuttingDown());
+}
+
+void SqliteStore::Release(const LeasedSample& sample) {
+  std::shared_ptr<LeaseEntry> lease = leases_.BeginRelease(sample);
+  if (lease != nullptr) writer_->Post(ReleaseCommand(std::move(lease)));
+}
+
+Command SqliteStore::ReleaseCommand(std::shared_ptr<LeaseEntry> lease) {
+  Command command;
+  command.execute = [this, lease](Changes& changes) {
+    return queue_.Release(lease->key, changes);
+  };
+  command.finish = [this, lease](const absl::Status& status) {
+    // Kept until it succeeds, or the next server finds the sample.
+    if (!status.ok() &&
+        writer_->PostLater(ReleaseCommand(lease), options_.retry_interval)) {
+      return;
+    }
+    leases_.Remove(*lease);
+  };
+  command.patient = true;
+  return command;
+}
+
+absl::Status SqliteStore::Append(const LeasedSample& sample,
+                                 std::vector<Event> events) {
+  if (events.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckEvents(events, Lanes(sample.config).size()));
+  ASSIGN_OR_RETURN(std::shared_ptr<LeaseEntry> lease,
+                   leases_.BeginAppend(sample, EndsSample(events)));
+  if (lease == nullptr) return absl::OkStatus();
+  const auto count = static_cast<int64_t>(events.size());
+  return writer_->Append(AppendCommand(std::move(lease), std::move(events)),
+                         count);
+}
+
+Command SqliteStore::AppendCommand(std::shared_ptr<LeaseEntry> lease,
+                                   std::vector<Event> events) {
+  const bool ends = EndsSample(events);
+  Command command;
+  command.execute = [this, lease,
+                     events = std::move(events)](Changes& changes) {
+    // After one loss the attempt has a gap; nothing may follow it.
+    RETURN_IF_ERROR(leases_.Failure(*lease));
+    return log_.Append(lease->key, events, absl::Now(), changes);
+  };
+  command.finish = [this, lease, ends](const absl::Status& status) {
+    if (!status.ok()) {
+      leases_.Fail(*lease, status);
+      // The caller thinks the sample ended and will not release it.
+      if (ends) writer_->PostLater(ReleaseCommand(lease), absl::ZeroDuration());
+    } else if (ends) {
+      leases_.Remove(*lease);
+    }
+  };
+  command.patient = true;
+  return command;
+}
+
+absl::Status SqliteStore::Close() {
+  StopLeasing();
+  std::lock_guard lock(close_mutex_);
+  if (closed_.has_value()) return *closed_;
+  if (writer_ != nullptr) writer_->Close();
+  // Alone with the file, SQLite removes the log when the last one leaves.
+  readers_.CloseIdle();
+  closed_ = database_->TruncateLog();
+  database_.reset();
+  return *closed_;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(
+    const std::string& path, const SqliteStoreOptions& options) {
+  RETURN_IF_ERROR(CheckDatabasePath(path));
+  ASSIGN_OR_RETURN(std::unique_ptr<ProcessLock> lock, ProcessLock::Take(path));
+  ASSIGN_OR_RETURN(std::unique_ptr<Database> database,
+                   OpenForWriting(path, options.writer));
+  auto store = std::make_unique<SqliteStore>(path, options, std::move(lock),
+                                             std::move(database));
+  RETURN_IF_ERROR(store->Start());
+  return store;
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,43 @@
+#pragma once
+
+// The Store on one SQLite file (schema: common/records_db/schema.sql).
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+#include "common/records_db/schema.h"
+#include "server/store/store.h"
+
+namespace kvrecall {
+
+struct SqliteStoreOptions {
+  // Told of commits and of the queue; may be null; must outlive the store.
+  StoreObserver* observer = nullptr;
+  // How long appended events wait for others to share a commit with. Calls
+  // that somebody waits for are not kept waiting.
+  absl::Duration commit_interval = absl::Milliseconds(20);
+  int64_t batch_events = 1000;   // so many are committed at once, without wait
+  int64_t buffer_events = 8000;  // appended and not yet committed, at most
+  // After a write for which nobody waits has failed.
+  absl::Duration retry_interval = absl::Seconds(1);
+  WriterOptions writer;
+};
+
+// Opens the database, making it if there is none, and gives the samples that
+// an earlier server left unfinished back to the queue. The file and what it
+// holds stay untouched on every error, each of which is one line that names
+// the path: FailedPrecondition (in use by another server; another program's
+// or a newer kvrecall's database), InvalidArgument (a directory), NotFound (no
+// such folder), PermissionDenied, DataLoss (damaged, or not a database).
+//
+// Where Append fails, the caller stops the sample and calls Release; the
+// sample is run again as a new attempt. While another process has the
+// database locked, calls fail with Unavailable; events and leases wait.
+absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(
+    const std::string& path, const SqliteStoreOptions& options);
+
+}  // namespace kvrecall

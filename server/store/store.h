@@ -1,0 +1,144 @@
+#pragma once
+
+// The durable queue and the record log behind one interface. There is no SQL
+// outside server/store and common/records_db.
+//
+// Invariants:
+//  1. One thread, the writer, owns the only connection that writes.
+//  2. What a call acknowledges is committed; an event gets its sequence at
+//     commit, and is visible to ReadAfter only from then on.
+//  3. A run's sequences are gap-free from 1; RunEnd is its last event.
+//  4. No listener or callback can delay the writer: they must not block.
+//
+// Thread-safe. Methods that take a callback return at once and never block;
+// the callback runs on the writer thread. The others may wait for the disk:
+// never call them from a gRPC callback thread.
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+#include "common/longbench/jsonl.h"
+#include "common/record/record.h"
+#include "common/record/run_info.h"
+
+namespace kvrecall {
+
+struct NewRun {
+  std::string request_id;   // idempotency key, chosen by the client
+  std::string body_digest;  // SHA-256 of what was asked, to tell reuse
+  RunConfig config;         // completed with defaults
+  Provenance provenance;
+};
+
+enum class SubmitOutcome { kAccepted, kDuplicate };
+
+// A sample that this process has taken from the queue.
+struct LeasedSample {
+  std::string run_id;
+  Sample sample;
+  RunConfig config;
+  int64_t attempt = 1;
+  absl::Time submit_time;
+  // Becomes true when the run is cancelled; looked at between prefill chunks
+  // and steps.
+  std::shared_ptr<const std::atomic<bool>> cancelled;
+};
+
+// Told of what the store does; called on the writer thread, must not block.
+class StoreObserver {
+ public:
+  virtual ~StoreObserver() = default;
+  // `events` were committed in one transaction that took `commit_time`; the
+  // oldest had waited `lag` since Append.
+  virtual void OnCommit(int64_t events, absl::Duration commit_time,
+                        absl::Duration lag) = 0;
+  // Samples in the queue and samples leased, after a change.
+  virtual void OnQueue(int64_t waiting, int64_t running) = 0;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // Makes a run. The same request_id with the same body_digest gives the
+  // first run again; with another digest, AlreadyExists.
+  virtual void CreateRun(
+      NewRun run, absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) = 0;
+
+  // Adds samples to the queue, all in one transaction, one outcome each in
+  // order. `complete` says that no more will follow; the run ends when its
+  // last sample has. NotFound: no such run. FailedPrecondition: the run has
+  // ended or was complete, and a sample is new; one that it has is a duplicate
+  // even then, so that a lost reply can be asked for again. On an error
+  // nothing is added.
+  virtual void SubmitSamples(
+      std::string run_id, std::vector<Sample> samples, bool complete,
+      absl::AnyInvocable<void(absl::StatusOr<std::vector<SubmitOutcome>>)>
+          done) = 0;
+
+  // Ends a run: its queued samples are dropped from the queue, the leased one
+  // is told through LeasedSample::cancelled, RunEnd{kCancelled} is appended.
+  // A run that has ended is left as it is. NotFound: no such run.
+  virtual void CancelRun(
+      std::string run_id,
+      absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) = 0;
+
+  // NotFound: no such run.
+  virtual absl::StatusOr<RunInfo> GetRun(std::string_view run_id) = 0;
+
+  // Newest first. `page_token` is empty or what the last call returned as
+  // .second, which is empty on the last page. InvalidArgument: bad token.
+  virtual absl::StatusOr<std::pair<std::vector<RunInfo>, std::string>> ListRuns(
+      int page_size, std::string_view page_token) = 0;
+
+  // Committed events with a sequence above `after`, ascending, at most
+  // `limit`. NotFound: no such run. OutOfRange: `after` lies beyond the last.
+  virtual absl::StatusOr<std::vector<Event>> ReadAfter(std::string_view run_id,
+                                                       int64_t after,
+                                                       int limit) = 0;
+
+  // Calls `listener` after each commit that gave `run_id` events, until the
+  // returned handle is destroyed (which waits for a call in progress). The
+  // listener must not block and must not destroy its own handle.
+  virtual std::shared_ptr<void> Subscribe(std::string run_id,
+                                          std::function<void()> listener) = 0;
+
+  // Takes the oldest queued sample; waits until there is one. Cancelled: the
+  // store is shutting down.
+  virtual absl::StatusOr<LeasedSample> Lease() = 0;
+
+  // Gives a leased sample back to the queue, not run; its next lease counts
+  // as a new attempt only if events of this one were appended.
+  virtual void Release(const LeasedSample& sample) = 0;
+
+  // Hands events of a leased sample (all but RunEnd) to the writer; sequence
+  // numbers in them are ignored. A SampleResult or SampleFailure ends the
+  // sample, and its run with it where it was the last, in the same
+  // transaction. Events of a run that was cancelled meanwhile are dropped.
+  // Waits only while the writer's buffer is full: the disk can slow the
+  // engine, a client never can. After an error, the disk's for example, the
+  // attempt takes no more events, so that it has no holes: Release it.
+  virtual absl::Status Append(const LeasedSample& sample,
+                              std::vector<Event> events) = 0;
+
+  // Wakes Lease with Cancelled; later leases fail at once.
+  virtual void StopLeasing() = 0;
+
+  // Commits what was handed over, checkpoints the log and stops the writer.
+  // Later writes fail with Unavailable. Idempotent.
+  virtual absl::Status Close() = 0;
+};
+
+}  // namespace kvrecall

@@ -1,0 +1,370 @@
+#include "client/cli.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <initializer_list>
+#include <iterator>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+
+#include "client/commands/command.h"
+#include "tests/client/fake_server.h"
+
+namespace kvrecall {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+
+// Runs whole command lines against a scripted server.
+class CliTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = testing::TempDir() + "kvrecall_cli_test_" +
+              testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    environment_.out = &out_;
+    environment_.err = &err_;
+    environment_.err_columns = [] { return 80; };
+    environment_.data_home = folder_;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  void Start(FakeScript script) {
+    server_ = std::make_unique<FakeServer>(std::move(script));
+    environment_.default_server = server_->address();
+  }
+
+  int Run(std::vector<std::string> arguments) {
+    std::vector<const char*> argv = {"kvrecall-client"};
+    for (const std::string& argument : arguments) {
+      argv.push_back(argument.c_str());
+    }
+    out_.str("");
+    err_.str("");
+    return RunCli(static_cast<int>(argv.size()), argv.data(), environment_,
+                  interrupt_);
+  }
+
+  std::string WriteSamples(int count) {
+    const std::string path = folder_ + "/demo.jsonl";
+    std::ofstream file(path);
+    for (int i = 1; i <= count; ++i) {
+      file << R"({"_id":"s)" << i
+           << R"(","input":"q","context":"c","answers":["a"]})"
+           << "\n";
+    }
+    return path;
+  }
+
+  std::string folder_;
+  std::ostringstream out_;
+  std::ostringstream err_;
+  Environment environment_;
+  Interrupt interrupt_;
+  std::unique_ptr<FakeServer> server_;
+};
+
+TEST_F(CliTest, SubmitSendsTheSamplesAndPrintsTheTable) {
+  Start(MakeScript(3, 4));
+  const std::string data = WriteSamples(5);
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", data, "--limit", "3",
+                 "--budgets", "0.1,tokens:4", "--policies",
+                 "h2o,random(seed=7)", "--scopes", "layer", "--max-new-tokens",
+                 "7", "--ignore-eos", "--chat-template", "none"}),
+            kExitOk)
+      << err_.str();
+  const FakeScript asked = server_->script();
+  ASSERT_EQ(asked.creates.size(), 1u);
+  const v1::RunConfig& config = asked.creates[0].config();
+  EXPECT_EQ(asked.creates[0].request_id().size(), 36u);
+  EXPECT_EQ(config.task(), "demo");
+  EXPECT_EQ(config.policies(1), "random(seed=7)");
+  EXPECT_EQ(config.scopes_size(), 1);
+  EXPECT_EQ(config.budgets(1).tokens(), 4);
+  EXPECT_EQ(config.max_new_tokens(), 7);
+  EXPECT_TRUE(config.ignore_eos());
+  EXPECT_EQ(config.chat_template(), "none");
+  ASSERT_EQ(asked.submits.size(), 1u);
+  EXPECT_EQ(asked.submits[0].samples_size(), 3);
+  EXPECT_TRUE(asked.submits[0].complete());
+  EXPECT_THAT(out_.str(), HasSubstr("Run run-1: succeeded, task demo"));
+  EXPECT_THAT(out_.str(), HasSubstr("h2o     global"));
+  EXPECT_THAT(out_.str(), HasSubstr("mean score"));
+  EXPECT_THAT(err_.str(), HasSubstr("run run-1: 3 samples of demo\n"));
+  EXPECT_THAT(err_.str(), HasSubstr("/3 samples"));
+}
+
+TEST_F(CliTest, SubmitUsesTheDefaultsAndTheServersLimits) {
+  FakeScript script = MakeScript(5, 1);
+  script.max_samples_per_call = 2;
+  Start(script);
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", WriteSamples(5)}),
+            kExitOk);
+  const FakeScript asked = server_->script();
+  EXPECT_EQ(asked.submits.size(), 3u);
+  const v1::RunConfig& config = asked.creates[0].config();
+  EXPECT_EQ(config.policies_size(), 3);
+  EXPECT_EQ(config.scopes_size(), 2);
+  ASSERT_EQ(config.budgets_size(), 3);
+  EXPECT_EQ(config.budgets(0).current_ratio(), 0.1);
+  EXPECT_EQ(config.max_new_tokens(), 0);
+  EXPECT_EQ(config.chat_template(), "auto");
+}
+
+TEST_F(CliTest, SubmitJsonIsOneObjectWithTheRows) {
+  Start(MakeScript(2, 5));
+  EXPECT_EQ(
+      Run({"submit", "--task", "demo", "--data", WriteSamples(2), "--json"}),
+      kExitOk);
+  const json result = json::parse(out_.str());
+  EXPECT_EQ(result["run_id"], "run-1");
+  EXPECT_EQ(result["state"], "succeeded");
+  EXPECT_EQ(result["steps"], 10);
+  EXPECT_EQ(result["last_sequence"], 15);
+  EXPECT_EQ(result["provenance"]["model"], "nano");
+  ASSERT_EQ(result["rows"].size(), 8u);
+  EXPECT_EQ(result["rows"][0]["policy"], "h2o");
+  EXPECT_EQ(result["rows"][0]["budget"], 0.1);
+  EXPECT_EQ(result["rows"][0]["n"], 10);
+  EXPECT_TRUE(result["rows"][4]["pearson"].is_null());  // the oracle's
+  EXPECT_EQ(result["bins"].size(), 7u);
+  EXPECT_TRUE(result["bins"][6]["high"].is_null());
+}
+
+TEST_F(CliTest, SubmitSurvivesABrokenStream) {
+  FakeScript script = MakeScript(2, 5);
+  script.breaks = {4};
+  Start(script);
+  EXPECT_EQ(
+      Run({"submit", "--task", "demo", "--data", WriteSamples(2), "--json"}),
+      kExitOk);
+  EXPECT_EQ(json::parse(out_.str())["steps"], 10);
+  EXPECT_THAT(err_.str(), HasSubstr("lost the connection"));
+}
+
+TEST_F(CliTest, SubmitOfABadLineSubmitsNothing) {
+  Start(MakeScript(1, 1));
+  const std::string data = WriteSamples(1);
+  std::ofstream(data, std::ios::app) << "{\"input\":1}\n";
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", data}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr(data + ":2"));
+  EXPECT_TRUE(server_->script().creates.empty());
+}
+
+TEST_F(CliTest, SubmitDetachPrintsTheNameAndHowToComeBack) {
+  Start(MakeScript(1, 1));
+  EXPECT_EQ(
+      Run({"submit", "--task", "demo", "--data", WriteSamples(1), "--detach"}),
+      kExitOk);
+  EXPECT_EQ(out_.str(), "run-1\n");
+  EXPECT_THAT(err_.str(), HasSubstr("kvrecall-client watch run-1\n"));
+  EXPECT_TRUE(server_->script().watched_after.empty());
+}
+
+TEST_F(CliTest, AServerThatIsNotTheUsualOneIsNamedInTheWayBack) {
+  Start(MakeScript(1, 1));
+  environment_.default_server = "";
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", WriteSamples(1),
+                 "--detach", "--server", server_->address()}),
+            kExitOk);
+  EXPECT_THAT(err_.str(),
+              HasSubstr("watch run-1 --server " + server_->address()));
+}
+
+TEST_F(CliTest, ARefusedSampleIsNamedAndFailsTheCommand) {
+  FakeScript script = MakeScript(1, 1);
+  script.refused_sample = "s2";
+  Start(script);
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", WriteSamples(2)}),
+            kExitRunFailed);
+  EXPECT_THAT(err_.str(), HasSubstr("refused: sample s2: context: too long"));
+}
+
+TEST_F(CliTest, AFailedSampleIsNamedAndFailsTheCommand) {
+  FakeScript script = MakeScript(2, 1);
+  script.events[5].body = SampleFailure{"PROMPT_TOO_LONG", "9 tokens"};
+  script.events[6].body = RunEnd{.state = RunState::kPartiallyFailed,
+                                 .samples_done = 1,
+                                 .samples_failed = 1};
+  Start(script);
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", WriteSamples(2)}),
+            kExitRunFailed);
+  EXPECT_THAT(out_.str(), HasSubstr("partially_failed"));
+  EXPECT_THAT(err_.str(),
+              HasSubstr("sample s2 failed: PROMPT_TOO_LONG: 9 tokens"));
+}
+
+TEST_F(CliTest, AnErrorOfTheServerIsOneLine) {
+  FakeScript script = MakeScript(1, 1);
+  script.create_status = {grpc::StatusCode::INVALID_ARGUMENT,
+                          "config.policies[0]: no policy\n'nope'"};
+  Start(script);
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", WriteSamples(1)}),
+            kExitUsage);
+  EXPECT_EQ(err_.str(),
+            "kvrecall-client: config.policies[0]: no policy 'nope'\n");
+}
+
+TEST_F(CliTest, WithoutAServerTheErrorSaysWhatToDo) {
+  Start(MakeScript(1, 1));
+  server_.reset();
+  EXPECT_EQ(Run({"runs"}), kExitError);
+  EXPECT_EQ(err_.str(), "kvrecall-client: no server at " +
+                            environment_.default_server +
+                            "; start one with kvrecall-server or set "
+                            "--server\n");
+}
+
+TEST_F(CliTest, UsageErrorsAreOneLineAndTellThemselvesApart) {
+  const std::initializer_list<std::vector<std::string>> bad = {
+      {},
+      {"nope"},
+      {"submit"},
+      {"submit", "--task", "demo", "--limit", "0"},
+      {"submit", "--task", "demo", "--budgets", "2"},
+      {"submit", "--task", "demo", "--policies", "h2o,"},
+      {"submit", "--task", "demo", "--scopes", "head"},
+      {"submit", "--task", "demo"},  // no data file
+      {"show"},
+      {"export", "run-1", "--format", "xml"}};
+  for (const auto& arguments : bad) {
+    EXPECT_EQ(Run(arguments), kExitUsage) << testing::PrintToString(arguments);
+    const std::string text = err_.str();
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
+  }
+}
+
+TEST_F(CliTest, CtrlCDetachesAndSaysHowToComeBack) {
+  FakeScript script = MakeScript(1, 2);
+  script.events.pop_back();
+  script.never_ends = true;
+  Start(script);
+  std::thread user([this] {
+    while (!server_->all_sent()) std::this_thread::yield();
+    EXPECT_TRUE(interrupt_.Press());
+    EXPECT_FALSE(interrupt_.Press());  // the second would end the program
+  });
+  EXPECT_EQ(Run({"watch", "run-1"}), kExitInterrupted);
+  user.join();
+  EXPECT_THAT(err_.str(), HasSubstr("kvrecall-client watch run-1\n"));
+  EXPECT_EQ(server_->script().cancels, 0);
+  EXPECT_FALSE(interrupt_.Press());  // nothing is watched any more
+}
+
+TEST_F(CliTest, WatchPrintsTheTableOfAFinishedRun) {
+  Start(MakeScript(2, 3));
+  EXPECT_EQ(Run({"watch", "run-1"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("samples     2 done"));
+}
+
+TEST_F(CliTest, ShowPrintsTheRunAndItsTableFromAllPages) {
+  FakeScript script = MakeScript(3, 4);
+  script.page_limit = 5;
+  Start(script);
+  EXPECT_EQ(Run({"show", "run-1"}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("model_digest         abc"));
+  EXPECT_THAT(out_.str(), HasSubstr("samples     3 done"));
+  EXPECT_EQ(Run({"show", "run-1", "--json"}), kExitOk);
+  EXPECT_EQ(json::parse(out_.str())["steps"], 12);
+}
+
+TEST_F(CliTest, ShowOfARunThatIsNotThereIsAUsageError) {
+  Start(MakeScript(1, 1));
+  EXPECT_EQ(Run({"show", "none"}), kExitUsage);
+  EXPECT_EQ(err_.str(), "kvrecall-client: run_id: no run 'none'\n");
+}
+
+TEST_F(CliTest, RunsReadsAllPages) {
+  Start(MakeScript(1, 1));
+  EXPECT_EQ(Run({"runs"}), kExitOk);
+  const std::string text = out_.str();
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3) << text;
+  EXPECT_THAT(text, HasSubstr("run-1  succeeded  demo"));
+}
+
+TEST_F(CliTest, CancelSaysWhatTheRunIsNow) {
+  Start(MakeScript(2, 1));
+  EXPECT_EQ(Run({"cancel", "run-1"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("run run-1: cancelled"));
+  EXPECT_EQ(server_->script().cancels, 1);
+}
+
+TEST_F(CliTest, TasksSayWhereTheirDataIs) {
+  Start(MakeScript(1, 1));
+  const std::string data = WriteSamples(1);
+  EXPECT_EQ(Run({"tasks", "--data", folder_}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr(data));
+  EXPECT_EQ(err_.str(), "");
+}
+
+TEST_F(CliTest, TasksWithoutAServerAreTheBuiltInOnes) {
+  Start(MakeScript(1, 1));
+  server_.reset();
+  EXPECT_EQ(Run({"tasks"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("musique_cot"));
+  EXPECT_THAT(out_.str(), HasSubstr("not found"));
+}
+
+TEST_F(CliTest, ExportWritesEveryRecordAndLeavesNoPartBehind) {
+  FakeScript script = MakeScript(3, 4);
+  script.page_limit = 4;
+  Start(script);
+  const std::string path = folder_ + "/run.jsonl";
+  EXPECT_EQ(Run({"export", "run-1", "--format", "jsonl", "--out", path}),
+            kExitOk)
+      << err_.str();
+  std::ifstream file(path);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1 + 3 + 12);
+  EXPECT_FALSE(fs::exists(path + ".part"));
+
+  EXPECT_EQ(Run({"export", "run-1"}), kExitOk);
+  EXPECT_EQ(out_.str(), text);
+}
+
+TEST_F(CliTest, ExportOverwritesOnlyWhenToldTo) {
+  Start(MakeScript(1, 1));
+  const std::string path = folder_ + "/run.jsonl";
+  std::ofstream(path) << "mine";
+  EXPECT_EQ(Run({"export", "run-1", "--out", path}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("--force"));
+  EXPECT_EQ(fs::file_size(path), 4u);
+  EXPECT_EQ(Run({"export", "run-1", "--out", path, "--force"}), kExitOk);
+  EXPECT_GT(fs::file_size(path), 4u);
+}
+
+TEST_F(CliTest, AnExportThatFailsLeavesNothing) {
+  FakeScript script = MakeScript(1, 2);
+  script.events.pop_back();  // fewer events than the run says
+  Start(script);
+  const std::string path = folder_ + "/run.jsonl";
+  EXPECT_EQ(Run({"export", "run-1", "--out", path}), kExitError);
+  EXPECT_FALSE(fs::exists(path));
+  EXPECT_FALSE(fs::exists(path + ".part"));
+  EXPECT_EQ(Run({"export", "run-1", "--out", folder_ + "/no/run.jsonl"}),
+            kExitUsage);
+}
+
+TEST_F(CliTest, HelpGoesToStandardOutput) {
+  EXPECT_EQ(Run({"--help"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("submit"));
+  EXPECT_EQ(err_.str(), "");
+  EXPECT_EQ(Run({"submit", "--help"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("--budgets"));
+  EXPECT_THAT(out_.str(), Not(HasSubstr("kvrecall-client:")));
+}
+
+}  // namespace
+}  // namespace kvrecall

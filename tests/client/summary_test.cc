@@ -1,0 +1,164 @@
+#include "client/summary.h"
+
+#include <cmath>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "tests/client/fake_server.h"
+
+namespace kvrecall {
+namespace {
+
+RunSummary Summarize(const FakeScript& script) {
+  SummaryBuilder builder(script.run.config);
+  for (const Event& event : script.events) {
+    EXPECT_TRUE(builder.Add(event).ok());
+  }
+  auto summary = builder.Summarize();
+  EXPECT_TRUE(summary.ok()) << summary.status();
+  return *summary;
+}
+
+TEST(SummaryTest, EqualsASlowComputationOfMeansAndCorrelation) {
+  const FakeScript script = MakeScript(/*samples=*/5, /*steps=*/20);
+  const RunSummary summary = Summarize(script);
+  const std::vector<Lane> lanes = Lanes(script.run.config);
+  ASSERT_EQ(summary.lanes.size(), lanes.size());
+  for (size_t i = 0; i < lanes.size(); ++i) {
+    std::vector<double> h, r;
+    for (const Event& event : script.events) {
+      if (const auto* step = std::get_if<StepRecord>(&event.body)) {
+        h.push_back(step->entropy);
+        r.push_back(step->recalls[i].recall);
+      }
+    }
+    double mean_h = 0, mean_r = 0;
+    for (size_t j = 0; j < h.size(); ++j) {
+      mean_h += h[j] / 100;
+      mean_r += r[j] / 100;
+    }
+    double hr = 0, hh = 0, rr = 0;
+    for (size_t j = 0; j < h.size(); ++j) {
+      hr += (h[j] - mean_h) * (r[j] - mean_r);
+      hh += (h[j] - mean_h) * (h[j] - mean_h);
+      rr += (r[j] - mean_r) * (r[j] - mean_r);
+    }
+    const LaneSummary& row = summary.lanes[i];
+    EXPECT_EQ(row.steps, 100);
+    EXPECT_EQ(row.pearson_n, 100);
+    EXPECT_NEAR(*row.recall, mean_r, 1e-12);
+    EXPECT_NEAR(*row.chance, 0.125, 1e-12);
+    EXPECT_NEAR(*row.lift, (mean_r - 0.125) / 0.875, 1e-12);
+    if (lanes[i].policy == 0) {
+      EXPECT_NEAR(*row.pearson, hr / std::sqrt(hh * rr), 1e-9);
+    } else {
+      // The oracle's recall is constant: no correlation, and not zero.
+      EXPECT_FALSE(row.pearson.has_value());
+    }
+  }
+}
+
+TEST(SummaryTest, CountsSamplesTokensAndScores) {
+  const RunSummary summary = Summarize(MakeScript(4, 3));
+  EXPECT_EQ(summary.samples_done, 4);
+  EXPECT_EQ(summary.steps, 12);
+  EXPECT_EQ(summary.generated_tokens, 12);
+  EXPECT_EQ(summary.prompt_tokens, 80);
+  EXPECT_DOUBLE_EQ(*summary.score, 0.75);
+  EXPECT_EQ(summary.scored_samples, 4);
+}
+
+TEST(SummaryTest, BinsHoldEachStepOnceWithItsMeanRecallPerBudget) {
+  const FakeScript script = MakeScript(3, 30);
+  const RunSummary summary = Summarize(script);
+  EXPECT_EQ(summary.bins_policy, 0);
+  EXPECT_EQ(summary.bins_scope, 0);
+  ASSERT_EQ(summary.bins.size(), 7u);
+  int64_t steps = 0;
+  for (const BinSummary& bin : summary.bins) {
+    steps += bin.steps;
+    ASSERT_EQ(bin.recall.size(), 2u);
+    double sum = 0;
+    int64_t n = 0;
+    for (const Event& event : script.events) {
+      const auto* step = std::get_if<StepRecord>(&event.body);
+      if (step == nullptr || step->entropy < bin.low ||
+          step->entropy >= bin.high) {
+        continue;
+      }
+      sum += step->recalls[1].recall;  // h2o, global, the second budget
+      ++n;
+    }
+    EXPECT_EQ(bin.steps, n);
+    if (n > 0) {
+      EXPECT_NEAR(*bin.recall[1], sum / n, 1e-12);
+    }
+  }
+  EXPECT_EQ(steps, 90);
+}
+
+TEST(SummaryTest, OnlyTheLastAttemptOfASampleCounts) {
+  FakeScript script = MakeScript(2, 4);
+  // The first sample's end never came; it starts again and takes two steps.
+  std::vector<Event> events(script.events.begin(), script.events.begin() + 4);
+  for (int i : {0, 1, 2, 5}) {
+    events.push_back(script.events[i]);
+    events.back().attempt = 2;
+  }
+  // A straggler of the first attempt changes nothing.
+  events.push_back(script.events[4]);
+  script.events = events;
+  const RunSummary summary = Summarize(script);
+  EXPECT_EQ(summary.steps, 2);
+  EXPECT_EQ(summary.lanes[0].steps, 2);
+  EXPECT_EQ(summary.prompt_tokens, 20);
+  EXPECT_EQ(summary.samples_done, 1);
+}
+
+TEST(SummaryTest, FailedAndUnfinishedSamplesAreToldApart) {
+  FakeScript script = MakeScript(3, 1);
+  script.events.resize(4);  // s1 done; s2 started
+  script.events.push_back({.sequence = 5,
+                           .sample_id = "s3",
+                           .attempt = 1,
+                           .body = SampleFailure{"TOO_LONG", "context"}});
+  const RunSummary summary = Summarize(script);
+  EXPECT_EQ(summary.samples_done, 1);
+  EXPECT_EQ(summary.samples_failed, 1);
+  EXPECT_EQ(summary.samples_unfinished, 1);
+  ASSERT_EQ(summary.problems.size(), 1u);
+  EXPECT_EQ(summary.problems[0].sample_id, "s3");
+  EXPECT_EQ(summary.problems[0].reason, "TOO_LONG");
+}
+
+TEST(SummaryTest, WithoutStepsNothingIsDefined) {
+  FakeScript script = MakeScript(1, 1);
+  script.events.clear();
+  const RunSummary summary = Summarize(script);
+  EXPECT_FALSE(summary.lanes[0].recall.has_value());
+  EXPECT_FALSE(summary.lanes[0].lift.has_value());
+  EXPECT_FALSE(summary.lanes[0].pearson.has_value());
+  EXPECT_FALSE(summary.score.has_value());
+}
+
+TEST(SummaryTest, AStepWithTheWrongNumberOfRecallsIsRefused) {
+  FakeScript script = MakeScript(1, 1);
+  std::get<StepRecord>(script.events[1].body).recalls.pop_back();
+  SummaryBuilder builder(script.run.config);
+  EXPECT_TRUE(builder.Add(script.events[0]).ok());
+  EXPECT_EQ(builder.Add(script.events[1]).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(SummaryTest, WithoutH2oGlobalTheBinsShowTheFirstLane) {
+  FakeScript script = MakeScript(1, 2);
+  script.run.config.policies[0].name = "knorm";
+  script.run.config.scopes = {Scope::kLayer, Scope::kGlobal};
+  const RunSummary summary = Summarize(script);
+  EXPECT_EQ(summary.bins_policy, 0);
+  EXPECT_EQ(summary.bins_scope, 1);
+}
+
+}  // namespace
+}  // namespace kvrecall

@@ -1,0 +1,183 @@
+"""Demo samples through server and client: the same numbers everywhere."""
+
+import json
+import math
+import sqlite3
+import struct
+import tempfile
+import unittest
+
+from server_process import ServerProcess
+
+SAMPLES = 2
+
+
+class DemoTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        """One server and one run for all tests; everything is read here."""
+        cls.folder = tempfile.TemporaryDirectory(prefix="kvrecall_e2e_")
+        cls.addClassCleanup(cls.folder.cleanup)
+        with ServerProcess(cls.folder.name) as server:
+            submitted = server.client(
+                "submit", "--task", "demo", "--limit", str(SAMPLES), "--json")
+            cls.progress = submitted.stderr
+            cls.result = json.loads(submitted.stdout)
+            cls.run_id = cls.result["run_id"]
+            cls.watched = json.loads(
+                server.client("watch", cls.run_id, "--json").stdout)
+            cls.shown = server.client("show", cls.run_id).stdout
+            cls.listed = server.client("runs").stdout
+            cls.tasks = server.client("tasks").stdout
+            exported = server.client(
+                "export", cls.run_id, "--format", "jsonl").stdout
+            cls.metrics = server.metrics()
+            cls.exit_status = server.terminate()
+            cls.log = server.logged()
+        lines = [json.loads(line) for line in exported.splitlines()]
+        cls.run = lines[0]
+        cls.samples = [x for x in lines if x["type"] == "sample"]
+        cls.steps = [x for x in lines if x["type"] == "step"]
+        # Read after the server has ended: what is there is durable.
+        database = sqlite3.connect(f"file:{server.database}?mode=ro", uri=True)
+        cls.addClassCleanup(database.close)
+        database.row_factory = sqlite3.Row
+        cls.database = database
+
+    def test_the_run_succeeded_and_was_recorded(self):
+        self.assertEqual(self.result["state"], "succeeded")
+        self.assertEqual(self.run["state"], "succeeded")
+        self.assertEqual(len(self.samples), SAMPLES)
+        self.assertGreater(len(self.steps), SAMPLES)
+        self.assertEqual(self.result["steps"], len(self.steps))
+        self.assertEqual(self.run["provenance"]["model"], "nano")
+        for name in ("model_digest", "tokenizer_digest"):
+            self.assertRegex(self.run["provenance"][name], "^[0-9a-f]{64}$")
+
+    def test_sigterm_ends_the_server_with_status_0(self):
+        self.assertEqual(self.exit_status, 0, self.log)
+
+    def test_a_second_watcher_sees_the_same_run(self):
+        self.assertEqual(self.watched["rows"], self.result["rows"])
+        self.assertEqual(self.watched["last_sequence"],
+                         self.result["last_sequence"])
+
+    def test_the_client_shows_and_lists_it(self):
+        self.assertIn(self.run_id, self.shown)
+        self.assertIn("h2o", self.shown)
+        self.assertIn(self.run_id, self.listed)
+        self.assertIn("demo", self.tasks)
+        self.assertIn(f"{SAMPLES}/{SAMPLES} samples", self.progress)
+
+    def test_each_sample_has_steps_without_gaps(self):
+        for sample in self.samples:
+            steps = [x for x in self.steps
+                     if x["sample_id"] == sample["sample_id"]]
+            self.assertEqual([x["step"] for x in steps],
+                             list(range(1, len(steps) + 1)))
+            self.assertEqual(sample["generated_tokens"], len(steps))
+            # Step t attends the prompt and the tokens before its own.
+            self.assertEqual([x["n"] for x in steps],
+                             [sample["prompt_tokens"] - 1 + x["step"]
+                              for x in steps])
+            self.assertIn(sample["finish_reason"], ("eos", "length"))
+            self.assertIsNotNone(sample["score"])
+
+    def test_every_recall_follows_the_definitions(self):
+        config = self.run["config"]
+        lanes = [(p, s, float(b)) for p in config["policies"]
+                 for s in config["scopes"] for b in config["budgets"]]
+        self.assertEqual(len(lanes), 18)
+        for step in self.steps:
+            self.assertEqual([(x["policy"], x["scope"], x["budget"])
+                              for x in step["recalls"]], lanes)
+            for x in step["recalls"]:
+                k, n = x["k"], step["n"]
+                self.assertEqual(k, max(1, math.floor(x["budget"] * n)))
+                self.assertTrue(0 <= x["recall"] <= 1)
+                self.assertTrue(0 <= x["mass_ratio"] <= 1 + 1e-9)
+                if x["scope"] == "global":
+                    free = {round((g + (k - g) * (k - 1) / (n - 1)) / k, 12)
+                            for g in (0, 1)}
+                    self.assertIn(round(x["chance"], 12), free)
+                    self.assertEqual(x["row_recalls"], [])
+                else:
+                    rows = x["row_recalls"]
+                    self.assertAlmostEqual(sum(rows) / len(rows), x["recall"],
+                                           places=6)
+                if x["policy"] == "oracle":
+                    self.assertEqual(x["recall"], 1)
+
+    def test_the_database_has_the_exported_steps_bit_for_bit(self):
+        rows = self.database.execute(
+            """SELECT samples.sample_id, steps.* FROM steps
+               JOIN samples ON samples.id = steps.sample
+               JOIN runs ON runs.id = steps.run
+               WHERE runs.run_id = ? ORDER BY sequence""",
+            (self.run_id,)).fetchall()
+        self.assertEqual(len(rows), len(self.steps))
+        fields = ("sample_id", "step", "n", "token_id", "token", "entropy",
+                  "logprob", "p_max", "margin", "attention_entropy",
+                  "attention_entropy_std")
+        for row, step in zip(rows, self.steps):
+            for field in fields:
+                self.assertEqual(row[field], step[field], field)
+            recalls = self.database.execute(
+                """SELECT * FROM step_recalls WHERE run = ? AND sequence = ?
+                   ORDER BY lane""", (row["run"], row["sequence"])).fetchall()
+            self.assertEqual(len(recalls), len(step["recalls"]))
+            for stored, exported in zip(recalls, step["recalls"]):
+                for field in ("k", "recall", "chance", "lift", "mass",
+                              "mass_ratio"):
+                    self.assertEqual(stored[field], exported[field], field)
+                blob = stored["row_recalls"] or b""
+                packed = struct.pack(f"<{len(exported['row_recalls'])}f",
+                                     *exported["row_recalls"])
+                self.assertEqual(blob, packed)
+
+    def test_the_database_has_the_exported_samples(self):
+        for sample in self.samples:
+            row = self.database.execute(
+                """SELECT samples.* FROM samples
+                   JOIN runs ON runs.id = samples.run
+                   WHERE runs.run_id = ? AND sample_id = ?""",
+                (self.run_id, sample["sample_id"])).fetchone()
+            self.assertEqual(row["state"], "done")
+            for field in ("prompt_tokens", "generated_tokens", "text", "score",
+                          "finish_reason"):
+                self.assertEqual(row[field], sample[field], field)
+
+    def test_the_streamed_means_are_those_of_the_export(self):
+        for i, row in enumerate(self.result["rows"]):
+            recalls = [step["recalls"][i]["recall"] for step in self.steps]
+            self.assertEqual(row["n"], len(recalls))
+            self.assertAlmostEqual(row["recall"],
+                                   math.fsum(recalls) / len(recalls), places=12)
+
+    def test_the_metrics_count_the_same_records(self):
+        steps = len(self.steps)
+        tokens = self.metrics["kvrecall_generation_tokens_total"]
+        self.assertEqual(sum(tokens.values()), steps)
+        self.assertEqual(
+            sum(self.metrics["kvrecall_token_entropy_nats_count"].values()),
+            steps)
+        self.assertAlmostEqual(
+            sum(self.metrics["kvrecall_token_entropy_nats_sum"].values()),
+            math.fsum(step["entropy"] for step in self.steps), places=6)
+        # The histogram has the recalls of scope `global`.
+        recalls = [x["recall"] for step in self.steps
+                   for x in step["recalls"] if x["scope"] == "global"]
+        self.assertEqual(
+            sum(self.metrics["kvrecall_recall_ratio_count"].values()),
+            len(recalls))
+        self.assertAlmostEqual(
+            sum(self.metrics["kvrecall_recall_ratio_sum"].values()),
+            math.fsum(recalls), places=6)
+        self.assertEqual(
+            sum(self.metrics["kvrecall_records_committed_total"].values()),
+            self.result["last_sequence"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,159 @@
+#include <cmath>
+#include <fstream>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/store/event_log.h"
+#include "server/store/listeners.h"
+#include "server/store/process_lock.h"
+#include "server/store/run_id.h"
+#include "server/store/sample_json.h"
+#include "tests/server/store/store_testing.h"
+
+namespace kvrecall {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(RunIdTest, NamesSortInOrderEvenIfTheClockDoesNot) {
+  RunIdGenerator generator;
+  std::string last;
+  for (const int64_t ms : {1'700'000'000'000, 1'700'000'000'000,
+                           1'600'000'000'000, 1'700'000'000'005}) {
+    const std::string id = generator.Next(absl::FromUnixMillis(ms));
+    EXPECT_EQ(id.size(), 26u);
+    EXPECT_EQ(id.find_first_not_of("0123456789abcdefghjkmnpqrstvwxyz"),
+              std::string::npos);
+    EXPECT_LT(last, id);
+    last = id;
+  }
+}
+
+TEST(SampleJsonTest, ParseSampleReadsItBack) {
+  Sample sample = TestSample("id/1");
+  sample.all_classes = {"a", "b"};
+  const auto json = SampleToJson(sample);
+  ASSERT_TRUE(json.ok()) << json.status();
+  const auto back = ParseSample(*json);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->id, sample.id);
+  EXPECT_EQ(back->dataset, sample.dataset);
+  EXPECT_EQ(back->input, sample.input);
+  EXPECT_EQ(back->context, sample.context);
+  EXPECT_EQ(back->answers, sample.answers);
+  EXPECT_EQ(back->length, sample.length);
+  EXPECT_EQ(back->language, sample.language);
+  EXPECT_EQ(back->all_classes, sample.all_classes);
+}
+
+TEST(SampleJsonTest, WhatCouldNotBeReadBackIsRefused) {
+  Sample no_id = TestSample("");
+  Sample nul = TestSample("nul");
+  nul.answers.push_back(std::string("a\0", 2));
+  Sample bytes = TestSample("bytes");
+  bytes.context = "\xff";
+  Sample negative = TestSample("negative");
+  negative.length = -1;
+  for (const Sample& sample : {no_id, nul, bytes, negative}) {
+    const absl::Status status = SampleToJson(sample).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(sample.id));
+  }
+}
+
+TEST(CheckEventsTest, WhatCouldNotBeKeptIsRefused) {
+  EventMaker make(1);
+  const size_t lanes = Lanes(TestConfig()).size();
+  EXPECT_TRUE(
+      CheckEvents({make.Start(), make.Step(1), make.Result()}, lanes).ok());
+  Event nan = make.Step(1);
+  std::get<StepRecord>(nan.body).recalls[3].mass = NAN;
+  Event infinite = make.Result();
+  std::get<SampleResult>(infinite.body).score = INFINITY;
+  const std::vector<std::vector<Event>> bad = {
+      {nan}, {infinite}, {{0, "", 1, RunEnd()}}, {make.Result(), make.Step(1)}};
+  for (const auto& events : bad) {
+    EXPECT_TRUE(absl::IsInvalidArgument(CheckEvents(events, lanes)));
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(CheckEvents({make.Step(1)}, lanes - 1)));
+}
+
+TEST(ProcessLockTest, OneAtATimeAndSymbolicLinksDoNotFoolIt) {
+  TempDir dir;
+  const std::string path = dir.File("runs.db");
+  std::ofstream(path).close();
+  std::filesystem::create_symlink(path, dir.File("link.db"));
+  {
+    auto lock = ProcessLock::Take(path);
+    ASSERT_TRUE(lock.ok()) << lock.status();
+    for (const std::string& name : {path, dir.File("link.db")}) {
+      const absl::Status second = ProcessLock::Take(name).status();
+      EXPECT_TRUE(absl::IsFailedPrecondition(second)) << second;
+      EXPECT_THAT(std::string(second.message()),
+                  HasSubstr("in use by another kvrecall-server (process " +
+                            std::to_string(getpid())));
+    }
+  }
+  EXPECT_TRUE(ProcessLock::Take(path).ok());
+}
+
+TEST(ListenersTest, OnlyTheRunsOwnAreCalledUntilTheirHandleGoes) {
+  Listeners listeners;
+  int a = 0, b = 0;
+  auto first = listeners.Add("a", [&] { ++a; });
+  auto second = listeners.Add("b", [&] { ++b; });
+  listeners.Notify("a");
+  listeners.Notify("c");
+  first.reset();
+  listeners.Notify("a");
+  listeners.Notify("b");
+  EXPECT_EQ(a, 1);
+  EXPECT_EQ(b, 1);
+}
+
+// A listener may subscribe; a handle may outlive the registry.
+TEST(ListenersTest, NoLockIsHeldThatAListenerNeeds) {
+  std::shared_ptr<void> outer, inner;
+  {
+    Listeners listeners;
+    outer = listeners.Add("a", [&] { inner = listeners.Add("a", [] {}); });
+    listeners.Notify("a");
+    EXPECT_NE(inner, nullptr);
+    outer.reset();
+  }
+}
+
+// After the handle is gone, so may be what the listener uses.
+TEST(ListenersTest, EndingAHandleWaitsForTheCallInProgress) {
+  Listeners listeners;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool inside = false, let_go = false;
+  auto alive = std::make_unique<int>(0);
+  auto handle = listeners.Add("a", [&] {
+    std::unique_lock lock(mutex);
+    inside = true;
+    changed.notify_all();
+    changed.wait(lock, [&] { return let_go; });
+    ++*alive;
+  });
+  std::thread notifier([&] { listeners.Notify("a"); });
+  {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return inside; });
+  }
+  std::thread opener([&] {
+    std::lock_guard lock(mutex);
+    let_go = true;
+    changed.notify_all();
+  });
+  handle.reset();
+  alive.reset();
+  notifier.join();
+  opener.join();
+}
+
+}  // namespace
+}  // namespace kvrecall
