@@ -43,7 +43,7 @@ if ! "$client_only"; then
   packages+=(
     # Without OpenBLAS, libtorch falls to a reference BLAS, many times slower.
     libtorch-dev libopenblas0-pthread
-    prometheus-cpp-dev libspdlog-dev libpcre2-dev libbenchmark-dev
+    prometheus-cpp-dev libcpp-httplib-dev libspdlog-dev libpcre2-dev libbenchmark-dev
     # What the scripts and the end-to-end tests use.
     sqlite3 python3 curl clang-format
   )

@@ -1,0 +1,110 @@
+#include "server/assembly.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "common/base/version.h"
+#include "common/longbench/task.h"
+#include "server/engine/hf_model.h"
+#include "server/engine/model_locator.h"
+#include "server/engine/scripted_model.h"
+#include "server/runner/planner.h"
+#include "server/telemetry/policy_registry.h"
+
+namespace kvrecall {
+namespace {
+
+// "Qwen2.5-7B-Instruct" of "/models/Qwen2.5-7B-Instruct/".
+std::string NameOf(const std::string& model) {
+  const std::filesystem::path path(model);
+  const std::string last = path.filename().string();
+  return last.empty() ? path.parent_path().filename().string() : last;
+}
+
+std::unique_ptr<Model> MakeScripted(const ServerOptions& options,
+                                    const Tokenizer& tokenizer) {
+  ScriptedModelOptions scripted;
+  scripted.vocabulary = tokenizer.VocabularySize();
+  if (options.max_context > 0) scripted.context_window = options.max_context;
+  scripted.prefill_chunk = options.prefill_chunk;
+  return MakeScriptedModel(std::move(scripted));
+}
+
+// What "auto" means: the template that the first task with one would get.
+std::string DescribeAutoTemplate(const PromptBuilder& prompts) {
+  for (const Task& task : AllTasks()) {
+    if (!task.chat) continue;
+    const auto description = prompts.DescribeChatTemplate(task, "auto");
+    return description.ok() ? *description : "not understood";
+  }
+  return "none";
+}
+
+}  // namespace
+
+absl::StatusOr<LoadedModel> LoadModel(const ServerOptions& options) {
+  LoadedModel loaded;
+  ASSIGN_OR_RETURN(const std::string directory, LocateModel(options.model));
+  ASSIGN_OR_RETURN(loaded.prompts, PromptBuilder::Load(directory));
+  if (options.scripted) {
+    loaded.model = MakeScripted(options, loaded.prompts->tokenizer());
+    return loaded;
+  }
+  HfModelOptions hf;
+  hf.name = NameOf(options.model);
+  hf.dtype = options.dtype;
+  hf.device = options.device;
+  hf.threads = options.threads;
+  hf.max_context = options.max_context;
+  hf.prefill_chunk = options.prefill_chunk;
+  ASSIGN_OR_RETURN(loaded.model, LoadHfModel(directory, hf));
+  return loaded;
+}
+
+absl::StatusOr<Plan> ModelPlanner::Complete(RunConfig requested) {
+  Plan plan;
+  ASSIGN_OR_RETURN(plan.provenance,
+                   DescribeProvenance(requested, model_, prompts_));
+  plan.config = std::move(requested);
+  return plan;
+}
+
+v1::Model DescribeModel(const LoadedModel& loaded) {
+  const ModelInfo& info = loaded.model->info();
+  v1::Model model;
+  model.set_name(info.name);
+  model.set_architecture(info.architecture);
+  model.set_model_digest(info.digest);
+  model.set_tokenizer_digest(loaded.prompts->tokenizer().digest());
+  model.set_layers(info.layers);
+  model.set_query_heads(info.query_heads);
+  model.set_kv_heads(info.kv_heads);
+  model.set_head_dim(info.head_dim);
+  model.set_hidden_size(info.hidden_size);
+  model.set_vocabulary(info.vocabulary);
+  model.set_context_window(info.context_window);
+  for (int64_t id : info.eos_token_ids) model.add_eos_token_ids(id);
+  model.set_dtype(info.dtype);
+  model.set_device(info.device);
+  model.set_weight_bytes(info.weight_bytes);
+  model.set_kv_bytes_per_token(info.kv_bytes_per_token);
+  model.set_chat_template(DescribeAutoTemplate(*loaded.prompts));
+  return model;
+}
+
+v1::ServerInfo DescribeServer(const std::string& database) {
+  v1::ServerInfo info;
+  info.set_version(kVersion);
+  info.set_commit(kCommit);
+  info.set_database(database);
+  for (const PolicyEntry& policy : AllPolicies()) {
+    v1::PolicyInfo* entry = info.add_policies();
+    entry->set_name(std::string(policy.name));
+    entry->set_summary(std::string(policy.summary));
+    entry->set_source(std::string(policy.source));
+  }
+  return info;
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,47 @@
+#pragma once
+
+// What joins model, runner and service: the places where one part's types
+// become another's.
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+#include "kvrecall/v1/model_service.pb.h"
+#include "server/engine/model.h"
+#include "server/options.h"
+#include "server/runner/prompt_builder.h"
+#include "server/service/run_planner.h"
+
+namespace kvrecall {
+
+// A model and what reads its prompts.
+struct LoadedModel {
+  std::unique_ptr<PromptBuilder> prompts;
+  std::unique_ptr<Model> model;
+};
+
+// Loads what the options name. Errors are one line each.
+absl::StatusOr<LoadedModel> LoadModel(const ServerOptions& options);
+
+// The service's planner: policies by the registry of server/telemetry, chat
+// template and provenance by server/runner. Thread-safe.
+class ModelPlanner final : public RunPlanner {
+ public:
+  // Both outlive it.
+  ModelPlanner(const ModelInfo& model, const PromptBuilder& prompts)
+      : model_(model), prompts_(prompts) {}
+
+  absl::StatusOr<Plan> Complete(RunConfig requested) override;
+
+ private:
+  const ModelInfo& model_;
+  const PromptBuilder& prompts_;
+};
+
+// The answers of ModelService.
+v1::Model DescribeModel(const LoadedModel& loaded);
+v1::ServerInfo DescribeServer(const std::string& database);
+
+}  // namespace kvrecall

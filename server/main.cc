@@ -1,0 +1,160 @@
+// kvrecall-server: parse, open, load, serve, drain.
+//
+// Exit status: 0 after SIGTERM or SIGINT, 2 for a bad command line, 1 for
+// whatever else keeps it from serving, each with one line on stderr.
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "nlohmann/json.hpp"
+#include "spdlog/sinks/stdout_color_sinks.h"
+#include "spdlog/spdlog.h"
+#include <unistd.h>
+
+#include "common/base/status_macros.h"
+#include "common/base/version.h"
+#include "grpc/support/log.h"
+#include "server/assembly.h"
+#include "server/observability/metrics.h"
+#include "server/observability/metrics_server.h"
+#include "server/options.h"
+#include "server/runner/runner.h"
+#include "server/service/defaults.h"
+#include "server/service/rpc_server.h"
+#include "server/signals.h"
+#include "server/store/sqlite_store.h"
+
+namespace kvrecall {
+namespace {
+
+constexpr absl::Duration kStreamGrace = absl::Seconds(5);
+
+void SetUpLog(const std::string& level) {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("kvrecall"));
+  spdlog::set_level(spdlog::level::from_str(level));
+  // gRPC writes several lines on what is one error, and the errors are
+  // reported where they are handled.
+  gpr_set_log_function([](gpr_log_func_args* args) {
+    spdlog::debug("grpc: {}", args->message);
+  });
+}
+
+// The database's path; the folder of the default one is made.
+absl::StatusOr<std::string> ChooseDatabase(const ServerOptions& options) {
+  if (!options.database.empty()) return options.database;
+  ASSIGN_OR_RETURN(std::string path, DefaultDatabase());
+  const auto folder = std::filesystem::path(path).parent_path();
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error)
+    return absl::PermissionDeniedError(absl::StrCat(
+        "cannot make the folder ", folder.string(), ": ", error.message()));
+  return path;
+}
+
+// Makes the series of runs with default policies and budgets.
+absl::Status PrepareMetrics(const LoadedModel& loaded, Metrics& metrics) {
+  const ModelInfo& info = loaded.model->info();
+  metrics.SetBuildInfo(kVersion, kCommit);
+  metrics.SetModelInfo(info.name, info.digest, info.dtype, info.device);
+  // Any task will do; its length must not make a small window an error.
+  RunConfig request;
+  request.task = "hotpotqa";
+  request.max_new_tokens = 1;
+  request.max_prompt_tokens = 1;
+  ASSIGN_OR_RETURN(const RunConfig defaults,
+                   CompleteDefaults(request, info.context_window));
+  metrics.PrepareLanes(defaults);
+  return absl::OkStatus();
+}
+
+// {"grpc": 50551, "metrics": 9464, "pid": 1}; whole once it is there.
+absl::Status WritePortFile(const std::string& path, const RpcServer& rpc,
+                           const MetricsServer* metrics) {
+  nlohmann::ordered_json ports;
+  ports["grpc"] = rpc.port();
+  ports["metrics"] = nullptr;
+  if (metrics != nullptr) ports["metrics"] = metrics->port();
+  ports["pid"] = getpid();
+  const std::string part = path + ".part";
+  std::ofstream file(part);
+  file << ports.dump() << '\n';
+  file.close();
+  std::error_code error;
+  if (file.good()) std::filesystem::rename(part, path, error);
+  if (!file.good() || error)
+    return absl::PermissionDeniedError(
+        absl::StrCat("cannot write the port file ", path));
+  return absl::OkStatus();
+}
+
+absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
+  Metrics metrics;
+  ASSIGN_OR_RETURN(const std::string database, ChooseDatabase(options));
+  SqliteStoreOptions store_options;
+  store_options.observer = &metrics;
+  ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
+                   OpenSqliteStore(database, store_options));
+  ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(options));
+  RETURN_IF_ERROR(PrepareMetrics(loaded, metrics));
+  std::unique_ptr<MetricsServer> metrics_server;
+  if (!options.metrics.empty()) {
+    ASSIGN_OR_RETURN(metrics_server,
+                     MetricsServer::Start(options.metrics, metrics.registry()));
+  }
+
+  ModelPlanner planner(loaded.model->info(), *loaded.prompts);
+  RpcServerOptions rpc_options;
+  rpc_options.address = options.listen;
+  rpc_options.allow_plaintext_remote = options.allow_plaintext_remote;
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<RpcServer> rpc,
+      RpcServer::Start(rpc_options,
+                       {store.get(), &planner, &metrics, DescribeModel(loaded),
+                        DescribeServer(database)}));
+  if (!options.port_file.empty())
+    RETURN_IF_ERROR(
+        WritePortFile(options.port_file, *rpc, metrics_server.get()));
+  const std::unique_ptr<Runner> runner =
+      Runner::Start(*loaded.model, *loaded.prompts, *store, metrics);
+  metrics.SetServing(true);
+  spdlog::info("serving {} on {} (port {}), records in {}",
+               loaded.model->info().name, options.listen, rpc->port(),
+               database);
+
+  const int signal = signals.Wait();
+  spdlog::info("signal {}: no new work; the running sample has {} s", signal,
+               options.drain_seconds);
+  metrics.SetServing(false);
+  rpc->BeginDrain();
+  runner->Stop(absl::Seconds(options.drain_seconds));
+  // The streams see what the last sample still yielded, as far as it is
+  // committed; the rest they read when they come back.
+  rpc->Shutdown(kStreamGrace);
+  return store->Close();
+}
+
+}  // namespace
+}  // namespace kvrecall
+
+int main(int argc, char** argv) {
+  const auto options = kvrecall::ParseOptions(argc, argv, std::cout);
+  if (options.ok() && !options->has_value()) return 0;
+  absl::Status status = options.status();
+  if (status.ok()) {
+    kvrecall::SignalWaiter signals;
+    kvrecall::SetUpLog((*options)->log_level);
+    status = kvrecall::Serve(**options, signals);
+  }
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "kvrecall-server: %s\n",
+               std::string(status.message()).c_str());
+  return options.ok() ? 1 : 2;
+}

@@ -1,0 +1,108 @@
+#include "server/options.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+
+#include "common/base/version.h"
+
+namespace kvrecall {
+namespace {
+
+void AddModelFlags(CLI::App& app, ServerOptions& options) {
+  app.add_option("--model", options.model,
+                 "Hugging Face model directory, or nano (the embedded model)");
+  app.add_flag("--scripted", options.scripted,
+               "made-up numbers in the place of a model, for tests; the "
+               "tokenizer is --model's (default nano)");
+  app.add_option("--dtype", options.dtype, "of weights and KV cache")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
+      ->capture_default_str();
+  app.add_option("--device", options.device)
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+  app.add_option("--threads", options.threads, "compute threads; 0: all cores")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_option("--max-context", options.max_context,
+                 "positions of a sample at most; 0: the model's window")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--prefill-chunk", options.prefill_chunk,
+                 "queries per prefill chunk")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+}
+
+void AddServiceFlags(CLI::App& app, ServerOptions& options) {
+  app.add_option("--listen", options.listen,
+                 "host:port of the gRPC API; port 0: any free one")
+      ->capture_default_str();
+  app.add_flag("--allow-plaintext-remote", options.allow_plaintext_remote,
+               "let --listen be an address that other machines reach, without "
+               "encryption or authentication");
+  app.add_option("--metrics", options.metrics,
+                 "host:port of Prometheus metrics; empty: none")
+      ->capture_default_str();
+  app.add_option("--database", options.database,
+                 "SQLite file of runs and records (default "
+                 "$XDG_DATA_HOME/kvrecall/kvrecall.db)");
+  app.add_option("--drain-seconds", options.drain_seconds,
+                 "on SIGTERM, how long the running sample may go on")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--log-level", options.log_level)
+      ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
+      ->capture_default_str();
+  app.add_option("--port-file", options.port_file,
+                 "where to write the bound ports as JSON once it serves");
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<ServerOptions>> ParseOptions(
+    int argc, const char* const* argv, std::ostream& out) {
+  ServerOptions options;
+  CLI::App app(
+      "Runs one model with full-cache inference and records token entropy and "
+      "KV-cache recall",
+      "kvrecall-server");
+  app.set_version_flag("--version", absl::StrCat("kvrecall-server ", kVersion,
+                                                 " (", kCommit, ")"));
+  // As shells do it: the last of a repeated flag counts.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  AddModelFlags(app, options);
+  AddServiceFlags(app, options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // help and version
+    app.exit(success, out, out);
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    return absl::InvalidArgumentError(
+        absl::StrReplaceAll(error.what(), {{"\n", " "}}));
+  }
+  if (options.model.empty() && !options.scripted)
+    return absl::InvalidArgumentError(
+        "--model is required: a Hugging Face model directory, or nano for the "
+        "embedded model");
+  if (options.model.empty()) options.model = "nano";
+  return options;
+}
+
+absl::StatusOr<std::string> DefaultDatabase() {
+  const char* data = std::getenv("XDG_DATA_HOME");
+  if (data != nullptr && *data != '\0')
+    return absl::StrCat(data, "/kvrecall/kvrecall.db");
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && *home != '\0')
+    return absl::StrCat(home, "/.local/share/kvrecall/kvrecall.db");
+  return absl::FailedPreconditionError(
+      "neither XDG_DATA_HOME nor HOME is set; say with --database where the "
+      "records are to be kept");
+}
+
+}  // namespace kvrecall

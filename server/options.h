@@ -1,0 +1,40 @@
+#pragma once
+
+// The command line of kvrecall-server.
+
+#include <cstdint>
+#include <optional>
+#include <ostream>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace kvrecall {
+
+struct ServerOptions {
+  std::string model;      // a Hugging Face model directory, or "nano"
+  bool scripted = false;  // no weights; the tokenizer is `model`'s
+  std::string listen = "127.0.0.1:50551";
+  bool allow_plaintext_remote = false;
+  std::string metrics = "127.0.0.1:9464";  // empty: none
+  std::string database;                    // empty: DefaultDatabase()
+  std::string dtype = "auto";
+  std::string device = "auto";
+  int threads = 0;              // 0: all cores
+  int64_t max_context = 0;      // positions; 0: the model's window
+  int64_t prefill_chunk = 256;  // queries
+  int64_t drain_seconds = 30;   // for the sample that runs, at the end
+  std::string log_level = "info";
+  std::string port_file;  // empty: none
+};
+
+// Reads the command line. Nothing: help or version was asked for and written
+// to `out`. InvalidArgument, one line: what is wrong with which flag.
+absl::StatusOr<std::optional<ServerOptions>> ParseOptions(
+    int argc, const char* const* argv, std::ostream& out);
+
+// kvrecall/kvrecall.db below $XDG_DATA_HOME, else below ~/.local/share.
+// FailedPrecondition where neither that variable nor HOME is set.
+absl::StatusOr<std::string> DefaultDatabase();
+
+}  // namespace kvrecall

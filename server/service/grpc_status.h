@@ -1,0 +1,15 @@
+#pragma once
+
+// The one place where an absl::Status becomes what a client sees. Thread-safe.
+
+#include "absl/status/status.h"
+#include "grpcpp/support/status.h"
+
+namespace kvrecall {
+
+// The codes are the same. The message is passed on where it speaks of the
+// request or of the server's state; of internal and unknown errors the client
+// is told only that the log has them, and the log gets them here.
+grpc::Status ToGrpcStatus(const absl::Status& status);
+
+}  // namespace kvrecall

@@ -1,0 +1,131 @@
+#include "server/service/rpc_server.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server_builder.h"
+
+#include "common/base/status_macros.h"
+#include "grpc/grpc.h"
+#include "server/service/validate.h"
+
+namespace kvrecall {
+namespace {
+
+// "host" of "host:port" or "[host]:port".
+std::string_view HostOf(std::string_view address) {
+  const size_t colon = address.rfind(':');
+  std::string_view host = address.substr(0, colon);
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
+  return host;
+}
+
+absl::Status CheckAddress(const RpcServerOptions& options) {
+  const std::string& address = options.address;
+  if (absl::StartsWith(address, "unix:")) return absl::OkStatus();
+  const size_t colon = address.rfind(':');
+  int port = -1;
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 ||
+      port > 65535)
+    return absl::InvalidArgumentError(
+        absl::StrCat("listen address '", address,
+                     "': write host:port, such as "
+                     "127.0.0.1:50551"));
+  if (IsLoopback(address) || options.allow_plaintext_remote)
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "listen address ", address,
+      " can be reached from other machines, and "
+      "the connection is neither encrypted nor authenticated; listen on "
+      "127.0.0.1 and use a tunnel, or give --allow-plaintext-remote"));
+}
+
+void Configure(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  // A second server on the port is an error, not a silent half of the calls.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // A laptop that went away without a word is noticed; one that asks whether
+  // the server is still there is not turned away.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+}
+
+}  // namespace
+
+bool IsLoopback(std::string_view address) {
+  if (address.substr(0, 5) == "unix:") return true;
+  const std::string_view host = HostOf(address);
+  return host == "localhost" || host == "::1" ||
+         // An address, not a name that begins like one.
+         (host.substr(0, 4) == "127." &&
+          host.find_first_not_of("0123456789.") == std::string_view::npos);
+}
+
+absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
+    const RpcServerOptions& options, RpcBackends backends) {
+  RETURN_IF_ERROR(CheckAddress(options));
+  std::unique_ptr<RpcServer> server(
+      new RpcServer(options, std::move(backends)));
+  RETURN_IF_ERROR(server->Listen(options.address));
+  return server;
+}
+
+RpcServer::RpcServer(const RpcServerOptions& options, RpcBackends backends)
+    : executor_(options.read_threads),
+      hub_(options.heartbeat),
+      run_service_({backends.store, &executor_, &hub_, backends.observer},
+                   backends.planner, backends.model.context_window()),
+      model_service_(std::move(backends.model), std::move(backends.info),
+                     backends.observer) {}
+
+RpcServer::~RpcServer() { Shutdown(absl::ZeroDuration()); }
+
+absl::Status RpcServer::Listen(const std::string& address) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  Configure(builder);
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+  builder.RegisterService(&run_service_);
+  builder.RegisterService(&model_service_);
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr)
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", address,
+                     ": the port is in use, or the address is not one of this "
+                     "machine's"));
+  grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
+  health->SetServingStatus("", true);
+  health->SetServingStatus(v1::RunService::service_full_name(), true);
+  health->SetServingStatus(v1::ModelService::service_full_name(), true);
+  return absl::OkStatus();
+}
+
+void RpcServer::BeginDrain() {
+  run_service_.BeginDrain();
+  if (server_ != nullptr)
+    server_->GetHealthCheckService()->SetServingStatus(false);
+}
+
+void RpcServer::Shutdown(absl::Duration grace) {
+  if (server_ == nullptr) return;
+  BeginDrain();
+  hub_.Stop();
+  server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+  server_->Wait();
+  server_.reset();
+}
+
+}  // namespace kvrecall

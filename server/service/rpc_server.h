@@ -1,0 +1,85 @@
+#pragma once
+
+// The gRPC listener with everything behind it: RunService, ModelService, the
+// standard health service and reflection. Plaintext.
+//
+// Start, BeginDrain and Shutdown are called by one thread, main's.
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "grpcpp/server.h"
+
+#include "kvrecall/v1/model_service.pb.h"
+#include "server/service/model_service.h"
+#include "server/service/read_executor.h"
+#include "server/service/rpc_observer.h"
+#include "server/service/run_planner.h"
+#include "server/service/run_service.h"
+#include "server/service/watch_hub.h"
+#include "server/store/store.h"
+
+namespace kvrecall {
+
+struct RpcServerOptions {
+  std::string address = "127.0.0.1:50551";  // port 0: any free one
+  // Without it, an address that is not loopback is refused: there is no
+  // encryption and no authentication.
+  bool allow_plaintext_remote = false;
+  absl::Duration heartbeat = absl::Seconds(15);  // of an idle stream
+  int read_threads = 2;
+};
+
+// What the services stand on; all of it outlives the server.
+struct RpcBackends {
+  Store* store = nullptr;
+  RunPlanner* planner = nullptr;
+  RpcObserver* observer = nullptr;
+  v1::Model model;
+  v1::ServerInfo info;  // as ModelServiceImpl takes it
+};
+
+// True for 127.0.0.0/8, [::1], localhost and unix: addresses.
+bool IsLoopback(std::string_view address);
+
+class RpcServer {
+ public:
+  // InvalidArgument: not an address, or a remote one without leave.
+  // Unavailable: the port is in use, or cannot be bound.
+  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(
+      const RpcServerOptions& options, RpcBackends backends);
+  // Shuts down at once if that was not done.
+  ~RpcServer();
+  RpcServer(const RpcServer&) = delete;
+  RpcServer& operator=(const RpcServer&) = delete;
+
+  // The port that it listens on.
+  int port() const { return port_; }
+  // WatchRun streams that are open.
+  int64_t open_streams() const { return hub_.open(); }
+
+  // Health says NOT_SERVING and new work is refused; everything else goes on.
+  void BeginDrain();
+
+  // Ends all streams with UNAVAILABLE, lets the calls under way end within
+  // `grace` and cancels the rest. Afterwards nothing calls the backends any
+  // more. Idempotent.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  RpcServer(const RpcServerOptions& options, RpcBackends backends);
+  absl::Status Listen(const std::string& address);
+
+  ReadExecutor executor_;
+  WatchHub hub_;
+  RunServiceImpl run_service_;
+  ModelServiceImpl model_service_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+};
+
+}  // namespace kvrecall

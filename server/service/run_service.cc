@@ -1,0 +1,230 @@
+#include "server/service/run_service.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "spdlog/spdlog.h"
+
+#include "common/base/digest.h"
+#include "common/base/status_macros.h"
+#include "common/record/json.h"
+#include "proto/convert/record_convert.h"
+#include "proto/convert/run_convert.h"
+#include "proto/convert/sample_convert.h"
+#include "server/service/defaults.h"
+#include "server/service/unary_call.h"
+#include "server/service/validate.h"
+
+namespace kvrecall {
+namespace {
+
+// Bytes of one page of records: below the 4 MiB that a client accepts by
+// default.
+constexpr size_t kBytesPerPage = 2 << 20;
+
+// Writes a run into the response, or passes the error on.
+absl::Status Answer(const absl::StatusOr<RunInfo>& run, v1::Run* response) {
+  RETURN_IF_ERROR(run.status());
+  *response = ToProto(*run);
+  return absl::OkStatus();
+}
+
+absl::Status ReadRuns(Store* store, int page_size,
+                      const std::string& page_token,
+                      v1::ListRunsResponse* response) {
+  ASSIGN_OR_RETURN(const auto page, store->ListRuns(page_size, page_token));
+  for (const RunInfo& run : page.first) *response->add_runs() = ToProto(run);
+  response->set_next_page_token(page.second);
+  return absl::OkStatus();
+}
+
+absl::Status ReadRecords(Store* store, const v1::ListRecordsRequest& request,
+                         int page_size, v1::ListRecordsResponse* response) {
+  ASSIGN_OR_RETURN(
+      const std::vector<Event> events,
+      store->ReadAfter(request.run_id(), request.after_sequence(), page_size));
+  // After the events, so that it is never below the last of them.
+  ASSIGN_OR_RETURN(const RunInfo run, store->GetRun(request.run_id()));
+  response->set_last_sequence(run.last_sequence);
+  size_t bytes = 0;
+  for (const Event& event : events) {
+    v1::Event message = ToProto(event);
+    bytes += message.ByteSizeLong();
+    if (response->events_size() > 0 && bytes > kBytesPerPage) break;
+    *response->add_events() = std::move(message);
+  }
+  return absl::OkStatus();
+}
+
+// Fills in what the store said of the samples that it was given, which are
+// those not yet refused, in order.
+void FillOutcomes(const std::vector<SubmitOutcome>& outcomes,
+                  v1::SubmitSamplesResponse* response) {
+  size_t next = 0;
+  for (auto& result : *response->mutable_results()) {
+    if (result.outcome() != v1::SubmitSamplesResponse::OUTCOME_UNSPECIFIED)
+      continue;
+    result.set_outcome(outcomes.at(next++) == SubmitOutcome::kAccepted
+                           ? v1::SubmitSamplesResponse::OUTCOME_ACCEPTED
+                           : v1::SubmitSamplesResponse::OUTCOME_DUPLICATE);
+  }
+}
+
+// A stream that is refused before it begins.
+class RefusedWatch final
+    : public grpc::ServerWriteReactor<v1::WatchRunResponse> {
+ public:
+  explicit RefusedWatch(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+}  // namespace
+
+RunServiceImpl::RunServiceImpl(const WatchContext& context, RunPlanner* planner,
+                               int64_t context_window)
+    : context_(context), planner_(planner), context_window_(context_window) {}
+
+absl::Status RunServiceImpl::CheckNotDraining() const {
+  if (!draining_) return absl::OkStatus();
+  return absl::UnavailableError(
+      "the server is shutting down and takes no new work; try again later");
+}
+
+absl::StatusOr<NewRun> RunServiceImpl::PlanRun(
+    const v1::CreateRunRequest& request) const {
+  RETURN_IF_ERROR(CheckNotDraining());
+  RETURN_IF_ERROR(CheckText("request_id", request.request_id(), 1, 64));
+  RETURN_IF_ERROR(CheckText("config.task", request.config().task(), 1, 64));
+  ASSIGN_OR_RETURN(RunConfig requested, FromProto(request.config()));
+  NewRun run;
+  run.request_id = request.request_id();
+  // Of the request as it came: it is the same whatever the defaults are when
+  // it comes again.
+  run.body_digest = Sha256Hex(ConfigToJson(requested).dump());
+  ASSIGN_OR_RETURN(RunConfig config,
+                   CompleteDefaults(std::move(requested), context_window_));
+  ASSIGN_OR_RETURN(Plan plan, planner_->Complete(std::move(config)));
+  run.config = std::move(plan.config);
+  run.provenance = std::move(plan.provenance);
+  return run;
+}
+
+grpc::ServerUnaryReactor* RunServiceImpl::CreateRun(
+    grpc::CallbackServerContext* context, const v1::CreateRunRequest* request,
+    v1::Run* response) {
+  const UnaryCall call(context, "CreateRun", context_.observer);
+  absl::StatusOr<NewRun> run = PlanRun(*request);
+  if (!run.ok()) return call.Finish(run.status());
+  context_.store->CreateRun(
+      *std::move(run), [call, response](absl::StatusOr<RunInfo> created) {
+        if (created.ok())
+          spdlog::info("run {}: {}", created->run_id, created->config.task);
+        call.Finish(Answer(created, response));
+      });
+  return call.reactor();
+}
+
+grpc::ServerUnaryReactor* RunServiceImpl::GetRun(
+    grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
+    v1::Run* response) {
+  const UnaryCall call(context, "GetRun", context_.observer);
+  if (absl::Status bad = CheckRunId(request->run_id()); !bad.ok())
+    return call.Finish(bad);
+  context_.executor->Post([call, request, response, store = context_.store] {
+    call.Finish(Answer(store->GetRun(request->run_id()), response));
+  });
+  return call.reactor();
+}
+
+grpc::ServerUnaryReactor* RunServiceImpl::ListRuns(
+    grpc::CallbackServerContext* context, const v1::ListRunsRequest* request,
+    v1::ListRunsResponse* response) {
+  const UnaryCall call(context, "ListRuns", context_.observer);
+  const absl::StatusOr<int> page_size =
+      PageSize(request->page_size(), kDefaultRunsPage);
+  if (!page_size.ok()) return call.Finish(page_size.status());
+  if (absl::Status bad = CheckText("page_token", request->page_token(), 0, 256);
+      !bad.ok())
+    return call.Finish(bad);
+  context_.executor->Post(
+      [call, request, response, size = *page_size, store = context_.store] {
+        call.Finish(ReadRuns(store, size, request->page_token(), response));
+      });
+  return call.reactor();
+}
+
+grpc::ServerUnaryReactor* RunServiceImpl::CancelRun(
+    grpc::CallbackServerContext* context, const v1::CancelRunRequest* request,
+    v1::Run* response) {
+  const UnaryCall call(context, "CancelRun", context_.observer);
+  if (absl::Status bad = CheckRunId(request->run_id()); !bad.ok())
+    return call.Finish(bad);
+  context_.store->CancelRun(request->run_id(),
+                            [call, response](absl::StatusOr<RunInfo> run) {
+                              call.Finish(Answer(run, response));
+                            });
+  return call.reactor();
+}
+
+grpc::ServerUnaryReactor* RunServiceImpl::SubmitSamples(
+    grpc::CallbackServerContext* context,
+    const v1::SubmitSamplesRequest* request,
+    v1::SubmitSamplesResponse* response) {
+  const UnaryCall call(context, "SubmitSamples", context_.observer);
+  absl::Status bad = CheckNotDraining();
+  if (bad.ok()) bad = CheckSubmission(*request);
+  if (!bad.ok()) return call.Finish(bad);
+  std::vector<Sample> samples;
+  for (int i = 0; i < request->samples_size(); ++i) {
+    const v1::Sample& sample = request->samples(i);
+    auto* result = response->add_results();
+    result->set_sample_id(sample.sample_id());
+    if (auto why = WhyRefused(sample, i)) {
+      result->set_outcome(v1::SubmitSamplesResponse::OUTCOME_REFUSED);
+      result->set_message(*std::move(why));
+    } else {
+      samples.push_back(FromProto(sample));
+    }
+  }
+  context_.store->SubmitSamples(
+      request->run_id(), std::move(samples), request->complete(),
+      [call, response](absl::StatusOr<std::vector<SubmitOutcome>> outcomes) {
+        if (outcomes.ok()) FillOutcomes(*outcomes, response);
+        call.Finish(outcomes.status());
+      });
+  return call.reactor();
+}
+
+grpc::ServerWriteReactor<v1::WatchRunResponse>* RunServiceImpl::WatchRun(
+    grpc::CallbackServerContext*, const v1::WatchRunRequest* request) {
+  absl::Status bad = CheckRunId(request->run_id());
+  if (bad.ok()) bad = CheckAfterSequence(request->after_sequence());
+  if (!bad.ok()) {
+    const grpc::Status reply = ToGrpcStatus(bad);
+    context_.observer->OnCallHandled("WatchRun", reply.error_code());
+    return new RefusedWatch(reply);
+  }
+  return WatchReactor::Start(context_, request->run_id(),
+                             request->after_sequence());
+}
+
+grpc::ServerUnaryReactor* RunServiceImpl::ListRecords(
+    grpc::CallbackServerContext* context, const v1::ListRecordsRequest* request,
+    v1::ListRecordsResponse* response) {
+  const UnaryCall call(context, "ListRecords", context_.observer);
+  const absl::StatusOr<int> page_size =
+      PageSize(request->page_size(), kDefaultRecordsPage);
+  absl::Status bad = CheckRunId(request->run_id());
+  if (bad.ok()) bad = page_size.status();
+  if (bad.ok()) bad = CheckAfterSequence(request->after_sequence());
+  if (!bad.ok()) return call.Finish(bad);
+  context_.executor->Post(
+      [call, request, response, size = *page_size, store = context_.store] {
+        call.Finish(ReadRecords(store, *request, size, response));
+      });
+  return call.reactor();
+}
+
+}  // namespace kvrecall

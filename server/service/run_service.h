@@ -1,0 +1,67 @@
+#pragma once
+
+// kvrecall.v1.RunService: checks a request, converts it, hands it on. Methods
+// run on gRPC's callback threads and never wait: reads of the store go to the
+// executor, writes are answered from the store's callback.
+
+#include <atomic>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+#include "kvrecall/v1/run_service.grpc.pb.h"
+#include "server/service/read_executor.h"
+#include "server/service/rpc_observer.h"
+#include "server/service/run_planner.h"
+#include "server/service/watch_hub.h"
+#include "server/service/watch_reactor.h"
+#include "server/store/store.h"
+
+namespace kvrecall {
+
+class RunServiceImpl final : public v1::RunService::CallbackService {
+ public:
+  // All outlive the service. `context_window`: positions that the model can
+  // attend.
+  RunServiceImpl(const WatchContext& context, RunPlanner* planner,
+                 int64_t context_window);
+
+  // From now on CreateRun and SubmitSamples are refused with UNAVAILABLE;
+  // reads, streams and CancelRun go on.
+  void BeginDrain() { draining_ = true; }
+
+  grpc::ServerUnaryReactor* CreateRun(grpc::CallbackServerContext* context,
+                                      const v1::CreateRunRequest* request,
+                                      v1::Run* response) override;
+  grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context,
+                                   const v1::GetRunRequest* request,
+                                   v1::Run* response) override;
+  grpc::ServerUnaryReactor* ListRuns(grpc::CallbackServerContext* context,
+                                     const v1::ListRunsRequest* request,
+                                     v1::ListRunsResponse* response) override;
+  grpc::ServerUnaryReactor* CancelRun(grpc::CallbackServerContext* context,
+                                      const v1::CancelRunRequest* request,
+                                      v1::Run* response) override;
+  grpc::ServerUnaryReactor* SubmitSamples(
+      grpc::CallbackServerContext* context,
+      const v1::SubmitSamplesRequest* request,
+      v1::SubmitSamplesResponse* response) override;
+  grpc::ServerWriteReactor<v1::WatchRunResponse>* WatchRun(
+      grpc::CallbackServerContext* context,
+      const v1::WatchRunRequest* request) override;
+  grpc::ServerUnaryReactor* ListRecords(
+      grpc::CallbackServerContext* context,
+      const v1::ListRecordsRequest* request,
+      v1::ListRecordsResponse* response) override;
+
+ private:
+  absl::Status CheckNotDraining() const;
+  absl::StatusOr<NewRun> PlanRun(const v1::CreateRunRequest& request) const;
+
+  const WatchContext context_;
+  RunPlanner* const planner_;
+  const int64_t context_window_;
+  std::atomic<bool> draining_ = false;
+};
+
+}  // namespace kvrecall

@@ -1,0 +1,40 @@
+#pragma once
+
+// One unary call that is to be answered, perhaps from another thread.
+
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "grpcpp/support/server_callback.h"
+
+#include "server/service/grpc_status.h"
+#include "server/service/rpc_observer.h"
+
+namespace kvrecall {
+
+// Copyable; Finish exactly one of the copies, once. The call's request and
+// response stay valid until then.
+class UnaryCall {
+ public:
+  UnaryCall(grpc::CallbackServerContext* context, std::string_view method,
+            RpcObserver* observer)
+      : reactor_(context->DefaultReactor()),
+        method_(method),
+        observer_(observer) {}
+
+  grpc::ServerUnaryReactor* reactor() const { return reactor_; }
+
+  grpc::ServerUnaryReactor* Finish(const absl::Status& status) const {
+    const grpc::Status reply = ToGrpcStatus(status);
+    observer_->OnCallHandled(method_, reply.error_code());
+    reactor_->Finish(reply);
+    return reactor_;
+  }
+
+ private:
+  grpc::ServerUnaryReactor* reactor_;
+  std::string_view method_;  // a literal
+  RpcObserver* observer_;
+};
+
+}  // namespace kvrecall

@@ -1,0 +1,103 @@
+#include "server/service/validate.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/base/status_macros.h"
+#include "common/longbench/unicode.h"
+#include "proto/convert/field.h"
+
+namespace kvrecall {
+namespace {
+
+constexpr int64_t kAnyLength = std::numeric_limits<int64_t>::max();
+
+// Code points of well-formed UTF-8: the bytes that do not continue one.
+int64_t Characters(std::string_view text) {
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return (c & 0xC0) != 0x80; });
+}
+
+absl::Status CheckSampleText(const v1::Sample& sample, std::string_view field) {
+  const auto check = [&](std::string_view name, std::string_view text) {
+    return CheckText(FieldPath(field, name), text, 0, kAnyLength);
+  };
+  RETURN_IF_ERROR(check("input", sample.input()));
+  RETURN_IF_ERROR(check("context", sample.context()));
+  RETURN_IF_ERROR(check("dataset", sample.dataset()));
+  RETURN_IF_ERROR(check("language", sample.language()));
+  for (const std::string& answer : sample.answers())
+    RETURN_IF_ERROR(check("answers", answer));
+  for (const std::string& name : sample.all_classes())
+    RETURN_IF_ERROR(check("all_classes", name));
+  if (sample.input().empty() && sample.context().empty())
+    return FieldError(FieldPath(field, "context"),
+                      "is empty, and so is the input: there is no prompt");
+  if (sample.length() < 0)
+    return FieldError(FieldPath(field, "length"),
+                      absl::StrCat(sample.length(), " is negative"));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckText(std::string_view field, std::string_view text,
+                       int64_t min, int64_t max) {
+  if (const auto at = FirstInvalidUtf8(text))
+    return FieldError(field, absl::StrCat("is not UTF-8 at byte ", *at));
+  if (text.find('\0') != std::string_view::npos)
+    return FieldError(field, "holds a NUL character");
+  const int64_t characters = Characters(text);
+  if (characters == 0 && min > 0) return FieldError(field, "is empty");
+  if (characters < min || characters > max)
+    return FieldError(
+        field, absl::StrCat("has ", characters, " characters; it must have ",
+                            min, " to ", max));
+  return absl::OkStatus();
+}
+
+absl::Status CheckRunId(std::string_view run_id) {
+  return CheckText("run_id", run_id, 1, 64);
+}
+
+absl::Status CheckAfterSequence(int64_t after_sequence) {
+  if (after_sequence >= 0) return absl::OkStatus();
+  return FieldError(
+      "after_sequence",
+      absl::StrCat(after_sequence, " is negative; 0 reads from the start"));
+}
+
+absl::StatusOr<int> PageSize(int32_t requested, int fallback) {
+  if (requested < 0)
+    return FieldError("page_size",
+                      absl::StrCat(requested, " is negative; give 1 to ",
+                                   kMaxPageSize, ", or 0 for ", fallback));
+  return requested == 0 ? fallback : std::min(requested, kMaxPageSize);
+}
+
+absl::Status CheckSubmission(const v1::SubmitSamplesRequest& request) {
+  RETURN_IF_ERROR(CheckRunId(request.run_id()));
+  if (request.samples_size() > kMaxSamplesPerCall)
+    return FieldError("samples", absl::StrCat("has ", request.samples_size(),
+                                              " entries; at most ",
+                                              kMaxSamplesPerCall, " a call"));
+  if (request.samples_size() == 0 && !request.complete())
+    return FieldError("samples",
+                      "is empty; only a call with complete set may have none");
+  for (int i = 0; i < request.samples_size(); ++i)
+    RETURN_IF_ERROR(
+        CheckText(FieldPath(FieldPath("", "samples", i), "sample_id"),
+                  request.samples(i).sample_id(), 1, 128));
+  return absl::OkStatus();
+}
+
+std::optional<std::string> WhyRefused(const v1::Sample& sample, int index) {
+  const absl::Status status =
+      CheckSampleText(sample, FieldPath("", "samples", index));
+  if (status.ok()) return std::nullopt;
+  return std::string(status.message());
+}
+
+}  // namespace kvrecall

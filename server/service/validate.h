@@ -1,0 +1,40 @@
+#pragma once
+
+// What requests must satisfy before anything is done with them. Thread-safe:
+// no shared state. Every error is InvalidArgument and begins with the field.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "kvrecall/v1/run_service.pb.h"
+
+namespace kvrecall {
+
+inline constexpr int kMaxSamplesPerCall = 64;
+inline constexpr int64_t kMaxMessageBytes = 8 << 20;
+inline constexpr int kMaxPageSize = 1000;
+inline constexpr int kDefaultRunsPage = 50;
+inline constexpr int kDefaultRecordsPage = 500;
+
+// Well-formed UTF-8 without NUL, of `min` to `max` characters.
+absl::Status CheckText(std::string_view field, std::string_view text,
+                       int64_t min, int64_t max);
+
+absl::Status CheckRunId(std::string_view run_id);
+absl::Status CheckAfterSequence(int64_t after_sequence);
+
+// 0 is `fallback`; more than kMaxPageSize is kMaxPageSize.
+absl::StatusOr<int> PageSize(int32_t requested, int fallback);
+
+// Number and ids of the samples: what makes the whole call wrong.
+absl::Status CheckSubmission(const v1::SubmitSamplesRequest& request);
+
+// Why this one sample cannot be run, or nothing: what refuses it alone.
+std::optional<std::string> WhyRefused(const v1::Sample& sample, int index);
+
+}  // namespace kvrecall

@@ -1,0 +1,199 @@
+#include "server/service/watch_cursor.h"
+
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+#include "common/base/status_macros.h"
+#include "proto/convert/record_convert.h"
+#include "server/service/grpc_status.h"
+
+namespace kvrecall {
+namespace {
+
+// Events of one read, and bytes of one message: well below the 4 MiB that a
+// client accepts by default.
+constexpr int kEventsPerRead = 256;
+constexpr size_t kBytesPerMessage = 1 << 20;
+
+}  // namespace
+
+WatchCursor::WatchCursor(const WatchContext& context,
+                         std::shared_ptr<WatchSink> sink, std::string run_id,
+                         int64_t after_sequence)
+    : context_(context),
+      sink_(std::move(sink)),
+      run_id_(std::move(run_id)),
+      cursor_(after_sequence),
+      last_write_(absl::Now()) {}
+
+void WatchCursor::Start() {
+  context_.observer->OnStreamOpened();
+  hub_key_ = context_.hub->Add(shared_from_this());
+  context_.executor->Post([self = shared_from_this()] { self->Open(); });
+}
+
+void WatchCursor::Open() {
+  // Subscribed before the first read, so that no commit falls between.
+  std::shared_ptr<void> subscription =
+      context_.store->Subscribe(run_id_, [weak = weak_from_this()] {
+        if (auto self = weak.lock()) self->Wake();
+      });
+  {
+    std::lock_guard lock(mutex_);
+    subscription_ = std::move(subscription);
+  }
+  const absl::StatusOr<RunInfo> run = context_.store->GetRun(run_id_);
+  if (!run.ok()) return FinishWith(run.status());
+  if (IsTerminal(run->state) && run->last_sequence == cursor_)
+    return FinishWith(absl::OkStatus());
+  Pump();
+}
+
+void WatchCursor::Pump() {
+  while (true) {
+    absl::Status stop;
+    {
+      std::lock_guard lock(mutex_);
+      woken_ = false;
+      stop = StopStatus();
+    }
+    if (!stop.ok()) return FinishWith(stop);
+    response_.Clear();
+    if (absl::Status read = ReadPage(); !read.ok()) return FinishWith(read);
+
+    std::unique_lock lock(mutex_);
+    if (stop_) continue;
+    if (response_.events_size() > 0) {
+      state_ = State::kWriting;
+      lock.unlock();
+      return sink_->StartWrite(&response_);
+    }
+    if (!woken_) {
+      state_ = State::kIdle;
+      return;
+    }
+  }
+}
+
+// Fills `response_` with the events after the cursor, as many as fit.
+absl::Status WatchCursor::ReadPage() {
+  // Only the holder of the state moves the cursor, so no lock is needed here.
+  ASSIGN_OR_RETURN(const std::vector<Event> events,
+                   context_.store->ReadAfter(run_id_, cursor_, kEventsPerRead));
+  if (events.empty()) return absl::OkStatus();
+  size_t bytes = 0;
+  for (const Event& event : events) {
+    v1::Event message = ToProto(event);
+    bytes += message.ByteSizeLong();
+    if (response_.events_size() > 0 && bytes > kBytesPerMessage) break;
+    end_sent_ = std::holds_alternative<RunEnd>(event.body);
+    *response_.add_events() = std::move(message);
+  }
+  int64_t last = events.back().sequence;
+  if (events.size() == kEventsPerRead) {
+    ASSIGN_OR_RETURN(const RunInfo run, context_.store->GetRun(run_id_));
+    last = run.last_sequence;
+  }
+  response_.set_last_sequence(last);
+  return absl::OkStatus();
+}
+
+void WatchCursor::OnWriteDone(bool ok) {
+  if (!ok) return FinishWith(absl::CancelledError("the client has gone"));
+  absl::Status stop;
+  {
+    std::lock_guard lock(mutex_);
+    last_write_ = absl::Now();
+    if (response_.events_size() > 0)
+      cursor_ = response_.events(response_.events_size() - 1).sequence();
+    stop = StopStatus();
+    if (!end_sent_ && stop.ok()) state_ = State::kReading;
+  }
+  if (end_sent_) return FinishWith(absl::OkStatus());
+  if (!stop.ok()) return FinishWith(stop);
+  PostPump();
+}
+
+void WatchCursor::PostPump() {
+  context_.executor->Post([self = shared_from_this()] { self->Pump(); });
+}
+
+void WatchCursor::Wake() {
+  {
+    std::lock_guard lock(mutex_);
+    woken_ = true;
+    if (state_ != State::kIdle) return;
+    state_ = State::kReading;
+  }
+  PostPump();
+}
+
+absl::Time WatchCursor::Beat(absl::Time now) {
+  {
+    std::lock_guard lock(mutex_);
+    const absl::Time due = last_write_ + context_.hub->heartbeat();
+    if (due > now) return due;
+    if (state_ != State::kIdle) return now + context_.hub->heartbeat();
+    state_ = State::kWriting;
+    // Idle means that nothing is committed beyond the cursor.
+    response_.Clear();
+    response_.set_last_sequence(cursor_);
+  }
+  sink_->StartWrite(&response_);
+  return now + context_.hub->heartbeat();
+}
+
+void WatchCursor::EndForShutdown() { Stop(absl::StatusCode::kUnavailable); }
+
+void WatchCursor::OnCancel() { Stop(absl::StatusCode::kCancelled); }
+
+void WatchCursor::Stop(absl::StatusCode why) {
+  absl::Status status;
+  {
+    std::lock_guard lock(mutex_);
+    if (stop_ || state_ == State::kFinished) return;
+    stop_ = why;
+    if (state_ != State::kIdle) return;
+    state_ = State::kFinished;
+    status = StopStatus();
+  }
+  FinishWith(status);
+}
+
+absl::Status WatchCursor::StopStatus() const {
+  if (!stop_) return absl::OkStatus();
+  if (*stop_ == absl::StatusCode::kCancelled)
+    return absl::CancelledError("the client has gone");
+  return absl::UnavailableError(
+      absl::StrCat("the server is shutting down; watch again later with "
+                   "after_sequence ",
+                   cursor_));
+}
+
+void WatchCursor::FinishWith(const absl::Status& status) {
+  {
+    std::lock_guard lock(mutex_);
+    state_ = State::kFinished;
+  }
+  const grpc::Status reply = ToGrpcStatus(status);
+  context_.observer->OnCallHandled("WatchRun", reply.error_code());
+  sink_->Finish(reply);
+}
+
+void WatchCursor::OnDone() {
+  std::shared_ptr<void> subscription;
+  {
+    std::lock_guard lock(mutex_);
+    subscription = std::move(subscription_);
+  }
+  // Waits for a Wake in progress, which never blocks.
+  subscription.reset();
+  context_.hub->Remove(hub_key_);
+  context_.observer->OnStreamClosed();
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,122 @@
+#pragma once
+
+// One WatchRun stream: a cursor over a run's committed events. It knows gRPC
+// only as a sink, so that tests can drive it without.
+//
+// Exactly one party may touch the stream at a time, the one that holds the
+// state: an executor task while kReading, the sink while kWriting, whoever
+// comes first while kIdle. Everybody else leaves a note (`woken_`, `stop_`)
+// that the holder looks at before it lets go. So Finish is called once, never
+// beside a write, and nothing is called after it.
+//
+//   kReading ── events ──▶ kWriting ── OnWriteDone ──▶ kReading
+//      │  ▲                   ▲
+//      │  └── commit ── kIdle ── heartbeat
+//      └── no events ────▶ ┘
+//   any of them ── RunEnd sent, stop noted, store failed ──▶ kFinished
+//
+// Invariants:
+//  1. At most one write is in flight; `response_` belongs to it.
+//  2. No function of sink or store is called with `mutex_` held: both may call
+//     back before they return.
+//  3. The stream ends with OK only after RunEnd was sent, in this stream or
+//     (the cursor stands behind it) in an earlier one.
+//  4. A stream that the server ends says the last sequence that it sent.
+//  5. The sink's owner keeps the cursor until OnDone; the store's listener and
+//     the hub know it only weakly.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "grpcpp/support/status.h"
+
+#include "kvrecall/v1/run_service.pb.h"
+#include "server/service/read_executor.h"
+#include "server/service/rpc_observer.h"
+#include "server/service/watch_hub.h"
+#include "server/store/store.h"
+
+namespace kvrecall {
+
+// Where the stream goes. At most one write is in flight, and Finish is called
+// once, when none is. Each write is answered by WatchCursor::OnWriteDone,
+// Finish by OnDone, perhaps before the call returns.
+class WatchSink {
+ public:
+  virtual ~WatchSink() = default;
+  // `message` stays valid and unchanged until OnWriteDone.
+  virtual void StartWrite(const v1::WatchRunResponse* message) = 0;
+  virtual void Finish(const grpc::Status& status) = 0;
+};
+
+// What all streams of a service share; outlives them.
+struct WatchContext {
+  Store* store = nullptr;
+  ReadExecutor* executor = nullptr;
+  WatchHub* hub = nullptr;
+  RpcObserver* observer = nullptr;
+};
+
+class WatchCursor final : public WatchStream,
+                          public std::enable_shared_from_this<WatchCursor> {
+ public:
+  // For a request that was checked.
+  WatchCursor(const WatchContext& context, std::shared_ptr<WatchSink> sink,
+              std::string run_id, int64_t after_sequence);
+
+  // Call once, when the sink is ready to answer.
+  void Start();
+
+  // The last write has gone out, or never will.
+  void OnWriteDone(bool ok);
+  // The client has gone. At any time before OnDone.
+  void OnCancel();
+  // The sink is done with the stream; the last call.
+  void OnDone();
+
+  absl::Time Beat(absl::Time now) override;
+  void EndForShutdown() override;
+
+ private:
+  enum class State { kReading, kIdle, kWriting, kFinished };
+
+  // The run has new events. On the store's writer thread.
+  void Wake();
+  // First task: looks the run up and subscribes.
+  void Open();
+  // Every later task: reads what follows the cursor and sends it.
+  void Pump();
+  absl::Status ReadPage();
+  void PostPump();
+  // Notes why the stream must end; ends it if nobody holds the state.
+  void Stop(absl::StatusCode why);
+  // What a stream that was stopped ends with; with `mutex_` held.
+  absl::Status StopStatus() const;
+  // The holder's last act.
+  void FinishWith(const absl::Status& status);
+
+  const WatchContext context_;
+  const std::shared_ptr<WatchSink> sink_;
+  const std::string run_id_;
+  uint64_t hub_key_ = 0;
+
+  // Of the holder of the state alone.
+  v1::WatchRunResponse response_;
+  bool end_sent_ = false;
+
+  std::mutex mutex_;
+  State state_ = State::kReading;
+  int64_t cursor_;      // last sequence that was sent
+  bool woken_ = false;  // committed since the last read began
+  std::optional<absl::StatusCode> stop_;
+  absl::Time last_write_;
+  std::shared_ptr<void> subscription_;
+};
+
+}  // namespace kvrecall

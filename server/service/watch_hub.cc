@@ -1,0 +1,73 @@
+#include "server/service/watch_hub.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/time/clock.h"
+
+namespace kvrecall {
+
+WatchHub::WatchHub(absl::Duration heartbeat)
+    : heartbeat_(heartbeat), thread_([this] { Run(); }) {}
+
+WatchHub::~WatchHub() {
+  Stop();
+  thread_.join();
+}
+
+uint64_t WatchHub::Add(const std::shared_ptr<WatchStream>& stream) {
+  uint64_t key;
+  bool stopped;
+  {
+    std::lock_guard lock(mutex_);
+    key = next_key_++;
+    streams_.emplace(key, stream);
+    stopped = stopped_;
+  }
+  if (stopped) stream->EndForShutdown();
+  return key;
+}
+
+void WatchHub::Remove(uint64_t key) {
+  std::lock_guard lock(mutex_);
+  streams_.erase(key);
+}
+
+int64_t WatchHub::open() const {
+  std::lock_guard lock(mutex_);
+  return static_cast<int64_t>(streams_.size());
+}
+
+void WatchHub::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    stopped_ = true;
+  }
+  changed_.notify_one();
+  for (const auto& stream : Alive()) stream->EndForShutdown();
+}
+
+std::vector<std::shared_ptr<WatchStream>> WatchHub::Alive() const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<WatchStream>> alive;
+  for (const auto& [key, weak] : streams_)
+    if (auto stream = weak.lock()) alive.push_back(std::move(stream));
+  return alive;
+}
+
+void WatchHub::Run() {
+  while (true) {
+    const absl::Time now = absl::Now();
+    // A stream that is added meanwhile is due no earlier than this.
+    absl::Time due = now + heartbeat_;
+    for (const auto& stream : Alive()) due = std::min(due, stream->Beat(now));
+    std::unique_lock lock(mutex_);
+    if (stopped_) return;
+    changed_.wait_for(lock, absl::ToChronoNanoseconds(due - now),
+                      [this] { return stopped_; });
+    if (stopped_) return;
+  }
+}
+
+}  // namespace kvrecall

@@ -1,0 +1,64 @@
+#pragma once
+
+// All open WatchRun streams: counts them, gives them their heartbeats and ends
+// them when the server stops. Thread-safe; owns one thread, and no stream.
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace kvrecall {
+
+// A stream as the hub sees it. Called on the hub's thread; must not block.
+class WatchStream {
+ public:
+  virtual ~WatchStream() = default;
+  // Sends a heartbeat where nothing was sent for long enough. Returns when to
+  // ask again.
+  virtual absl::Time Beat(absl::Time now) = 0;
+  // Ends the stream with UNAVAILABLE as soon as no write is in flight.
+  virtual void EndForShutdown() = 0;
+};
+
+class WatchHub {
+ public:
+  explicit WatchHub(absl::Duration heartbeat);
+  ~WatchHub();
+  WatchHub(const WatchHub&) = delete;
+  WatchHub& operator=(const WatchHub&) = delete;
+
+  absl::Duration heartbeat() const { return heartbeat_; }
+
+  // Returns the key under which to remove the stream again. Once the hub has
+  // stopped, the stream is ended at once (and is still to be removed).
+  uint64_t Add(const std::shared_ptr<WatchStream>& stream);
+  void Remove(uint64_t key);
+
+  // Streams that are open: added and not removed.
+  int64_t open() const;
+
+  // Ends all streams, those to come too. Idempotent.
+  void Stop();
+
+ private:
+  void Run();
+  // Streams that still live, by value: they are called without the lock, for
+  // they may remove themselves.
+  std::vector<std::shared_ptr<WatchStream>> Alive() const;
+
+  const absl::Duration heartbeat_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<uint64_t, std::weak_ptr<WatchStream>> streams_;
+  uint64_t next_key_ = 1;
+  bool stopped_ = false;
+  std::thread thread_;
+};
+
+}  // namespace kvrecall

@@ -1,0 +1,33 @@
+#include "server/service/watch_reactor.h"
+
+#include <utility>
+
+namespace kvrecall {
+
+WatchReactor* WatchReactor::Start(const WatchContext& context,
+                                  std::string run_id, int64_t after_sequence) {
+  auto reactor = std::make_shared<WatchReactor>();
+  reactor->cursor_ = std::make_shared<WatchCursor>(
+      context, reactor, std::move(run_id), after_sequence);
+  reactor->cursor_->Start();
+  return reactor.get();
+}
+
+void WatchReactor::OnWriteDone(bool ok) { cursor_->OnWriteDone(ok); }
+
+void WatchReactor::OnCancel() { cursor_->OnCancel(); }
+
+void WatchReactor::OnDone() {
+  const std::shared_ptr<WatchCursor> cursor = std::move(cursor_);
+  cursor->OnDone();
+}
+
+void WatchReactor::StartWrite(const v1::WatchRunResponse* message) {
+  Reactor::StartWrite(message);
+}
+
+void WatchReactor::Finish(const grpc::Status& status) {
+  Reactor::Finish(status);
+}
+
+}  // namespace kvrecall

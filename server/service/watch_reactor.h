@@ -1,0 +1,40 @@
+#pragma once
+
+// A WatchCursor as a gRPC stream: every reaction is handed on.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "grpcpp/support/server_callback.h"
+
+#include "kvrecall/v1/run_service.pb.h"
+#include "server/service/watch_cursor.h"
+
+namespace kvrecall {
+
+class WatchReactor final
+    : public grpc::ServerWriteReactor<v1::WatchRunResponse>,
+      public WatchSink {
+ public:
+  // Starts a stream for a request that was checked. The result is gRPC's until
+  // OnDone.
+  static WatchReactor* Start(const WatchContext& context, std::string run_id,
+                             int64_t after_sequence);
+
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  using Reactor = grpc::ServerWriteReactor<v1::WatchRunResponse>;
+
+  void StartWrite(const v1::WatchRunResponse* message) override;
+  void Finish(const grpc::Status& status) override;
+
+  // Which owns this in turn: an executor task that is on its way out of a call
+  // may outlive OnDone, which cuts the ring.
+  std::shared_ptr<WatchCursor> cursor_;
+};
+
+}  // namespace kvrecall

@@ -1,0 +1,174 @@
+// The server's binary: what it says when it cannot serve, and how it ends.
+
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+// A server process with its stderr at hand.
+class Process {
+ public:
+  explicit Process(std::vector<std::string> arguments) {
+    int ends[2];
+    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    pid_ = fork();
+    if (pid_ == 0) {
+      dup2(ends[1], STDERR_FILENO);
+      std::vector<char*> argv = {const_cast<char*>(KVRECALL_SERVER_BINARY)};
+      for (std::string& argument : arguments) argv.push_back(argument.data());
+      argv.push_back(nullptr);
+      execv(argv[0], argv.data());
+      _exit(127);
+    }
+    close(ends[1]);
+    stderr_ = fdopen(ends[0], "r");
+  }
+  ~Process() {
+    if (pid_ > 0) {
+      kill(pid_, SIGKILL);
+      waitpid(pid_, nullptr, 0);
+    }
+    fclose(stderr_);
+  }
+
+  // Reads lines until one holds `text`; false at the end of stderr.
+  bool WaitForLine(const std::string& text) {
+    for (std::string line; !(line = ReadLine()).empty();)
+      if (absl::StrContains(line, text)) return true;
+    return false;
+  }
+
+  std::string ReadLine() {
+    std::string line;
+    for (int c; (c = fgetc(stderr_)) != EOF;) {
+      line += static_cast<char>(c);
+      if (c == '\n') break;
+    }
+    return line;
+  }
+
+  std::string ReadAll() {
+    std::string all;
+    for (std::string line; !(line = ReadLine()).empty();) all += line;
+    return all;
+  }
+
+  void Signal(int signal) { kill(pid_, signal); }
+
+  // The exit status, or minus the signal that ended it.
+  int Wait() {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+
+ private:
+  pid_t pid_ = -1;
+  FILE* stderr_ = nullptr;
+};
+
+class MainTest : public ::testing::Test {
+ protected:
+  MainTest() {
+    std::string pattern = (fs::temp_directory_path() / "kvrecall.XXXXXX");
+    folder_ = mkdtemp(pattern.data());
+  }
+  ~MainTest() override { fs::remove_all(folder_); }
+
+  std::string Path(const std::string& name) { return folder_ / name; }
+
+  // A scripted server on free ports, with `more` arguments.
+  std::vector<std::string> Arguments(std::vector<std::string> more = {}) {
+    std::vector<std::string> arguments = {
+        "--scripted",        "--model",     "deploy/models/nano", "--listen",
+        "127.0.0.1:0",       "--metrics",   "127.0.0.1:0",        "--database",
+        Path("kvrecall.db"), "--port-file", Path("ports")};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+
+  nlohmann::json Ports() {
+    std::ifstream file(Path("ports"));
+    return nlohmann::json::parse(file);
+  }
+
+  // One line, beginning with the program's name, and the exit status.
+  void ExpectRefusal(std::vector<std::string> arguments, int exit_status,
+                     const std::string& text) {
+    Process process(std::move(arguments));
+    const std::string said = process.ReadAll();
+    EXPECT_EQ(process.Wait(), exit_status) << said;
+    EXPECT_THAT(said, StartsWith("kvrecall-server: "));
+    EXPECT_THAT(said, HasSubstr(text));
+    EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(MainTest, ServesUntilSigtermAndThenExitsWithZero) {
+  for (int signal : {SIGTERM, SIGINT}) {
+    Process process(Arguments());
+    ASSERT_TRUE(process.WaitForLine("serving"));
+    EXPECT_GT(Ports().at("grpc").get<int>(), 0);
+    EXPECT_GT(Ports().at("metrics").get<int>(), 0);
+    process.Signal(signal);
+    process.ReadAll();
+    EXPECT_EQ(process.Wait(), 0);
+  }
+}
+
+TEST_F(MainTest, EveryReasonNotToServeIsOneLine) {
+  ExpectRefusal({"--frobnicate"}, 2, "--frobnicate");
+  ExpectRefusal({}, 2, "--model is required");
+  ExpectRefusal({"--model", Path("none"), "--database", Path("a.db")}, 1,
+                "there is no config.json");
+  fs::create_directory(Path("broken"));
+  std::ofstream(Path("broken") + "/config.json") << "{";
+  ExpectRefusal({"--model", Path("broken"), "--database", Path("a.db")}, 1,
+                "broken");
+  ExpectRefusal(Arguments({"--database", "/no/such/folder/k.db"}), 1,
+                "/no/such/folder");
+  std::ofstream(Path("text.db")) << std::string(4096, 'x');
+  ExpectRefusal(Arguments({"--database", Path("text.db")}), 1, "text.db");
+  ExpectRefusal(Arguments({"--listen", "0.0.0.0:0"}), 1,
+                "--allow-plaintext-remote");
+  ExpectRefusal(Arguments({"--port-file", "/no/such/folder/p"}), 1,
+                "/no/such/folder/p");
+}
+
+TEST_F(MainTest, APortInUseIsNamed) {
+  Process first(Arguments());
+  ASSERT_TRUE(first.WaitForLine("serving"));
+  const std::string grpc =
+      absl::StrCat("127.0.0.1:", Ports()["grpc"].get<int>());
+  const std::string metrics =
+      absl::StrCat("127.0.0.1:", Ports()["metrics"].get<int>());
+  const std::string other = Path("other.db");
+  ExpectRefusal(Arguments({"--database", other, "--listen", grpc}), 1,
+                grpc + ": the port is in use");
+  ExpectRefusal(Arguments({"--database", other, "--metrics", metrics}), 1,
+                metrics + ": the port is in use");
+  // And so is a database that another server has.
+  ExpectRefusal(Arguments(), 1, "kvrecall.db");
+}
+
+}  // namespace

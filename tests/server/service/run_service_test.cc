@@ -1,0 +1,342 @@
+// The unary methods of RunService and ModelService, over a real channel.
+
+#include <functional>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "tests/server/service/rpc_fixture.h"
+
+namespace kvrecall {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+using Submitted = v1::SubmitSamplesResponse;
+
+class RunServiceTest : public RpcTest {
+ protected:
+  // One call, its response thrown away.
+  template <typename Request, typename Response>
+  grpc::Status Call(grpc::Status (v1::RunService::Stub::*method)(
+                        grpc::ClientContext*, const Request&, Response*),
+                    const Request& request, Response* response) {
+    grpc::ClientContext context;
+    return (runs_.get()->*method)(&context, request, response);
+  }
+
+  grpc::Status Create(const v1::CreateRunRequest& request, v1::Run* run) {
+    return Call(&v1::RunService::Stub::CreateRun, request, run);
+  }
+
+  grpc::Status Submit(const v1::SubmitSamplesRequest& request,
+                      v1::SubmitSamplesResponse* response) {
+    return Call(&v1::RunService::Stub::SubmitSamples, request, response);
+  }
+
+  static v1::SubmitSamplesRequest OneSample(const std::string& run_id) {
+    v1::SubmitSamplesRequest request;
+    request.set_run_id(run_id);
+    v1::Sample* sample = request.add_samples();
+    sample->set_sample_id("s1");
+    sample->set_input("Who?");
+    sample->set_context("Passage 1:\nSomebody.");
+    sample->add_answers("Somebody");
+    return request;
+  }
+};
+
+void ExpectInvalid(const grpc::Status& status, const std::string& begin) {
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), StartsWith(begin));
+}
+
+TEST_F(RunServiceTest, CreateRunCompletesEveryDefault) {
+  v1::Run run;
+  ASSERT_TRUE(Create(NewRunRequest("a"), &run).ok());
+  EXPECT_EQ(run.run_id(), "run-a");
+  EXPECT_EQ(run.state(), v1::RUN_STATE_QUEUED);
+  EXPECT_THAT(run.config().policies(),
+              ElementsAre("h2o", "random(seed=0)", "oracle"));
+  EXPECT_THAT(run.config().scopes(),
+              ElementsAre(v1::SCOPE_GLOBAL, v1::SCOPE_LAYER));
+  ASSERT_EQ(run.config().budgets_size(), 3);
+  EXPECT_EQ(run.config().budgets(0).current_ratio(), 0.1);
+  EXPECT_EQ(run.config().budgets(2).current_ratio(), 0.3);
+  EXPECT_EQ(run.config().max_new_tokens(), 32);
+  EXPECT_EQ(run.config().max_prompt_tokens(), 31500);
+  EXPECT_EQ(run.config().chat_template(), "auto");
+  EXPECT_EQ(run.provenance().model(), "fake");
+  EXPECT_TRUE(run.has_create_time());
+  EXPECT_EQ(observer_.handled("CreateRun 0"), 1);
+}
+
+TEST_F(RunServiceTest, CreateRunIsIdempotentByRequestIdAndBody) {
+  v1::Run first, again, other;
+  ASSERT_TRUE(Create(NewRunRequest("a"), &first).ok());
+  ASSERT_TRUE(Create(NewRunRequest("a"), &again).ok());
+  EXPECT_EQ(first.run_id(), again.run_id());
+  v1::CreateRunRequest changed = NewRunRequest("a");
+  changed.mutable_config()->set_ignore_eos(true);
+  EXPECT_EQ(Create(changed, &other).error_code(),
+            grpc::StatusCode::ALREADY_EXISTS);
+}
+
+TEST_F(RunServiceTest, CreateRunRefusesEachBadFieldByName) {
+  struct Fault {
+    const char* begin;
+    std::function<void(v1::CreateRunRequest*)> break_it;
+  };
+  const Fault faults[] = {
+      {"request_id: is empty", [](auto* r) { r->clear_request_id(); }},
+      {"request_id: has 65 characters",
+       [](auto* r) { r->set_request_id(std::string(65, 'x')); }},
+      {"request_id: holds a NUL",
+       [](auto* r) { r->set_request_id(std::string("a\0b", 3)); }},
+      {"config.task: is empty", [](auto* r) { r->clear_config(); }},
+      {"config.task: ", [](auto* r) { r->mutable_config()->set_task("no"); }},
+      {"config.policies[0]: ",
+       [](auto* r) { r->mutable_config()->add_policies("H2O"); }},
+      {"config.policies[1]: h2o is given twice",
+       [](auto* r) {
+         r->mutable_config()->add_policies("h2o");
+         r->mutable_config()->add_policies(" h2o ");
+       }},
+      {"unknown policy 'unheard_of'",
+       [](auto* r) { r->mutable_config()->add_policies("unheard_of"); }},
+      {"config.scopes[0]: unknown scope 0",
+       [](auto* r) { r->mutable_config()->add_scopes(v1::SCOPE_UNSPECIFIED); }},
+      {"config.scopes: has 3 entries",
+       [](auto* r) {
+         for (int i = 0; i < 3; ++i)
+           r->mutable_config()->add_scopes(v1::SCOPE_LAYER);
+       }},
+      {"config.budgets[0].kind: is not set",
+       [](auto* r) { r->mutable_config()->add_budgets(); }},
+      {"config.budgets[1]: 0.5 is given twice",
+       [](auto* r) {
+         r->mutable_config()->add_budgets()->set_current_ratio(0.5);
+         r->mutable_config()->add_budgets()->set_current_ratio(0.5);
+       }},
+      {"config.max_new_tokens: -1 is negative",
+       [](auto* r) { r->mutable_config()->set_max_new_tokens(-1); }},
+      {"config.max_new_tokens: 40000 is more than the model's window",
+       [](auto* r) { r->mutable_config()->set_max_new_tokens(40000); }},
+      {"config.max_new_tokens: ",
+       [](auto* r) { r->mutable_config()->set_max_new_tokens(32700); }},
+      {"config.max_prompt_tokens: -5 is negative",
+       [](auto* r) { r->mutable_config()->set_max_prompt_tokens(-5); }},
+      {"config.max_prompt_tokens: 32760 and 32 new tokens are more",
+       [](auto* r) { r->mutable_config()->set_max_prompt_tokens(32760); }},
+      {"config.chat_template: unknown template 'llama'",
+       [](auto* r) { r->mutable_config()->set_chat_template("llama"); }},
+  };
+  for (const Fault& fault : faults) {
+    v1::CreateRunRequest request = NewRunRequest("a");
+    fault.break_it(&request);
+    v1::Run run;
+    ExpectInvalid(Create(request, &run), fault.begin);
+  }
+}
+
+TEST_F(RunServiceTest, GetRunAndCancelRunAnswerWithTheRun) {
+  v1::GetRunRequest get;
+  get.set_run_id(MakeRun("a"));
+  v1::Run run;
+  ASSERT_TRUE(Call(&v1::RunService::Stub::GetRun, get, &run).ok());
+  EXPECT_EQ(run.run_id(), "run-a");
+  v1::CancelRunRequest cancel;
+  cancel.set_run_id(get.run_id());
+  for (int i = 0; i < 2; ++i) {  // idempotent
+    ASSERT_TRUE(Call(&v1::RunService::Stub::CancelRun, cancel, &run).ok());
+    EXPECT_EQ(run.state(), v1::RUN_STATE_CANCELLED);
+    EXPECT_EQ(run.last_sequence(), 1);
+  }
+}
+
+TEST_F(RunServiceTest, RunsThatAreNotThereAreNotFound) {
+  v1::GetRunRequest get;
+  get.set_run_id("nope");
+  v1::Run run;
+  const grpc::Status status = Call(&v1::RunService::Stub::GetRun, get, &run);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(status.error_message(), HasSubstr("'nope'"));
+  v1::CancelRunRequest cancel;
+  cancel.set_run_id("nope");
+  EXPECT_EQ(Call(&v1::RunService::Stub::CancelRun, cancel, &run).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  v1::SubmitSamplesResponse submitted;
+  EXPECT_EQ(Submit(OneSample("nope"), &submitted).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(RunServiceTest, RunIdsAreCheckedByEveryMethod) {
+  v1::Run run;
+  ExpectInvalid(Call(&v1::RunService::Stub::GetRun, v1::GetRunRequest(), &run),
+                "run_id: is empty");
+  ExpectInvalid(
+      Call(&v1::RunService::Stub::CancelRun, v1::CancelRunRequest(), &run),
+      "run_id: is empty");
+  v1::SubmitSamplesResponse submitted;
+  ExpectInvalid(Submit(OneSample(""), &submitted), "run_id: is empty");
+  v1::ListRecordsResponse records;
+  ExpectInvalid(Call(&v1::RunService::Stub::ListRecords,
+                     v1::ListRecordsRequest(), &records),
+                "run_id: is empty");
+}
+
+TEST_F(RunServiceTest, ListRunsGoesPageByPageNewestFirst) {
+  for (const char* id : {"a", "b", "c"}) MakeRun(id);
+  v1::ListRunsRequest request;
+  request.set_page_size(2);
+  v1::ListRunsResponse page;
+  ASSERT_TRUE(Call(&v1::RunService::Stub::ListRuns, request, &page).ok());
+  ASSERT_EQ(page.runs_size(), 2);
+  EXPECT_EQ(page.runs(0).run_id(), "run-c");
+  request.set_page_token(page.next_page_token());
+  ASSERT_TRUE(Call(&v1::RunService::Stub::ListRuns, request, &page).ok());
+  ASSERT_EQ(page.runs_size(), 1);
+  EXPECT_EQ(page.runs(0).run_id(), "run-a");
+  EXPECT_EQ(page.next_page_token(), "");
+
+  request.set_page_size(-1);
+  ExpectInvalid(Call(&v1::RunService::Stub::ListRuns, request, &page),
+                "page_size: -1 is negative");
+  request.set_page_size(5000);  // as much as there may be
+  request.set_page_token("bogus");
+  ExpectInvalid(Call(&v1::RunService::Stub::ListRuns, request, &page),
+                "page_token: ");
+}
+
+TEST_F(RunServiceTest, SubmitSamplesTellsAcceptedFromDuplicateFromRefused) {
+  const std::string run_id = MakeRun("a");
+  v1::SubmitSamplesRequest request = OneSample(run_id);
+  v1::SubmitSamplesResponse response;
+  ASSERT_TRUE(Submit(request, &response).ok());
+  ASSERT_EQ(response.results_size(), 1);
+  EXPECT_EQ(response.results(0).outcome(), Submitted::OUTCOME_ACCEPTED);
+  EXPECT_EQ(store_.samples(run_id).at(0).answers.at(0), "Somebody");
+
+  v1::Sample* nul = request.add_samples();
+  nul->set_sample_id("s2");
+  nul->set_context(std::string("a\0b", 3));
+  v1::Sample* empty = request.add_samples();
+  empty->set_sample_id("s3");
+  v1::Sample* fresh = request.add_samples();
+  fresh->set_sample_id("s4");
+  fresh->set_context("c");
+  request.set_complete(true);
+  ASSERT_TRUE(Submit(request, &response).ok());
+  ASSERT_EQ(response.results_size(), 4);
+  EXPECT_EQ(response.results(0).outcome(), Submitted::OUTCOME_DUPLICATE);
+  EXPECT_EQ(response.results(1).outcome(), Submitted::OUTCOME_REFUSED);
+  EXPECT_EQ(response.results(1).message(),
+            "samples[1].context: holds a NUL character");
+  EXPECT_EQ(response.results(2).outcome(), Submitted::OUTCOME_REFUSED);
+  EXPECT_THAT(response.results(2).message(), StartsWith("samples[2].context"));
+  EXPECT_EQ(response.results(3).outcome(), Submitted::OUTCOME_ACCEPTED);
+  EXPECT_EQ(response.results(3).sample_id(), "s4");
+  EXPECT_EQ(store_.samples(run_id).size(), 2u);
+}
+
+TEST_F(RunServiceTest, SubmitSamplesTakesAnEmptyCallThatCompletesTheRun) {
+  v1::SubmitSamplesRequest request;
+  request.set_run_id(MakeRun("a"));
+  v1::SubmitSamplesResponse response;
+  ExpectInvalid(Submit(request, &response), "samples: is empty");
+  request.set_complete(true);
+  EXPECT_TRUE(Submit(request, &response).ok());
+  EXPECT_TRUE(store_.GetRun(request.run_id())->complete);
+}
+
+TEST_F(RunServiceTest, SubmitSamplesRefusesACallThatCannotBeAnswered) {
+  const std::string run_id = MakeRun("a");
+  v1::SubmitSamplesResponse response;
+  v1::SubmitSamplesRequest many = OneSample(run_id);
+  while (many.samples_size() <= 64) *many.add_samples() = many.samples(0);
+  ExpectInvalid(Submit(many, &response), "samples: has 65 entries");
+
+  v1::SubmitSamplesRequest bad = OneSample(run_id);
+  *bad.add_samples() = bad.samples(0);
+  bad.mutable_samples(1)->clear_sample_id();
+  ExpectInvalid(Submit(bad, &response), "samples[1].sample_id: is empty");
+  // 128 characters of two bytes each are right, one more is wrong.
+  std::string id;
+  for (int i = 0; i < 128; ++i) id += "\xC3\xA9";
+  bad.mutable_samples(1)->set_sample_id(id);
+  EXPECT_TRUE(Submit(bad, &response).ok());
+  bad.mutable_samples(1)->set_sample_id(id + "x");
+  ExpectInvalid(Submit(bad, &response),
+                "samples[1].sample_id: has 129 characters");
+}
+
+TEST_F(RunServiceTest, MessagesAboveTheLimitAreRefusedAndTheServerGoesOn) {
+  const std::string run_id = MakeRun("a");
+  v1::SubmitSamplesRequest request = OneSample(run_id);
+  request.mutable_samples(0)->set_context(std::string((8 << 20) + 1, 'x'));
+  v1::SubmitSamplesResponse response;
+  EXPECT_EQ(Submit(request, &response).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(Submit(OneSample(run_id), &response).ok());
+}
+
+TEST_F(RunServiceTest, ListRecordsReadsAfterTheCursor) {
+  const std::string run_id = MakeRun("a");
+  store_.Commit(run_id, Steps(5));
+  v1::ListRecordsRequest request;
+  request.set_run_id(run_id);
+  request.set_after_sequence(1);
+  request.set_page_size(3);
+  v1::ListRecordsResponse page;
+  ASSERT_TRUE(Call(&v1::RunService::Stub::ListRecords, request, &page).ok());
+  ASSERT_EQ(page.events_size(), 3);
+  EXPECT_EQ(page.events(0).sequence(), 2);
+  EXPECT_EQ(page.events(0).step().step(), 2);
+  EXPECT_EQ(page.last_sequence(), 5);
+
+  request.set_page_size(-1);
+  ExpectInvalid(Call(&v1::RunService::Stub::ListRecords, request, &page),
+                "page_size: -1 is negative");
+  request.set_page_size(0);
+  request.set_after_sequence(-1);
+  ExpectInvalid(Call(&v1::RunService::Stub::ListRecords, request, &page),
+                "after_sequence: -1 is negative");
+  request.set_after_sequence(6);
+  EXPECT_EQ(
+      Call(&v1::RunService::Stub::ListRecords, request, &page).error_code(),
+      grpc::StatusCode::OUT_OF_RANGE);
+}
+
+TEST_F(RunServiceTest, InternalErrorsDoNotLeak) {
+  const std::string run_id = MakeRun("a");
+  store_.FailReads(absl::InternalError("SELECT secret FROM /home/x.db"));
+  v1::GetRunRequest get;
+  get.set_run_id(run_id);
+  v1::Run run;
+  const grpc::Status status = Call(&v1::RunService::Stub::GetRun, get, &run);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_THAT(status.error_message(), Not(HasSubstr("secret")));
+  EXPECT_EQ(observer_.handled("GetRun 13"), 1);
+}
+
+TEST_F(RunServiceTest, ModelServiceSaysWhatTheServerRunsAndItsLimits) {
+  v1::Model model;
+  grpc::ClientContext context;
+  ASSERT_TRUE(models_->GetModel(&context, {}, &model).ok());
+  EXPECT_EQ(model.name(), "fake");
+  v1::ServerInfo info;
+  grpc::ClientContext second;
+  ASSERT_TRUE(models_->GetServerInfo(&second, {}, &info).ok());
+  EXPECT_EQ(info.version(), "1.2.3");
+  EXPECT_EQ(info.definitions_version(), kDefinitionsVersion);
+  EXPECT_EQ(info.max_samples_per_call(), 64);
+  EXPECT_EQ(info.max_message_bytes(), 8 << 20);
+  EXPECT_GT(info.tasks_size(), 0);
+  EXPECT_GT(info.tasks(0).max_new_tokens(), 0);
+}
+
+}  // namespace
+}  // namespace kvrecall
