@@ -119,12 +119,13 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
       RpcServer::Start(rpc_options,
                        {store.get(), &planner, &metrics, DescribeModel(loaded),
                         DescribeServer(database)}));
-  if (!options.port_file.empty())
-    RETURN_IF_ERROR(
-        WritePortFile(options.port_file, *rpc, metrics_server.get()));
   const std::unique_ptr<Runner> runner =
       Runner::Start(*loaded.model, *loaded.prompts, *store, metrics);
   metrics.SetServing(true);
+  signals.Arm();
+  if (!options.port_file.empty())
+    RETURN_IF_ERROR(
+        WritePortFile(options.port_file, *rpc, metrics_server.get()));
   spdlog::info("serving {} on {} (port {}), records in {}",
                loaded.model->info().name, options.listen, rpc->port(),
                database);

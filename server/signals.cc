@@ -1,65 +1,73 @@
 #include "server/signals.h"
 
-#include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 
-#include <fcntl.h>
-#include <unistd.h>
+#include <semaphore.h>
 
 namespace kvrecall {
 namespace {
 
-// A handler reaches nothing but globals; these are lock-free, as it needs.
-std::atomic<int> write_end = -1;
-std::atomic<bool> waiting = false;
-std::atomic<int> received = 0;
-static_assert(std::atomic<int>::is_always_lock_free);
+// All that a handler can reach: the last signal, and who waits for one.
+volatile std::sig_atomic_t last_signal = 0;
+sem_t pending;
 
 void OnSignal(int signal) {
-  const int saved_errno = errno;
-  int none = 0;
-  if (!waiting || !received.compare_exchange_strong(none, signal))
-    _exit(128 + signal);
-  const char byte = 0;
-  // The pipe is empty but for this byte, so the write cannot fail.
-  [[maybe_unused]] const ssize_t written = write(write_end, &byte, 1);
-  errno = saved_errno;
+  const int saved = errno;
+  last_signal = signal;
+  sem_post(&pending);
+  errno = saved;
+}
+
+void Handle(int signal, void (*handler)(int)) {
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  sigaction(signal, &action, nullptr);
 }
 
 }  // namespace
 
 SignalWaiter::SignalWaiter() {
-  int ends[2];
-  // No descriptors are left for a process that has opened none yet: a server
-  // that cannot be stopped must not start.
-  if (pipe2(ends, O_CLOEXEC) != 0) _exit(1);
-  read_end_ = ends[0];
-  write_end = ends[1];
-  waiting = false;
-  received = 0;
-  struct sigaction action = {};
-  action.sa_handler = OnSignal;
-  action.sa_flags = SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGTERM, &action, nullptr);
-  sigaction(SIGINT, &action, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
+  sem_init(&pending, 0, 0);
+  Handle(SIGPIPE, SIG_IGN);
+  Handle(SIGTERM, OnSignal);
+  Handle(SIGINT, OnSignal);
+  thread_ = std::thread([this] { Run(); });
 }
 
 SignalWaiter::~SignalWaiter() {
-  std::signal(SIGTERM, SIG_DFL);
-  std::signal(SIGINT, SIG_DFL);
-  close(write_end.exchange(-1));
-  close(read_end_);
+  Handle(SIGTERM, SIG_DFL);
+  Handle(SIGINT, SIG_DFL);
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  sem_post(&pending);
+  thread_.join();
+}
+
+void SignalWaiter::Arm() {
+  std::lock_guard lock(mutex_);
+  armed_ = true;
 }
 
 int SignalWaiter::Wait() {
-  waiting = true;
-  char byte;
-  while (read(read_end_, &byte, 1) != 1) {
+  std::unique_lock lock(mutex_);
+  arrived_.wait(lock, [this] { return signal_ != 0; });
+  return signal_;
+}
+
+void SignalWaiter::Run() {
+  while (true) {
+    if (sem_wait(&pending) != 0) continue;  // EINTR
+    std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    if (!armed_ || signal_ != 0) std::_Exit(128 + last_signal);
+    signal_ = last_signal;
+    arrived_.notify_one();
   }
-  return received;
 }
 
 }  // namespace kvrecall

@@ -1,31 +1,44 @@
 #pragma once
 
-// SIGTERM and SIGINT as something to wait for.
+// SIGTERM and SIGINT, handed from a handler to a thread of their own.
+//
+// Not by blocking them and sigwait: OpenBLAS makes its threads before main,
+// which leave them unblocked, and the kernel would let such a thread end the
+// process.
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 
 namespace kvrecall {
 
-// A handler that does no more than write to a pipe. Not blocked signals and
-// sigwait: OpenBLAS starts its threads when the library is loaded, before
-// main, so they would take a signal that all of our own threads have blocked.
+// One at a time in a process: handlers are the process's.
 //
-// A signal before Wait ends the process at once (exit status 128 + signal):
+// A signal before Arm ends the process at once (exit status 128 + signal):
 // while the server starts there is nothing to save. The next one makes Wait
-// return. One after that ends the process at once again; the database
-// survives that. At most one object at a time.
+// return. One after that ends the process at once again; the database survives
+// that. SIGPIPE is ignored: a peer that hangs up is an error of its connection.
 class SignalWaiter {
  public:
-  // Ignores SIGPIPE too: a peer that hangs up is an error of its connection.
   SignalWaiter();
-  // Gives the signals their default effect back.
   ~SignalWaiter();
   SignalWaiter(const SignalWaiter&) = delete;
   SignalWaiter& operator=(const SignalWaiter&) = delete;
 
-  // Waits for a signal and returns its number. Call once.
+  // From now on a signal is kept for Wait.
+  void Arm();
+  // Waits for a signal and returns its number. Call once, after Arm.
   int Wait();
 
  private:
-  int read_end_ = -1;
+  void Run();
+
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  bool armed_ = false;
+  bool stopping_ = false;
+  int signal_ = 0;
+  std::thread thread_;
 };
 
 }  // namespace kvrecall

@@ -36,7 +36,7 @@ class DemoTest(unittest.TestCase):
             cls.exit_status = server.terminate()
             cls.log = server.logged()
         lines = [json.loads(line) for line in exported.splitlines()]
-        cls.run = lines[0]
+        cls.run_line = lines[0]
         cls.samples = [x for x in lines if x["type"] == "sample"]
         cls.steps = [x for x in lines if x["type"] == "step"]
         # Read after the server has ended: what is there is durable.
@@ -47,13 +47,13 @@ class DemoTest(unittest.TestCase):
 
     def test_the_run_succeeded_and_was_recorded(self):
         self.assertEqual(self.result["state"], "succeeded")
-        self.assertEqual(self.run["state"], "succeeded")
+        self.assertEqual(self.run_line["state"], "succeeded")
         self.assertEqual(len(self.samples), SAMPLES)
         self.assertGreater(len(self.steps), SAMPLES)
         self.assertEqual(self.result["steps"], len(self.steps))
-        self.assertEqual(self.run["provenance"]["model"], "nano")
+        self.assertEqual(self.run_line["provenance"]["model"], "nano")
         for name in ("model_digest", "tokenizer_digest"):
-            self.assertRegex(self.run["provenance"][name], "^[0-9a-f]{64}$")
+            self.assertRegex(self.run_line["provenance"][name], "^[0-9a-f]{64}$")
 
     def test_sigterm_ends_the_server_with_status_0(self):
         self.assertEqual(self.exit_status, 0, self.log)
@@ -85,7 +85,7 @@ class DemoTest(unittest.TestCase):
             self.assertIsNotNone(sample["score"])
 
     def test_every_recall_follows_the_definitions(self):
-        config = self.run["config"]
+        config = self.run_line["config"]
         lanes = [(p, s, float(b)) for p in config["policies"]
                  for s in config["scopes"] for b in config["budgets"]]
         self.assertEqual(len(lanes), 18)

@@ -1,5 +1,6 @@
 // The server's binary: what it says when it cannot serve, and how it ends.
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -134,6 +135,8 @@ TEST_F(MainTest, ServesUntilSigtermAndThenExitsWithZero) {
     process.ReadAll();
     EXPECT_EQ(process.Wait(), 0);
   }
+  // The log is folded into the database, which is then no one's.
+  EXPECT_FALSE(fs::exists(Path("kvrecall.db-wal")));
 }
 
 TEST_F(MainTest, EveryReasonNotToServeIsOneLine) {

@@ -66,12 +66,13 @@ void CompareStep(const StepObservation& seen, const StepRecord& record,
   const Json& want = golden_case["steps"][index];
   const Json& logits = golden_case["logits"][index];
   const int64_t stride = golden_case["logit_stride"];
+  const double max_logit = golden_case["max_logit"];
+  const float* got = seen.logits.data_ptr<float>();
   for (size_t i = 0; i < logits.size(); ++i)
     tally.worst_logit = std::max(
-        tally.worst_logit,
-        std::abs(seen.logits[static_cast<int64_t>(i) * stride].item<float>() -
-                 logits[i].get<double>()) /
-            golden_case["max_logit"].get<double>());
+        tally.worst_logit, std::abs(got[static_cast<int64_t>(i) * stride] -
+                                    logits[i].get<double>()) /
+                               max_logit);
   tally.worst_entropy =
       std::max(tally.worst_entropy,
                std::abs(record.entropy - want["entropy"].get<double>()));
@@ -88,14 +89,13 @@ void CompareStep(const StepObservation& seen, const StepRecord& record,
 }
 
 void CompareSums(const at::Tensor& sums, const Json& want, Tally& tally) {
-  for (int64_t l = 0; l < sums.size(0); ++l)
-    for (int64_t g = 0; g < sums.size(1); ++g)
-      for (int64_t j = 0; j < sums.size(2); ++j) {
-        const double expected = want[l][g][j];
-        tally.worst_sum = std::max(
-            tally.worst_sum,
-            std::abs(sums[l][g][j].item<float>() - expected) / expected);
-      }
+  const at::Tensor flat = sums.contiguous();
+  const float* got = flat.data_ptr<float>();
+  for (const Json& layer : want)
+    for (const Json& group : layer)
+      for (const double expected : group)
+        tally.worst_sum =
+            std::max(tally.worst_sum, std::abs(*got++ - expected) / expected);
 }
 
 void CompareCase(Model& model, const RunConfig& config, uint64_t sample_key,
