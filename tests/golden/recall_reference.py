@@ -35,7 +35,8 @@ def top(scores, k):
     if k < len(scores):
         a, b = scores[order[k - 1]], scores[order[k]]
         if np.isfinite(a):
-            near = abs(a - b) < NEAR * max(abs(a), abs(b), TINY)
+            # Equal scores, zeros mostly, fall by position everywhere.
+            near = 0 < abs(a - b) < NEAR * max(abs(a), abs(b))
     return set(order[:k]), near
 
 
@@ -79,8 +80,10 @@ def recall_at_step(row, accumulated, policy, r, key, seed=0):
         out["chance"] += chance(k, n, n - 1 in gold) / count
         out["mass"] += mass / count
         out["mass_ratio"] += mass / gold_mass / count
-        # The oracle's set is the gold set, however the tie falls.
-        if policy != "oracle" and (near_gold or near_held):
+        # The oracle's set is the gold set however the tie falls, and random's
+        # priorities are exact.
+        if policy != "oracle" and (near_gold
+                                   or (near_held and policy != "random")):
             out["near"] = True
     return out
 
