@@ -141,9 +141,9 @@ TEST_F(WatchCursorTest, ShutdownAtAnyMomentEndsEveryStreamUnavailable) {
 }
 
 TEST_F(WatchCursorTest, AStalledWriteIsWaitedForAndHoldsNobodyUp) {
-  CommitSteps(1);
   const auto stalled = Open();
   stalled->Stall(true);
+  CommitSteps(1);
   stalled->WaitForWrite();
   const auto other = Open();
   CommitSteps(500);
