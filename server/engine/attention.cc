@@ -1,5 +1,6 @@
 #include "server/engine/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -12,11 +13,38 @@ namespace {
 const float kLargestDenormal =
     std::nextafter(std::numeric_limits<float>::min(), 0.0f);
 
-// [Tq, Tq] booleans over the last Tq positions: true where query i must not
-// look. Undefined where there is one query, which sees everything.
-at::Tensor CausalMask(int64_t queries, const at::TensorOptions& options) {
-  if (queries == 1) return {};
-  return at::ones({queries, queries}, options.dtype(at::kBool)).triu(1);
+// A tile's weights, in elements: 8 MiB, so that softmax and sums find them in
+// the cache that the product left them in.
+constexpr int64_t kTileElements = int64_t{2} << 20;
+
+int64_t TileQueries(int64_t queries, int64_t per_group, int64_t positions) {
+  return std::clamp<int64_t>(kTileElements / (per_group * positions), 1,
+                             queries);
+}
+
+// Softmax over the positions that each query sees, in place. `scores` [heads,
+// queries, visible]: the queries are the last of the visible positions, so
+// only the last columns hold positions that some query must not see.
+at::Tensor CausalSoftmax(at::Tensor scores) {
+  const int64_t queries = scores.size(1);
+  if (queries > 1)
+    scores.narrow(2, scores.size(2) - queries, queries)
+        .masked_fill_(
+            at::ones({queries, queries}, scores.options().dtype(at::kBool))
+                .triu(1),
+            -std::numeric_limits<float>::infinity());
+  at::Tensor weights = at::softmax(scores, -1);
+  return at::threshold_(weights, kLargestDenormal, 0);
+}
+
+// Adds the rows of the queries from `first` on, as means over heads, to `sums`
+// [≥ visible], float64.
+void AddSums(const at::Tensor& weights, int64_t first, at::Tensor sums) {
+  const int64_t count = weights.size(1) - first;
+  if (count <= 0) return;
+  sums.narrow(0, 0, weights.size(2))
+      .add_(weights.narrow(1, first, count).sum(std::vector<int64_t>{0, 1}),
+            1.0 / static_cast<double>(weights.size(0)));
 }
 
 }  // namespace
@@ -37,42 +65,41 @@ AttentionResult Attend(const at::Tensor& queries, const at::Tensor& keys,
   result.output = at::empty({tq, query_heads, head_dim}, queries.options());
   for (size_t i = 0; i < row_queries.size(); ++i)
     result.rows.push_back(
-        at::empty({kv_heads, n}, queries.options().dtype(at::kFloat)));
-  // Only the last Tq columns hold positions that some query must not see.
-  const at::Tensor mask = CausalMask(tq, queries.options());
+        at::zeros({kv_heads, n}, queries.options().dtype(at::kFloat)));
+  const int64_t tile = TileQueries(tq, per_group, n);
 
   for (int64_t g = 0; g < kv_heads; ++g) {
-    // [per_group · Tq, head_dim], float32
-    const at::Tensor q = queries.narrow(1, g * per_group, per_group)
-                             .transpose(0, 1)
-                             .reshape({per_group * tq, head_dim})
-                             .to(at::kFloat)
-                             .mul(scale);
     const at::Tensor k = keys[g].to(at::kFloat);    // [N, head_dim]
     const at::Tensor v = values[g].to(at::kFloat);  // [N, head_dim]
-    at::Tensor scores = at::mm(q, k.t()).view({per_group, tq, n});  // float32
-    if (mask.defined())
-      scores.narrow(2, n - tq, tq)
-          .masked_fill_(mask, -std::numeric_limits<float>::infinity());
-    // [per_group, Tq, N], float32, rows sum to 1
-    at::Tensor weights = at::softmax(scores, -1);
-    at::threshold_(weights, kLargestDenormal, 0);
-    scores.reset();
-
-    for (size_t i = 0; i < row_queries.size(); ++i)
-      result.rows[i][g].copy_(weights.select(1, row_queries[i]).mean(0));
-    for (const SumTarget& target : sum_targets) {
-      const int64_t count = tq - target.from_query;
-      if (count <= 0) continue;
-      target.sums[g].narrow(0, 0, n).add_(
-          weights.narrow(1, target.from_query, count)
-              .sum(std::vector<int64_t>{0, 1}),
-          1.0 / static_cast<double>(per_group));
+    for (int64_t begin = 0; begin < tq; begin += tile) {
+      const int64_t count = std::min(tile, tq - begin);
+      const int64_t visible = n - tq + begin + count;
+      // [per_group · count, head_dim], float32
+      const at::Tensor q = queries.narrow(0, begin, count)
+                               .narrow(1, g * per_group, per_group)
+                               .transpose(0, 1)
+                               .reshape({per_group * count, head_dim})
+                               .to(at::kFloat)
+                               .mul(scale);
+      // [per_group, count, visible], float32, rows sum to 1
+      const at::Tensor weights =
+          CausalSoftmax(at::mm(q, k.narrow(0, 0, visible).t())
+                            .view({per_group, count, visible}));
+      for (size_t i = 0; i < row_queries.size(); ++i)
+        if (row_queries[i] >= begin && row_queries[i] < begin + count)
+          result.rows[i][g]
+              .narrow(0, 0, visible)
+              .copy_(weights.select(1, row_queries[i] - begin).mean(0));
+      for (const SumTarget& target : sum_targets)
+        AddSums(weights, std::max<int64_t>(target.from_query - begin, 0),
+                target.sums[g]);
+      result.output.narrow(0, begin, count)
+          .narrow(1, g * per_group, per_group)
+          .copy_(at::mm(weights.view({per_group * count, visible}),
+                        v.narrow(0, 0, visible))
+                     .view({per_group, count, head_dim})
+                     .transpose(0, 1));
     }
-    result.output.narrow(1, g * per_group, per_group)
-        .copy_(at::mm(weights.view({per_group * tq, n}), v)
-                   .view({per_group, tq, head_dim})
-                   .transpose(0, 1));
   }
   return result;
 }

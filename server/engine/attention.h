@@ -2,7 +2,7 @@
 
 // Causal grouped-query attention that also yields what it looked at: single
 // rows, and column sums over ranges of queries. The n × n matrix is never
-// formed: memory is one block of queries × positions.
+// formed: memory is one tile of queries × positions.
 //
 // Stateless; runs on the calling thread and libtorch's pool.
 

@@ -7,27 +7,27 @@
 // the process's thread-local storage, to which OpenBLAS, glog and libtorch add
 // more than that.
 //
-// One thread, one connection at a time, closed after its answer: scrapes come
-// seconds apart. A client that is slower than two seconds is hung up on.
+// Two threads, so that one client that says nothing does not hide the figures
+// from the next; it is hung up on after a second.
 
 #include <memory>
 #include <string>
-#include <string_view>
 #include <thread>
 
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
 #include "prometheus/collectable.h"
-#include <sys/types.h>
 
-#include "server/observability/file_descriptor.h"
 #include "server/observability/process_collector.h"
+
+namespace httplib {
+class Server;
+}  // namespace httplib
 
 namespace kvrecall {
 
 class MetricsServer {
  public:
-  // `address` is host:port or [host]:port; port 0 takes any free one.
+  // `address` is host:port; port 0 takes any free one.
   // InvalidArgument: not such an address. Unavailable: the port is in use, or
   // cannot be bound.
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
@@ -41,24 +41,15 @@ class MetricsServer {
   int port() const { return port_; }
 
  private:
-  MetricsServer(FileDescriptor listener, FileDescriptor stop, int port,
-                std::shared_ptr<prometheus::Collectable> metrics);
+  explicit MetricsServer(std::shared_ptr<prometheus::Collectable> metrics);
 
-  void Run();
-  void Serve(int connection);
-  // Waits until `events` are possible. False: time is up, or the server stops.
-  bool WaitFor(int fd, short events, absl::Time deadline);
-  // The request's head; empty where it does not come in time or is too long.
-  std::string ReadHead(int connection, absl::Time deadline);
-  void Write(int connection, std::string_view text, absl::Time deadline);
   std::string Scrape() const;
 
-  const FileDescriptor listener_;
-  const FileDescriptor stop_;  // an eventfd, readable once the server stops
-  const int port_;
   const std::shared_ptr<prometheus::Collectable> metrics_;
   const ProcessCollector process_;
-  std::thread thread_;
+  const std::unique_ptr<httplib::Server> http_;
+  std::thread listener_;
+  int port_ = 0;
 };
 
 }  // namespace kvrecall
