@@ -14,10 +14,10 @@ import random
 import worldgen
 
 
-def record(seed, number, s):
+def record(seed, number, s, hops=False):
     text = " ".join([s["context"], s["input"], *s["answers"]])
     digest = hashlib.sha256(f"nano demo {seed} {number}".encode()).hexdigest()
-    return {
+    fields = {
         "input": s["input"],
         "context": s["context"],
         "answers": s["answers"],
@@ -27,6 +27,7 @@ def record(seed, number, s):
         "all_classes": None,
         "_id": digest[:48],
     }
+    return {**fields, "hops": s["hops"]} if hops else fields
 
 
 def draw(seed, count, two_hop, passages):
@@ -56,6 +57,9 @@ def main():
         default=(16, 16),
         metavar=("FEWEST", "MOST"),
     )
+    parser.add_argument(
+        "--hops", action="store_true", help="write the number of hops too"
+    )
     args = parser.parse_args()
 
     os.makedirs(args.out, exist_ok=True)
@@ -63,7 +67,7 @@ def main():
     path = os.path.join(args.out, "demo.jsonl")
     with open(path, "w", encoding="utf-8") as f:
         for number, s in enumerate(samples):
-            f.write(json.dumps(record(args.seed, number, s)) + "\n")
+            f.write(json.dumps(record(args.seed, number, s, args.hops)) + "\n")
     path = os.path.join(args.out, "template.txt")
     with open(path, "w", encoding="utf-8") as f:
         f.write(worldgen.PROMPT)
