@@ -77,10 +77,7 @@ class HfModel final : public Model {
 
   absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
       int64_t capacity) override {
-    if (capacity < 1 || capacity > info_.context_window)
-      return absl::InvalidArgumentError(
-          absl::StrCat("a text of ", capacity, " tokens does not fit the ",
-                       info_.context_window, " of the model's context"));
+    RETURN_IF_ERROR(CheckCapacity(capacity, info_));
     return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<Sequence>> {
       const c10::InferenceMode guard;
       return std::make_unique<HfSequence>(config_, capacity, options_);
@@ -90,7 +87,7 @@ class HfModel final : public Model {
   absl::StatusOr<PrefillObservation> Prefill(
       Sequence& sequence, std::span<const int64_t> tokens,
       const PrefillOptions& options) override {
-    RETURN_IF_ERROR(CheckTokens(tokens));
+    RETURN_IF_ERROR(CheckTokens(tokens, info_));
     auto& cache = static_cast<HfSequence&>(sequence);
     if (cache.length() != 0)
       return absl::InvalidArgumentError("prefill needs an empty sequence");
@@ -113,7 +110,7 @@ class HfModel final : public Model {
       tokens.push_back(input.token);
       positions.push_back(input.sequence->length());
     }
-    RETURN_IF_ERROR(CheckTokens(tokens));
+    RETURN_IF_ERROR(CheckTokens(tokens, info_));
     return CatchTorch([&]() -> absl::StatusOr<std::vector<StepObservation>> {
       const c10::InferenceMode guard;
       return StepAll(inputs, tokens, positions);
@@ -121,15 +118,6 @@ class HfModel final : public Model {
   }
 
  private:
-  absl::Status CheckTokens(std::span<const int64_t> tokens) const {
-    for (int64_t token : tokens)
-      if (token < 0 || token >= config_.vocabulary)
-        return absl::InvalidArgumentError(
-            absl::StrCat("token ", token, " is outside the vocabulary of ",
-                         config_.vocabulary));
-    return absl::OkStatus();
-  }
-
   at::Tensor ToDevice(std::span<const int64_t> ids) const {
     at::Tensor host = at::empty({static_cast<int64_t>(ids.size())}, at::kLong);
     std::copy(ids.begin(), ids.end(), host.data_ptr<int64_t>());

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "ATen/core/Tensor.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace kvrecall {
@@ -79,6 +80,12 @@ struct StepInput {
   Sequence* sequence = nullptr;
   int64_t token = 0;
 };
+
+// What every implementation checks. InvalidArgument names the token and the
+// vocabulary, or the length and the context window.
+absl::Status CheckTokens(std::span<const int64_t> tokens,
+                         const ModelInfo& info);
+absl::Status CheckCapacity(int64_t capacity, const ModelInfo& info);
 
 class Model {
  public:

@@ -69,10 +69,7 @@ class ScriptedModel final : public Model {
 
   absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
       int64_t capacity) override {
-    if (capacity < 1 || capacity > info_.context_window)
-      return absl::InvalidArgumentError(
-          absl::StrCat("a text of ", capacity, " tokens does not fit the ",
-                       info_.context_window, " of the model's context"));
+    RETURN_IF_ERROR(CheckCapacity(capacity, info_));
     return std::make_unique<ScriptedSequence>(capacity);
   }
 
@@ -84,7 +81,7 @@ class ScriptedModel final : public Model {
     if (text.length() != 0 || n > text.capacity())
       return absl::InvalidArgumentError(
           "prefill needs an empty sequence that is long enough");
-    RETURN_IF_ERROR(CheckTokens(tokens));
+    RETURN_IF_ERROR(CheckTokens(tokens, info_));
     PrefillObservation observation;
     const std::vector<int64_t> shape = {info_.layers, info_.kv_heads, n};
     observation.sums = at::zeros(shape, at::kFloat);
@@ -115,7 +112,7 @@ class ScriptedModel final : public Model {
       auto& text = static_cast<ScriptedSequence&>(*input.sequence);
       if (text.length() >= text.capacity())
         return absl::InvalidArgumentError("a sequence in the step is full");
-      RETURN_IF_ERROR(CheckTokens({&input.token, 1}));
+      RETURN_IF_ERROR(CheckTokens({&input.token, 1}, info_));
       RETURN_IF_ERROR(CallHook(ScriptedPoint::Phase::kStep, text.length()));
       text.Feed(input.token);
       observations.push_back({Logits(text), Rows(text)});
@@ -124,15 +121,6 @@ class ScriptedModel final : public Model {
   }
 
  private:
-  absl::Status CheckTokens(std::span<const int64_t> tokens) const {
-    for (int64_t token : tokens)
-      if (token < 0 || token >= info_.vocabulary)
-        return absl::InvalidArgumentError(
-            absl::StrCat("token ", token, " is outside the vocabulary of ",
-                         info_.vocabulary));
-    return absl::OkStatus();
-  }
-
   absl::Status CallHook(ScriptedPoint::Phase phase, int64_t positions) const {
     return options_.hook ? options_.hook({phase, positions}) : absl::OkStatus();
   }
