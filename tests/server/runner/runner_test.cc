@@ -1,10 +1,11 @@
 #include "server/runner/runner.h"
 
+#include <condition_variable>
 #include <filesystem>
+#include <future>
 #include <map>
+#include <mutex>
 
-#include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -14,6 +15,21 @@
 
 namespace kvrecall {
 namespace {
+
+// Happens once, and can be waited for.
+class Signal {
+ public:
+  void Notify() { promise_.set_value(); }
+  void WaitForNotification() { future_.wait(); }
+  bool HasBeenNotified() const {
+    return future_.wait_for(std::chrono::seconds(0)) ==
+           std::future_status::ready;
+  }
+
+ private:
+  std::promise<void> promise_;
+  std::future<void> future_ = promise_.get_future();
+};
 
 class CountingObserver final : public RunnerObserver {
  public:
@@ -75,7 +91,7 @@ class RunnerTest : public ::testing::Test {
     auto provenance = DescribeProvenance(config, model->info(), *prompts_);
     EXPECT_TRUE(provenance.ok()) << provenance.status();
     std::string run_id;
-    absl::Notification done;
+    Signal done;
     store_->CreateRun({request_id, "digest", config, *provenance},
                       [&](absl::StatusOr<RunInfo> run) {
                         EXPECT_TRUE(run.ok()) << run.status();
@@ -96,7 +112,7 @@ class RunnerTest : public ::testing::Test {
       sample.answers = {"answer"};
       samples.push_back(sample);
     }
-    absl::Notification done;
+    Signal done;
     store_->SubmitSamples(run_id, samples, /*complete=*/true,
                           [&](const auto& outcomes) {
                             EXPECT_TRUE(outcomes.ok()) << outcomes.status();
@@ -106,18 +122,20 @@ class RunnerTest : public ::testing::Test {
   }
 
   RunInfo WaitForEnd(const std::string& run_id) {
-    absl::Mutex mutex;
+    std::mutex mutex;
+    std::condition_variable changed;
     bool woken = false;
     const auto subscription = store_->Subscribe(run_id, [&] {
-      const absl::MutexLock lock(&mutex);
+      const std::lock_guard lock(mutex);
       woken = true;
+      changed.notify_one();
     });
     while (true) {
       auto run = store_->GetRun(run_id);
       EXPECT_TRUE(run.ok()) << run.status();
       if (IsTerminal(run->state)) return *run;
-      const absl::MutexLock lock(&mutex);
-      mutex.Await(absl::Condition(&woken));
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return woken; });
       woken = false;
     }
   }
@@ -236,7 +254,7 @@ TEST_F(RunnerTest, LogitsThatAreNotFiniteFailTheSample) {
 }
 
 TEST_F(RunnerTest, CancellingARunStopsItsSample) {
-  absl::Notification reached, proceed;
+  Signal reached, proceed;
   options_.hook = [&](const ScriptedPoint& point) {
     if (point.phase == ScriptedPoint::Phase::kStep &&
         !reached.HasBeenNotified()) {
@@ -249,7 +267,7 @@ TEST_F(RunnerTest, CancellingARunStopsItsSample) {
   const std::string run_id = CreateRun("a", 64);
   Submit(run_id, 2);
   reached.WaitForNotification();
-  absl::Notification cancelled;
+  Signal cancelled;
   store_->CancelRun(run_id, [&](const auto& run) {
     EXPECT_TRUE(run.ok()) << run.status();
     cancelled.Notify();
@@ -265,7 +283,7 @@ TEST_F(RunnerTest, CancellingARunStopsItsSample) {
 }
 
 TEST_F(RunnerTest, StoppingGivesTheSampleBackToTheQueue) {
-  absl::Notification reached;
+  Signal reached;
   options_.hook = [&](const ScriptedPoint& point) {
     if (point.phase == ScriptedPoint::Phase::kStep &&
         !reached.HasBeenNotified())
