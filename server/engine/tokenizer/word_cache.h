@@ -6,12 +6,12 @@
 
 #include <array>
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
 
 namespace kvrecall {
 
@@ -31,9 +31,9 @@ class WordCache {
 
  private:
   struct Shard {
-    mutable absl::Mutex mutex;
-    absl::flat_hash_map<std::string, std::vector<int32_t>> words
-        ABSL_GUARDED_BY(mutex);
+    mutable std::mutex mutex;
+    // Guarded by mutex.
+    absl::flat_hash_map<std::string, std::vector<int32_t>> words;
   };
 
   static size_t ShardOf(std::string_view word);
