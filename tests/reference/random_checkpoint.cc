@@ -138,13 +138,6 @@ CheckpointShape TinyShape() {
   return shape;
 }
 
-float RandomWeight(const std::string& name, uint64_t index, float scale) {
-  return (static_cast<float>(SplitMix64(Fnv1a64(name) + index) >> 40) *
-              0x1p-23f -
-          1.0f) *
-         scale;
-}
-
 void WriteRandomCheckpoint(const CheckpointShape& shape,
                            const std::string& directory, int shards) {
   namespace fs = std::filesystem;

@@ -26,9 +26,6 @@ struct CheckpointShape {
 // A shape that loads in milliseconds.
 CheckpointShape TinyShape();
 
-// One weight: element `index` of the tensor `name` whose scale is `scale`.
-float RandomWeight(const std::string& name, uint64_t index, float scale);
-
 // Writes config.json, generation_config.json and model.safetensors (float32)
 // into `directory`, which is created. With shards > 1 the tensors are spread
 // over that many files with an index.
