@@ -1,42 +1,90 @@
 #pragma once
 
-// Causal grouped-query attention that also yields what it looked at: single
-// rows, and column sums over ranges of queries. The n × n matrix is never
-// formed: memory is one tile of queries × positions.
+// Causal grouped-query attention over a KV cache that also yields what it
+// looked at: single rows, and column sums over ranges of queries. The n × n
+// matrix is never formed: memory is O(tile + n).
 //
-// Stateless; runs on the calling thread and libtorch's pool.
+// Cache and operator are one interface, because each kernel keeps keys and
+// values in the layout that it reads fastest. Implementations:
+// attention_aten.cc (libtorch's operators alone, any device: the reference),
+// attention_cpu.cc, attention_cuda.cc; MakeKvCache chooses.
+//
+// A cache belongs to one sequence and one thread; its work runs on the calling
+// thread, libtorch's pool, or the device's current stream.
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "ATen/core/Tensor.h"
 
 namespace kvrecall {
 
+struct KvShape {
+  int64_t layers = 0;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+  int64_t capacity = 0;  // positions
+};
+
+// A query whose group row is wanted.
+struct RowTarget {
+  int64_t query = 0;  // index within the call
+  // [kv_heads, ≥ N], float32, on the cache's device: the first N columns are
+  // overwritten with the mean row over each group's query heads; sums to 1.
+  at::Tensor row;
+};
+
 // Column sums that one call adds to.
 struct SumTarget {
   // Only queries from this index (within the call) on are summed.
   int64_t from_query = 0;
-  // [kv_heads, ≥ N], float64: the sum over queries of the group's row. Wider
-  // than float32, so that sums do not depend on the chunk size.
+  // [kv_heads, ≥ N], float64, on the cache's device: the sum over queries of
+  // the group's row. Wider than float32, so that sums do not depend on the
+  // chunk size.
   at::Tensor sums;
 };
 
-struct AttentionResult {
-  at::Tensor output;  // [Tq, query_heads, head_dim], dtype of the queries
-  // One for each row asked for: [kv_heads, N], float32; sums to 1.
-  std::vector<at::Tensor> rows;
+struct AttentionRequest {
+  std::vector<RowTarget> rows;
+  std::vector<SumTarget> sums;
 };
 
-// Queries [Tq, query_heads, head_dim] are the last Tq of the N positions that
-// keys and values [kv_heads, N, head_dim] hold: query i sees the positions
-// 0 … N − Tq + i. Scores are scaled by 1/√head_dim; softmax and accumulation
-// are in float32, whatever the dtype; weights below 2⁻¹²⁶ count as 0. Query
-// head h belongs to KV head h / (query_heads / kv_heads).
-// `row_queries`: indexes of the queries whose group rows are wanted.
-AttentionResult Attend(const at::Tensor& queries, const at::Tensor& keys,
-                       const at::Tensor& values,
-                       const std::vector<int64_t>& row_queries,
-                       const std::vector<SumTarget>& sum_targets);
+struct AttentionResult {
+  at::Tensor output;       // [Tq, query_heads, head_dim], the queries' dtype
+  at::Tensor log_sum_exp;  // [query_heads, Tq], float32: ln Σ exp(scaled q·k)
+};
+
+class KvCache {
+ public:
+  virtual ~KvCache() = default;
+
+  // Stores keys (after RoPE) and values, each [T, kv_heads, head_dim] in the
+  // cache's dtype, of one layer at `position` and the T − 1 that follow.
+  virtual void Write(int64_t layer, int64_t position, const at::Tensor& keys,
+                     const at::Tensor& values) = 0;
+
+  // [kv_heads, positions, head_dim]: what was written; a view or a copy.
+  virtual at::Tensor Keys(int64_t layer, int64_t positions) const = 0;
+  virtual at::Tensor Values(int64_t layer, int64_t positions) const = 0;
+
+  // Queries [Tq, query_heads, head_dim] are the last Tq of the first
+  // `positions` (N) of the layer: query i sees the positions 0 … N − Tq + i.
+  // Scores are scaled by 1/√head_dim; softmax and accumulation are in float32,
+  // whatever the dtype; weights below 2⁻¹²⁶ count as 0. Query head h belongs
+  // to KV head h / (query_heads / kv_heads).
+  virtual AttentionResult Attend(int64_t layer, int64_t positions,
+                                 const at::Tensor& queries,
+                                 const AttentionRequest& request) const = 0;
+};
+
+// The fastest cache for the device and dtype (float32 or bfloat16) of
+// `options`. Throws c10::Error where memory runs out.
+std::unique_ptr<KvCache> MakeKvCache(const KvShape& shape,
+                                     const at::TensorOptions& options);
+
+// The reference, on any device.
+std::unique_ptr<KvCache> MakeAtenKvCache(const KvShape& shape,
+                                         const at::TensorOptions& options);
 
 }  // namespace kvrecall

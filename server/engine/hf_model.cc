@@ -30,35 +30,28 @@ at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
 
 class HfSequence final : public Sequence {
  public:
-  HfSequence(const HfConfig& config, int64_t capacity,
-             const at::TensorOptions& options)
-      : cache_(at::empty(
-            {config.layers, 2, config.kv_heads, capacity, config.head_dim},
-            options)) {}
+  HfSequence(const KvShape& shape, const at::TensorOptions& options)
+      : capacity_(shape.capacity), cache_(MakeKvCache(shape, options)) {}
 
   int64_t length() const override { return length_; }
-  int64_t capacity() const override { return cache_.size(3); }
+  int64_t capacity() const override { return capacity_; }
 
-  // Stores keys and values [T, kv_heads, head_dim] of one layer behind the
-  // positions that are held.
-  void Write(int64_t layer, const at::Tensor& keys, const at::Tensor& values) {
-    const at::Tensor slot = cache_[layer].narrow(2, length_, keys.size(0));
-    slot[0].copy_(keys.transpose(0, 1));
-    slot[1].copy_(values.transpose(0, 1));
-  }
-
-  // [kv_heads, length + extra, head_dim], views.
-  at::Tensor Keys(int64_t layer, int64_t extra) const {
-    return cache_[layer][0].narrow(1, 0, length_ + extra);
-  }
-  at::Tensor Values(int64_t layer, int64_t extra) const {
-    return cache_[layer][1].narrow(1, 0, length_ + extra);
+  // Attention of the queries [T, query_heads, head_dim] that stand behind the
+  // positions held, whose keys and values [T, kv_heads, head_dim] are stored
+  // first.
+  at::Tensor Attend(int64_t layer, const at::Tensor& queries,
+                    const at::Tensor& keys, const at::Tensor& values,
+                    const AttentionRequest& request) {
+    cache_->Write(layer, length_, keys, values);
+    return cache_->Attend(layer, length_ + keys.size(0), queries, request)
+        .output;
   }
 
   void Advance(int64_t tokens) { length_ += tokens; }
 
  private:
-  at::Tensor cache_;  // [layers, 2, kv_heads, capacity, head_dim]
+  const int64_t capacity_;
+  const std::unique_ptr<KvCache> cache_;
   int64_t length_ = 0;
 };
 
@@ -80,7 +73,9 @@ class HfModel final : public Model {
     RETURN_IF_ERROR(CheckCapacity(capacity, info_));
     return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<Sequence>> {
       const c10::InferenceMode guard;
-      return std::make_unique<HfSequence>(config_, capacity, options_);
+      return std::make_unique<HfSequence>(
+          KvShape{config_.layers, config_.kv_heads, config_.head_dim, capacity},
+          options_);
     });
   }
 
@@ -168,22 +163,18 @@ class HfModel final : public Model {
       at::Tensor x = weights_.embedding.index_select(
           0, ToDevice(tokens.subspan(begin, count)));
       for (int64_t l = 0; l < config_.layers; ++l) {
-        std::vector<SumTarget> targets = {{0, sums[l]}};
+        AttentionRequest request;
+        request.sums.push_back({0, sums[l]});
         for (size_t i = 0; i < window_sums.size(); ++i) {
           const int64_t first = n - (options.windows[i] - 1) - begin;
-          targets.push_back({std::max<int64_t>(first, 0), window_sums[i][l]});
+          request.sums.push_back(
+              {std::max<int64_t>(first, 0), window_sums[i][l]});
         }
+        if (last) request.rows.push_back({count - 1, last_row[l]});
         x = Block(
             weights_.layers[l], x, positions,
             [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-              cache.Write(l, k, v);
-              AttentionResult result =
-                  Attend(q, cache.Keys(l, count), cache.Values(l, count),
-                         last ? std::vector<int64_t>{count - 1}
-                              : std::vector<int64_t>{},
-                         targets);
-              if (last) last_row[l].copy_(result.rows[0]);
-              return result.output;
+              return cache.Attend(l, q, k, v, request);
             });
       }
       cache.Advance(count);
@@ -213,12 +204,9 @@ class HfModel final : public Model {
             std::vector<at::Tensor> outputs;
             for (size_t i = 0; i < inputs.size(); ++i) {
               auto& cache = static_cast<HfSequence&>(*inputs[i].sequence);
-              cache.Write(l, k.narrow(0, i, 1), v.narrow(0, i, 1));
-              AttentionResult result =
-                  Attend(q.narrow(0, i, 1), cache.Keys(l, 1),
-                         cache.Values(l, 1), {0}, {});
-              observations[i].rows[l].copy_(result.rows[0]);
-              outputs.push_back(result.output);
+              outputs.push_back(cache.Attend(
+                  l, q.narrow(0, i, 1), k.narrow(0, i, 1), v.narrow(0, i, 1),
+                  {{{0, observations[i].rows[l]}}, {}}));
             }
             return outputs.size() == 1 ? outputs[0] : at::cat(outputs, 0);
           });

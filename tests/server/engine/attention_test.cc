@@ -15,6 +15,18 @@ std::vector<float> Flat(const at::Tensor& t) {
   return {c.data_ptr<float>(), c.data_ptr<float>() + c.numel()};
 }
 
+// Attention of queries over keys and values [kv_heads, N, head_dim] that a
+// fresh cache holds.
+AttentionResult Attend(const at::Tensor& queries, const at::Tensor& keys,
+                       const at::Tensor& values,
+                       const AttentionRequest& request) {
+  const int64_t n = keys.size(1);
+  const std::unique_ptr<KvCache> cache =
+      MakeKvCache({1, keys.size(0), keys.size(2), n}, queries.options());
+  cache->Write(0, 0, keys.transpose(0, 1), values.transpose(0, 1));
+  return cache->Attend(0, n, queries, request);
+}
+
 struct Case {
   int64_t tq, n, query_heads, kv_heads, head_dim;
 };
@@ -30,8 +42,11 @@ TEST_P(AttentionTest, EqualsTheSlowTwin) {
   const int64_t from = c.tq / 2;
   at::Tensor all = at::zeros({c.kv_heads, c.n + 3}, at::kDouble);
   at::Tensor half = at::zeros({c.kv_heads, c.n}, at::kDouble);
-  const AttentionResult result =
-      Attend(q, k, v, {0, c.tq - 1}, {{0, all}, {from, half}});
+  std::vector<at::Tensor> rows;
+  for (int i = 0; i < 2; ++i)
+    rows.push_back(at::full({c.kv_heads, c.n}, -1.0f));
+  const AttentionResult result = Attend(
+      q, k, v, {{{0, rows[0]}, {c.tq - 1, rows[1]}}, {{0, all}, {from, half}}});
   const ReferenceAttention slow =
       AttendSlowly(Flat(q), Flat(k), Flat(v), c.tq, c.n, c.query_heads,
                    c.kv_heads, c.head_dim);
@@ -44,7 +59,7 @@ TEST_P(AttentionTest, EqualsTheSlowTwin) {
   const int64_t per_group = c.query_heads / c.kv_heads;
   for (int64_t g = 0; g < c.kv_heads; ++g) {
     for (size_t r = 0; r < 2; ++r)
-      EXPECT_NEAR(result.rows[r][g].sum().item<float>(), 1, 1e-5);
+      EXPECT_NEAR(rows[r][g].sum().item<float>(), 1, 1e-5);
     for (int64_t j = 0; j < c.n; ++j) {
       double sum_all = 0, sum_half = 0, first = 0, last = 0;
       for (int64_t h = g * per_group; h < (g + 1) * per_group; ++h) {
@@ -57,8 +72,8 @@ TEST_P(AttentionTest, EqualsTheSlowTwin) {
       }
       ASSERT_NEAR(all[g][j].item<double>(), sum_all, 1e-5);
       ASSERT_NEAR(half[g][j].item<double>(), sum_half, 1e-5);
-      ASSERT_NEAR(result.rows[0][g][j].item<float>(), first, 1e-6);
-      ASSERT_NEAR(result.rows[1][g][j].item<float>(), last, 1e-6);
+      ASSERT_NEAR(rows[0][g][j].item<float>(), first, 1e-6);
+      ASSERT_NEAR(rows[1][g][j].item<float>(), last, 1e-6);
     }
   }
 }
@@ -76,20 +91,22 @@ TEST(AttentionMaskTest, ALaterPositionNeverHasWeight) {
   at::manual_seed(1);
   const at::Tensor q = at::randn({4, 2, 4});
   const at::Tensor k = at::randn({1, 10, 4}), v = at::randn({1, 10, 4});
-  const AttentionResult result = Attend(q, k, v, {0, 1, 2, 3}, {});
-  for (int64_t i = 0; i < 4; ++i)
+  for (int64_t i = 0; i < 4; ++i) {
+    const at::Tensor row = at::empty({1, 10});
+    Attend(q, k, v, {{{i, row}}, {}});
     for (int64_t j = 0; j < 10; ++j)
-      EXPECT_EQ(result.rows[i][0][j].item<float>() > 0, j <= 6 + i)
-          << i << " " << j;
+      EXPECT_EQ(row[0][j].item<float>() > 0, j <= 6 + i) << i << " " << j;
+  }
 }
 
 TEST(AttentionMaskTest, WeightsBelowTheSmallestNormalFloatCountAsZero) {
   // Scores 0 and −90: exp(−90) is denormal in float32.
   const at::Tensor q = at::ones({1, 1, 1});
   const at::Tensor k = at::tensor({0.0f, -90.0f, -80.0f}).view({1, 3, 1});
-  const AttentionResult result = Attend(q, k, at::ones({1, 3, 1}), {0}, {});
-  EXPECT_EQ(result.rows[0][0][1].item<float>(), 0);
-  EXPECT_GT(result.rows[0][0][2].item<float>(), 0);
+  const at::Tensor row = at::empty({1, 3});
+  Attend(q, k, at::ones({1, 3, 1}), {{{0, row}}, {}});
+  EXPECT_EQ(row[0][1].item<float>(), 0);
+  EXPECT_GT(row[0][2].item<float>(), 0);
 }
 
 // The same queries, fed in chunks of any size, add up to the same sums.
@@ -103,7 +120,7 @@ TEST(AttentionSumsTest, ChunkSizeChangesNothing) {
     for (int64_t begin = 0; begin < kN; begin += chunk) {
       const int64_t count = std::min(chunk, kN - begin);
       Attend(q.narrow(0, begin, count), k.narrow(1, 0, begin + count),
-             v.narrow(1, 0, begin + count), {}, {{0, sums}});
+             v.narrow(1, 0, begin + count), {{}, {{0, sums}}});
     }
     return sums;
   };
@@ -124,7 +141,7 @@ TEST(AttentionSumsTest, SumsDoNotStallOverTenThousandPositions) {
   at::Tensor sums = at::full({1, kN}, 256.0, at::kDouble);
   for (int64_t begin = 0; begin < kN; begin += kChunk)
     Attend(at::zeros({kChunk, 1, 2}), k.narrow(1, 0, begin + kChunk),
-           v.narrow(1, 0, begin + kChunk), {}, {{0, sums}});
+           v.narrow(1, 0, begin + kChunk), {{}, {{0, sums}}});
   double harmonic = 256;
   for (int64_t i = 1; i <= kN; ++i) harmonic += 1.0 / i;
   EXPECT_NEAR(sums[0][0].item<double>(), harmonic, 1e-5);
