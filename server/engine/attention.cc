@@ -1,9 +1,14 @@
 #include "server/engine/attention.h"
 
+#include "server/engine/attention_cpu.h"
+#include "server/engine/cpu/kernels.h"
+
 namespace kvrecall {
 
 std::unique_ptr<KvCache> MakeKvCache(const KvShape& shape,
                                      const at::TensorOptions& options) {
+  if (options.device().is_cpu())
+    return MakeCpuKvCache(shape, options, cpu::BestKernels());
   return MakeAtenKvCache(shape, options);
 }
 

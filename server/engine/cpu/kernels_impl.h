@@ -1,0 +1,354 @@
+// The kernels of kernels.h over the vector type of simd.h. A kernel file
+// includes this once and names the table that it fills.
+
+#include "server/engine/cpu/kernels.h"
+#include "server/engine/cpu/simd.h"
+
+namespace kvrecall::cpu {
+namespace {
+
+// A score that no attention row can reach, and whose power of two is 0.
+constexpr float kUnseen = -1e30f;
+
+// ---- Matrix products ------------------------------------------------------
+
+// C [rows, columns] = C · `decay` (a factor for each row; null: 0) + A · B, in
+// units. Vector j of B's row k starts at b + j · b_vector + k · b_step.
+template <typename U>
+struct Product {
+  const U* a;
+  int64_t a_stride;
+  const U* b;
+  int64_t b_vector, b_step;
+  int depth;
+  float* c;
+  int64_t c_stride;
+  const float* decay;
+};
+
+// kRows × kVectors of C in registers.
+template <int kRows, int kVectors, typename U>
+inline void MultiplyPanel(const Product<U>& p, int row, int vector) {
+  Vec sums[kRows][kVectors];
+  float* c = p.c + row * p.c_stride + vector * kLanes;
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < kVectors; ++j)
+      sums[i][j] = p.decay == nullptr ? Broadcast(0)
+                                      : Load(c + i * p.c_stride + j * kLanes) *
+                                            Broadcast(p.decay[row + i]);
+  const U* a = p.a + row * p.a_stride;
+  const U* b = p.b + vector * p.b_vector;
+  for (int k = 0; k < p.depth; ++k, b += p.b_step) {
+    Vec operand[kVectors];
+#pragma GCC unroll 8
+    for (int j = 0; j < kVectors; ++j)
+      operand[j] = LoadUnits(b + j * p.b_vector);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 8
+      for (int j = 0; j < kVectors; ++j)
+        sums[i][j] = AddProduct(sums[i][j], a + i * p.a_stride + k, operand[j]);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < kVectors; ++j)
+      Store(c + i * p.c_stride + j * kLanes, sums[i][j]);
+}
+
+template <int kRows, int kVectors, typename U>
+inline void MultiplyRest(const Product<U>& p, int rows, int row, int vector) {
+  if constexpr (kRows > 0) {
+    if (rows - row == kRows)
+      MultiplyPanel<kRows, kVectors>(p, row, vector);
+    else
+      MultiplyRest<kRows - 1, kVectors>(p, rows, row, vector);
+  }
+}
+
+// All rows of kVectors columns of vectors: B's part stays in the first-level
+// cache.
+template <int kVectors, typename U>
+inline void MultiplyColumns(const Product<U>& p, int rows, int vector) {
+  int row = 0;
+  for (; row + kMr <= rows; row += kMr)
+    MultiplyPanel<kMr, kVectors>(p, row, vector);
+  MultiplyRest<kMr - 1, kVectors>(p, rows, row, vector);
+}
+
+template <int kVectors, typename U>
+inline void MultiplyRestColumns(const Product<U>& p, int rows, int vectors,
+                                int vector) {
+  if constexpr (kVectors > 0) {
+    if (vectors - vector == kVectors)
+      MultiplyColumns<kVectors>(p, rows, vector);
+    else
+      MultiplyRestColumns<kVectors - 1>(p, rows, vectors, vector);
+  }
+}
+
+template <typename U>
+inline void Multiply(const Product<U>& p, int rows, int vectors) {
+  int vector = 0;
+  for (; vector + kNv <= vectors; vector += kNv)
+    MultiplyColumns<kNv>(p, rows, vector);
+  MultiplyRestColumns<kNv - 1>(p, rows, vectors, vector);
+}
+
+// ---- Attention ------------------------------------------------------------
+
+struct RowState {
+  float exponent;  // of the weights so far
+  float decay;     // what the new block takes older weights times
+};
+
+// Scores of one block to weights 2^(scale · score − exponent), in place, and
+// their sums by lane.
+inline RowState WeighRow(float* scores, int64_t visible, float scale,
+                         bool first, float exponent, float* lane_sums) {
+  for (int64_t j = visible < 0 ? 0 : visible; j < kBlock; ++j)
+    scores[j] = kUnseen;
+  Vec largest = Load(scores);
+  for (int j = kLanes; j < kBlock; j += kLanes)
+    largest = Max(largest, Load(scores + j));
+  const float top = LargestLane(largest) * scale;
+  RowState state = {top, 0};
+  if (!first) {
+    state.exponent = top > exponent ? top : exponent;
+    float decays[kLanes];
+    Store(decays, Exp2(Broadcast(exponent - state.exponent)));
+    state.decay = decays[0];
+  }
+  const Vec factor = Broadcast(scale);
+  const Vec offset = Broadcast(-state.exponent);
+  Vec sums[2] = {Broadcast(0), Broadcast(0)};
+  for (int j = 0; j < kBlock; j += 2 * kLanes)
+    for (int i = 0; i < 2; ++i) {
+      float* s = scores + j + i * kLanes;
+      const Vec weight = Exp2(MulAdd(Load(s), factor, offset));
+      Store(s, weight);
+      sums[i] = sums[i] + weight;
+    }
+  const Vec sum = sums[0] + sums[1];
+  Store(lane_sums,
+        first ? sum : Load(lane_sums) * Broadcast(state.decay) + sum);
+  return state;
+}
+
+// The weights as the operand of the product with the values.
+inline const float* AsOperand(const float* weights, float*, int) {
+  return weights;
+}
+inline const uint32_t* AsOperand(const float* weights, uint32_t* scratch,
+                                 int rows) {
+  Bfloat16* out = reinterpret_cast<Bfloat16*>(scratch);
+  for (int64_t j = 0; j < int64_t{rows} * kBlock; j += kLanes)
+    StoreBfloat16(out + j, Load(weights + j));
+  return scratch;
+}
+
+template <typename T>
+void Attend(const AttentionTile<T>& tile) {
+  using U = typename Unit<T>::Type;
+  constexpr int kNumbers = Unit<T>::kNumbers;
+  const int rows = tile.rows;
+  float* decay = tile.sum;  // free until the end
+  for (int64_t b = 0; b < tile.blocks; ++b) {
+    const int64_t begin = (tile.first_block + b) * kBlock;
+    const bool first = b == 0;
+    float* weights = tile.weights + (tile.keep ? b * rows * kBlock : 0);
+    Multiply<U>(
+        {tile.queries, tile.head_units, tile.keys + begin * tile.head_units,
+         int64_t{tile.head_units} * kLanes, kLanes, tile.head_units, weights,
+         kBlock, nullptr},
+        rows, kBlock / kLanes);
+    for (int r = 0; r < rows; ++r) {
+      const RowState state = WeighRow(
+          weights + int64_t{r} * kBlock, tile.limits[r] - begin, tile.scale,
+          first, tile.exponent[r], tile.lane_sums + r * kLanes);
+      tile.exponent[r] = state.exponent;
+      decay[r] = state.decay;
+      if (tile.keep) tile.block_exponent[b * rows + r] = state.exponent;
+    }
+    Multiply<U>({AsOperand(weights, tile.scratch, rows), kBlock / kNumbers,
+                 tile.values + begin / kNumbers * tile.head_lanes, kLanes,
+                 tile.head_lanes, kBlock / kNumbers, tile.output,
+                 tile.head_lanes, first ? nullptr : decay},
+                rows, tile.head_lanes / kLanes);
+  }
+  for (int r = 0; r < rows; ++r)
+    tile.sum[r] = SumOfLanes(Load(tile.lane_sums + r * kLanes));
+}
+
+// ---- Column sums ----------------------------------------------------------
+
+// The factors that make a block's weights true ones.
+inline void TrueFactors(const ColumnSums& c, const float* block_exponent) {
+  int r = c.begin;
+  for (; r + kLanes <= c.end; r += kLanes)
+    Store(c.row_weights + r,
+          Exp2(Load(block_exponent + r) - Load(c.exponent + r)) *
+              Broadcast(c.factor) / Load(c.sum + r));
+  if (r == c.end) return;
+  float difference[kLanes] = {}, sum[kLanes], out[kLanes];
+  for (int i = 0; i < kLanes; ++i) sum[i] = 1;
+  for (int i = 0; r + i < c.end; ++i) {
+    difference[i] = block_exponent[r + i] - c.exponent[r + i];
+    sum[i] = c.sum[r + i];
+  }
+  Store(out, Exp2(Load(difference)) * Broadcast(c.factor) / Load(sum));
+  for (int i = 0; r + i < c.end; ++i) c.row_weights[r + i] = out[i];
+}
+
+// Columns in registers at a time.
+constexpr int kColumnVectors = kNv == 4 ? 16 : 4;
+
+inline void AddColumns(const ColumnSums& c, const float* weights, float* sums) {
+  for (int at = 0; at < kBlock; at += kColumnVectors * kLanes) {
+    Vec acc[kColumnVectors];
+#pragma GCC unroll 16
+    for (int j = 0; j < kColumnVectors; ++j) acc[j] = Broadcast(0);
+    for (int r = c.begin; r < c.end; ++r) {
+      const Vec factor = Broadcast(c.row_weights[r]);
+      const float* row = weights + int64_t{r} * kBlock + at;
+      // Not fused: a product below 2⁻¹²⁶ must vanish before it is added.
+#pragma GCC unroll 16
+      for (int j = 0; j < kColumnVectors; ++j)
+        acc[j] = acc[j] + factor * Load(row + j * kLanes);
+    }
+#pragma GCC unroll 16
+    for (int j = 0; j < kColumnVectors; ++j)
+      Store(sums + at + j * kLanes, acc[j]);
+  }
+}
+
+void SumColumns(const ColumnSums& c) {
+  float sums[kBlock];
+  for (int64_t b = 0; b < c.blocks; ++b) {
+    TrueFactors(c, c.block_exponent + b * c.rows);
+    AddColumns(c, c.weights + b * c.rows * kBlock, sums);
+    const int64_t left = c.columns - b * kBlock;
+    const int64_t count = left < kBlock ? left : kBlock;
+    int64_t j = 0;
+    if (c.add_to != nullptr) {
+      double* out = c.add_to + b * kBlock;
+      for (; j + kLanes <= count; j += kLanes)
+        AddToDoubles(out + j, Load(sums + j));
+      for (; j < count; ++j) out[j] += sums[j];
+    }
+    if (c.store != nullptr)
+      for (j = 0; j < count; ++j) c.store[b * kBlock + j] = sums[j];
+  }
+}
+
+// ---- Element-wise steps ---------------------------------------------------
+
+// Runs `body(i)` on whole vectors from index 0 on, and `rest(i, n)` on the n
+// that are left.
+template <typename Body, typename Rest>
+inline void ForVectors(int64_t size, Body body, Rest rest) {
+  int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) body(i);
+  if (i < size) rest(i, static_cast<int>(size - i));
+}
+
+template <typename T>
+inline Vec LoadPart(const T* p, int count) {
+  T padded[kLanes] = {};
+  for (int i = 0; i < count; ++i) padded[i] = p[i];
+  return LoadNumbers(padded);
+}
+template <typename T>
+inline void StorePart(T* p, Vec a, int count) {
+  T padded[kLanes];
+  StoreNumbers(padded, a);
+  for (int i = 0; i < count; ++i) p[i] = padded[i];
+}
+
+inline Vec Rounded(Vec a, const float*) { return a; }
+inline Vec Rounded(Vec a, const Bfloat16*) {
+  Bfloat16 narrow[kLanes];
+  StoreBfloat16(narrow, a);
+  return LoadBfloat16(narrow);
+}
+
+template <typename T>
+void RmsNorm(const T* x, const T* weight, float eps, int64_t size, T* out) {
+  Vec squares = Broadcast(0);
+  ForVectors(
+      size,
+      [&](int64_t i) {
+        const Vec v = LoadNumbers(x + i);
+        squares = MulAdd(v, v, squares);
+      },
+      [&](int64_t i, int n) {
+        const Vec v = LoadPart(x + i, n);
+        squares = MulAdd(v, v, squares);
+      });
+  const float mean = SumOfLanes(squares) / static_cast<float>(size);
+  const Vec factor = Broadcast(1 / __builtin_sqrtf(mean + eps));
+  ForVectors(
+      size,
+      [&](int64_t i) {
+        StoreNumbers(out + i, Rounded(LoadNumbers(x + i) * factor, x) *
+                                  LoadNumbers(weight + i));
+      },
+      [&](int64_t i, int n) {
+        StorePart(
+            out + i,
+            Rounded(LoadPart(x + i, n) * factor, x) * LoadPart(weight + i, n),
+            n);
+      });
+}
+
+inline Vec SiluMul(Vec gate, Vec up) {
+  constexpr float kLog2E = 1.44269504f;
+  const Vec one = Broadcast(1);
+  return gate / (one + Exp2(gate * Broadcast(-kLog2E))) * up;
+}
+
+template <typename T>
+void SiluMulRow(const T* gate, const T* up, int64_t size, T* out) {
+  ForVectors(
+      size,
+      [&](int64_t i) {
+        StoreNumbers(out + i,
+                     SiluMul(LoadNumbers(gate + i), LoadNumbers(up + i)));
+      },
+      [&](int64_t i, int n) {
+        StorePart(out + i, SiluMul(LoadPart(gate + i, n), LoadPart(up + i, n)),
+                  n);
+      });
+}
+
+template <typename T>
+void Rotate(const T* x, const float* cos, const float* sin, int64_t half,
+            T* out) {
+  ForVectors(
+      half,
+      [&](int64_t i) {
+        const Vec c = Load(cos + i), s = Load(sin + i);
+        const Vec a = LoadNumbers(x + i), b = LoadNumbers(x + half + i);
+        StoreNumbers(out + i, a * c - b * s);
+        StoreNumbers(out + half + i, b * c + a * s);
+      },
+      [&](int64_t i, int n) {
+        const Vec c = LoadPart(cos + i, n), s = LoadPart(sin + i, n);
+        const Vec a = LoadPart(x + i, n), b = LoadPart(x + half + i, n);
+        StorePart(out + i, a * c - b * s, n);
+        StorePart(out + half + i, b * c + a * s, n);
+      });
+}
+
+}  // namespace
+}  // namespace kvrecall::cpu
+
+// Every entry of a table, under its name.
+#define KVRECALL_CPU_KERNELS(name)                                     \
+  {                                                                    \
+    name, Attend<float>, Attend<Bfloat16>, SumColumns, RmsNorm<float>, \
+        RmsNorm<Bfloat16>, SiluMulRow<float>, SiluMulRow<Bfloat16>,    \
+        Rotate<float>, Rotate<Bfloat16>                                \
+  }

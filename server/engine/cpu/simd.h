@@ -1,0 +1,51 @@
+#pragma once
+
+// The vector type that a kernel file is compiled with, by its flags. Each of
+// those files includes this once, inside an anonymous namespace after
+// kernels.h: nothing here may be shared between instruction sets, or the
+// linker could hand an old processor the code of a new one. For the same
+// reason neither this nor kernels_impl.h uses the standard library.
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace kvrecall::cpu {
+namespace {
+
+#if defined(__AVX512F__)
+#include "server/engine/cpu/simd_avx512.h"
+#elif defined(__AVX2__)
+#include "server/engine/cpu/simd_avx2.h"
+#else
+#include "server/engine/cpu/simd_generic.h"
+#endif
+
+// Moves bits; a pair of bfloat16 numbers is no float.
+inline Vec LoadUnits(const float* p) { return Load(p); }
+inline Vec LoadUnits(const uint32_t* p) {
+  return Load(reinterpret_cast<const float*>(p));
+}
+
+inline Vec LoadNumbers(const float* p) { return Load(p); }
+inline Vec LoadNumbers(const Bfloat16* p) { return LoadBfloat16(p); }
+inline void StoreNumbers(float* p, Vec a) { Store(p, a); }
+inline void StoreNumbers(Bfloat16* p, Vec a) { StoreBfloat16(p, a); }
+
+// 2^t: 0 where that is below 2⁻¹²⁶ and results are flushed. The polynomial is
+// a least-maximum fit of 2^f on [−½, ½], relative error 2·10⁻⁸ in float32.
+inline Vec Exp2(Vec t) {
+  const Vec n = Round(t);
+  const Vec f = t - n;
+  Vec p = Broadcast(0.00015345812f);
+  p = MulAdd(p, f, Broadcast(0.00133999309f));
+  p = MulAdd(p, f, Broadcast(0.00961848907f));
+  p = MulAdd(p, f, Broadcast(0.0555032864f));
+  p = MulAdd(p, f, Broadcast(0.240226462f));
+  p = MulAdd(p, f, Broadcast(0.693147182f));
+  p = MulAdd(p, f, Broadcast(1.0f));
+  return TimesPowerOfTwo(p, n);
+}
+
+}  // namespace
+}  // namespace kvrecall::cpu

@@ -1,0 +1,132 @@
+// Sixteen floats in two AVX registers. Included once per kernel file, in its
+// anonymous namespace, by simd.h.
+
+struct Vec {
+  __m256 low, high;
+};
+// Accumulators of a matrix product, in 16 registers.
+constexpr int kMr = 5;
+constexpr int kNv = 1;
+
+inline Vec Load(const float* p) {
+  return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+inline void Store(float* p, Vec a) {
+  _mm256_storeu_ps(p, a.low);
+  _mm256_storeu_ps(p + 8, a.high);
+}
+inline Vec Broadcast(float a) { return {_mm256_set1_ps(a), _mm256_set1_ps(a)}; }
+inline Vec operator+(Vec a, Vec b) {
+  return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
+}
+inline Vec operator-(Vec a, Vec b) {
+  return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
+}
+inline Vec operator*(Vec a, Vec b) {
+  return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+}
+inline Vec operator/(Vec a, Vec b) {
+  return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};
+}
+inline Vec Max(Vec a, Vec b) {
+  return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
+}
+// a · b + c, rounded once.
+inline Vec MulAdd(Vec a, Vec b, Vec c) {
+  return {_mm256_fmadd_ps(a.low, b.low, c.low),
+          _mm256_fmadd_ps(a.high, b.high, c.high)};
+}
+inline Vec Round(Vec a) {
+  constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  return {_mm256_round_ps(a.low, kNearest), _mm256_round_ps(a.high, kNearest)};
+}
+
+inline __m256 TimesPowerOfTwo(__m256 a, __m256 n) {
+  // In two factors, so that −252 … 254 stays in range.
+  n = _mm256_max_ps(_mm256_min_ps(n, _mm256_set1_ps(252)),
+                    _mm256_set1_ps(-252));
+  const __m256i whole = _mm256_cvtps_epi32(n);
+  const __m256i half = _mm256_srai_epi32(whole, 1);
+  const __m256i rest = _mm256_sub_epi32(whole, half);
+  const __m256i bias = _mm256_set1_epi32(127);
+  const __m256 first =
+      _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
+  const __m256 second =
+      _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
+  return _mm256_mul_ps(_mm256_mul_ps(a, first), second);
+}
+// a · 2^n for whole n; 0 where that underflows.
+inline Vec TimesPowerOfTwo(Vec a, Vec n) {
+  return {TimesPowerOfTwo(a.low, n.low), TimesPowerOfTwo(a.high, n.high)};
+}
+
+inline float LargestLane(Vec a) {
+  const __m256 eight = _mm256_max_ps(a.low, a.high);
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight),
+                           _mm256_extractf128_ps(eight, 1));
+  four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+}
+inline float SumOfLanes(Vec a) {
+  const __m256 eight = _mm256_add_ps(a.low, a.high);
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight),
+                           _mm256_extractf128_ps(eight, 1));
+  four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+
+inline __m256 WidenBfloat16(const Bfloat16* p) {
+  const __m256i wide = _mm256_cvtepu16_epi32(
+      _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+inline Vec LoadBfloat16(const Bfloat16* p) {
+  return {WidenBfloat16(p), WidenBfloat16(p + 8)};
+}
+
+inline __m256i RoundToBfloat16(__m256 a) {
+  const __m256i bits = _mm256_castps_si256(a);
+  const __m256i odd =
+      _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  return _mm256_srli_epi32(
+      _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))),
+      16);
+}
+// Rounded to nearest, ties to even. No NaN must come.
+inline void StoreBfloat16(Bfloat16* p, Vec a) {
+  // Packing works within halves; the permutation puts them in order.
+  const __m256i packed = _mm256_permute4x64_epi64(
+      _mm256_packus_epi32(RoundToBfloat16(a.low), RoundToBfloat16(a.high)),
+      0xd8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), packed);
+}
+
+// sum += a · b, for a unit and sixteen units.
+inline Vec AddProduct(Vec sum, const float* a, Vec b) {
+  const __m256 factor = _mm256_broadcast_ss(a);
+  return {_mm256_fmadd_ps(factor, b.low, sum.low),
+          _mm256_fmadd_ps(factor, b.high, sum.high)};
+}
+inline __m256 AddPairs(__m256 sum, __m256i pair, __m256 b) {
+  const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000));
+  const __m256i bits = _mm256_castps_si256(b);
+  sum = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(pair, 16)),
+                        _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16)), sum);
+  return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(pair, high)),
+                         _mm256_castsi256_ps(_mm256_and_si256(bits, high)),
+                         sum);
+}
+inline Vec AddProduct(Vec sum, const uint32_t* a, Vec b) {
+  const __m256i pair = _mm256_set1_epi32(static_cast<int>(*a));
+  return {AddPairs(sum.low, pair, b.low), AddPairs(sum.high, pair, b.high)};
+}
+
+inline void AddToDoubles(double* p, __m128 a) {
+  _mm256_storeu_pd(p, _mm256_add_pd(_mm256_loadu_pd(p), _mm256_cvtps_pd(a)));
+}
+inline void AddToDoubles(double* p, Vec a) {
+  AddToDoubles(p, _mm256_castps256_ps128(a.low));
+  AddToDoubles(p + 4, _mm256_extractf128_ps(a.low, 1));
+  AddToDoubles(p + 8, _mm256_castps256_ps128(a.high));
+  AddToDoubles(p + 12, _mm256_extractf128_ps(a.high, 1));
+}

@@ -1,0 +1,82 @@
+// Sixteen floats in one AVX-512 register. Included once per kernel file, in
+// its anonymous namespace, by simd.h.
+
+struct Vec {
+  __m512 v;
+};
+// Accumulators of a matrix product: kMr rows of kNv vectors, beside kNv
+// operands, in 32 registers.
+constexpr int kMr = 6;
+constexpr int kNv = 4;
+
+inline Vec Load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline void Store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+inline Vec Broadcast(float a) { return {_mm512_set1_ps(a)}; }
+inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline Vec Max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
+// a · b + c, rounded once.
+inline Vec MulAdd(Vec a, Vec b, Vec c) {
+  return {_mm512_fmadd_ps(a.v, b.v, c.v)};
+}
+inline Vec Round(Vec a) {
+  return {
+      _mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+// a · 2^n for whole n; 0 where that underflows.
+inline Vec TimesPowerOfTwo(Vec a, Vec n) {
+  return {_mm512_scalef_ps(a.v, n.v)};
+}
+inline float LargestLane(Vec a) { return _mm512_reduce_max_ps(a.v); }
+inline float SumOfLanes(Vec a) { return _mm512_reduce_add_ps(a.v); }
+
+inline Vec LoadBfloat16(const Bfloat16* p) {
+  const __m512i wide = _mm512_cvtepu16_epi32(
+      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+}
+
+// Rounded to nearest, ties to even. No NaN must come.
+inline void StoreBfloat16(Bfloat16* p, Vec a) {
+#ifdef __AVX512BF16__
+  const __m256bh narrow = _mm512_cvtneps_pbh(a.v);
+  __builtin_memcpy(p, &narrow, sizeof(narrow));
+#else
+  __m512i bits = _mm512_castps_si512(a.v);
+  const __m512i odd =
+      _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  bits =
+      _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
+#endif
+}
+
+// sum += a · b, for a unit and sixteen units.
+inline Vec AddProduct(Vec sum, const float* a, Vec b) {
+  return {_mm512_fmadd_ps(_mm512_set1_ps(*a), b.v, sum.v)};
+}
+inline Vec AddProduct(Vec sum, const uint32_t* a, Vec b) {
+  const __m512i pair = _mm512_set1_epi32(static_cast<int>(*a));
+#ifdef __AVX512BF16__
+  return {_mm512_dpbf16_ps(sum.v, (__m512bh)pair, (__m512bh)b.v)};
+#else
+  const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000));
+  const __m512i bits = _mm512_castps_si512(b.v);
+  const __m512 low =
+      _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(pair, 16)),
+                      _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16)), sum.v);
+  return {_mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(pair, high)),
+                          _mm512_castsi512_ps(_mm512_and_si512(bits, high)),
+                          low)};
+#endif
+}
+
+inline void AddToDoubles(double* p, Vec a) {
+  const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(a.v));
+  const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1));
+  _mm512_storeu_pd(p, _mm512_add_pd(_mm512_loadu_pd(p), low));
+  _mm512_storeu_pd(p + 8, _mm512_add_pd(_mm512_loadu_pd(p + 8), high));
+}

@@ -1,0 +1,102 @@
+// Sixteen floats in plain C++, for processors without kernels of their own;
+// the compiler makes of it what it can. Included once per kernel file, in its
+// anonymous namespace, by simd.h.
+
+struct Vec {
+  float v[kLanes];
+};
+constexpr int kMr = 2;
+constexpr int kNv = 1;
+
+template <typename Fn>
+inline Vec Each(Fn fn) {
+  Vec result;
+  for (int i = 0; i < kLanes; ++i) result.v[i] = fn(i);
+  return result;
+}
+
+inline Vec Load(const float* p) {
+  return Each([&](int i) { return p[i]; });
+}
+inline void Store(float* p, Vec a) { __builtin_memcpy(p, a.v, sizeof(a.v)); }
+inline Vec Broadcast(float a) {
+  return Each([&](int) { return a; });
+}
+inline Vec operator+(Vec a, Vec b) {
+  return Each([&](int i) { return a.v[i] + b.v[i]; });
+}
+inline Vec operator-(Vec a, Vec b) {
+  return Each([&](int i) { return a.v[i] - b.v[i]; });
+}
+inline Vec operator*(Vec a, Vec b) {
+  return Each([&](int i) { return a.v[i] * b.v[i]; });
+}
+inline Vec operator/(Vec a, Vec b) {
+  return Each([&](int i) { return a.v[i] / b.v[i]; });
+}
+inline Vec Max(Vec a, Vec b) {
+  return Each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+// a · b + c.
+inline Vec MulAdd(Vec a, Vec b, Vec c) { return a * b + c; }
+inline Vec Round(Vec a) {
+  return Each([&](int i) { return __builtin_rintf(a.v[i]); });
+}
+// a · 2^n for whole n; 0 where that underflows.
+inline Vec TimesPowerOfTwo(Vec a, Vec n) {
+  return Each([&](int i) {
+    if (n.v[i] < -252) return 0.0f;
+    return __builtin_ldexpf(a.v[i], static_cast<int>(n.v[i]));
+  });
+}
+inline float LargestLane(Vec a) {
+  float largest = a.v[0];
+  for (float lane : a.v) largest = lane > largest ? lane : largest;
+  return largest;
+}
+inline float SumOfLanes(Vec a) {
+  float sum = 0;
+  for (float lane : a.v) sum += lane;
+  return sum;
+}
+
+inline float FromBits(uint32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+inline uint32_t ToBits(float value) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+inline Vec LoadBfloat16(const Bfloat16* p) {
+  return Each(
+      [&](int i) { return FromBits(static_cast<uint32_t>(p[i].bits) << 16); });
+}
+// Rounded to nearest, ties to even. No NaN must come.
+inline void StoreBfloat16(Bfloat16* p, Vec a) {
+  for (int i = 0; i < kLanes; ++i) {
+    const uint32_t bits = ToBits(a.v[i]);
+    p[i].bits =
+        static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+  }
+}
+
+// sum += a · b, for a unit and sixteen units.
+inline Vec AddProduct(Vec sum, const float* a, Vec b) {
+  return MulAdd(Broadcast(*a), b, sum);
+}
+inline Vec AddProduct(Vec sum, const uint32_t* a, Vec b) {
+  const float low = FromBits(*a << 16);
+  const float high = FromBits(*a & 0xffff0000);
+  return Each([&](int i) {
+    const uint32_t bits = ToBits(b.v[i]);
+    return sum.v[i] + low * FromBits(bits << 16) +
+           high * FromBits(bits & 0xffff0000);
+  });
+}
+
+inline void AddToDoubles(double* p, Vec a) {
+  for (int i = 0; i < kLanes; ++i) p[i] += a.v[i];
+}
