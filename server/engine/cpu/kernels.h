@@ -107,6 +107,13 @@ struct Kernels {
   void (*silu_mul_bfloat16)(const Bfloat16* gate, const Bfloat16* up,
                             int64_t size, Bfloat16* out);
 
+  // out[i] = row i of `weights` [rows, size] times x, for one vector x: at the
+  // memory's speed. Sums are in float32; so is `out`.
+  void (*multiply_vector_float)(const float* weights, const float* x,
+                                int64_t rows, int64_t size, float* out);
+  void (*multiply_vector_bfloat16)(const Bfloat16* weights, const Bfloat16* x,
+                                   int64_t rows, int64_t size, float* out);
+
   // x[i], x[i + half] rotated by the angle whose cosine and sine are given;
   // `half` numbers each. `out` may be `x`.
   void (*rotate_float)(const float* x, const float* cos, const float* sin,

@@ -243,6 +243,57 @@ void SumColumns(const ColumnSums& c) {
   }
 }
 
+// ---- Matrix times vector --------------------------------------------------
+
+// How far ahead of the reading to fetch, in bytes: rows are one stream, which
+// the processor's own prefetcher follows too slowly.
+constexpr int64_t kFetchAhead = 2048;
+
+inline float DotRow(const float* row, const float* x, int64_t size) {
+  Vec sums[2] = {Broadcast(0), Broadcast(0)};
+  int64_t i = 0;
+  for (; i + 2 * kLanes <= size; i += 2 * kLanes)
+    for (int j = 0; j < 2; ++j) {
+      const float* p = row + i + j * kLanes;
+      __builtin_prefetch(reinterpret_cast<const char*>(p) + kFetchAhead);
+      sums[j] = MulAdd(Load(p), Load(x + i + j * kLanes), sums[j]);
+    }
+  float sum = SumOfLanes(sums[0] + sums[1]);
+  for (; i < size; ++i) sum += row[i] * x[i];
+  return sum;
+}
+
+inline float Widened(Bfloat16 value) {
+  const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
+  float wide;
+  __builtin_memcpy(&wide, &bits, sizeof(wide));
+  return wide;
+}
+
+inline float DotRow(const Bfloat16* row, const Bfloat16* x, int64_t size) {
+  constexpr int kPairs = 2 * kLanes;  // numbers in a vector of pairs
+  Vec sums[2] = {Broadcast(0), Broadcast(0)};
+  int64_t i = 0;
+  for (; i + 2 * kPairs <= size; i += 2 * kPairs)
+    for (int j = 0; j < 2; ++j) {
+      const Bfloat16* p = row + i + j * kPairs;
+      __builtin_prefetch(reinterpret_cast<const char*>(p) + kFetchAhead);
+      sums[j] = AddPairProducts(sums[j], p, x + i + j * kPairs);
+    }
+  for (; i + kPairs <= size; i += kPairs)
+    sums[0] = AddPairProducts(sums[0], row + i, x + i);
+  float sum = SumOfLanes(sums[0] + sums[1]);
+  for (; i < size; ++i) sum += Widened(row[i]) * Widened(x[i]);
+  return sum;
+}
+
+template <typename T>
+void MultiplyVector(const T* weights, const T* x, int64_t rows, int64_t size,
+                    float* out) {
+  for (int64_t r = 0; r < rows; ++r)
+    out[r] = DotRow(weights + r * size, x, size);
+}
+
 // ---- Element-wise steps ---------------------------------------------------
 
 // Runs `body(i)` on whole vectors from index 0 on, and `rest(i, n)` on the n
@@ -346,9 +397,12 @@ void Rotate(const T* x, const float* cos, const float* sin, int64_t half,
 }  // namespace kvrecall::cpu
 
 // Every entry of a table, under its name.
-#define KVRECALL_CPU_KERNELS(name)                                     \
-  {                                                                    \
-    name, Attend<float>, Attend<Bfloat16>, SumColumns, RmsNorm<float>, \
-        RmsNorm<Bfloat16>, SiluMulRow<float>, SiluMulRow<Bfloat16>,    \
-        Rotate<float>, Rotate<Bfloat16>                                \
-  }
+// clang-format off
+#define KVRECALL_CPU_KERNELS(name)                       \
+  {name,                                                 \
+   Attend<float>, Attend<Bfloat16>, SumColumns,          \
+   RmsNorm<float>, RmsNorm<Bfloat16>,                    \
+   SiluMulRow<float>, SiluMulRow<Bfloat16>,              \
+   MultiplyVector<float>, MultiplyVector<Bfloat16>,      \
+   Rotate<float>, Rotate<Bfloat16>}
+// clang-format on

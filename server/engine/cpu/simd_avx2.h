@@ -121,6 +121,16 @@ inline Vec AddProduct(Vec sum, const uint32_t* a, Vec b) {
   return {AddPairs(sum.low, pair, b.low), AddPairs(sum.high, pair, b.high)};
 }
 
+// sum += a · b, lane by lane, for sixteen pairs each.
+inline Vec AddPairProducts(Vec sum, const Bfloat16* a, const Bfloat16* b) {
+  const auto pairs = [](const Bfloat16* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  };
+  return {AddPairs(sum.low, pairs(a), _mm256_castsi256_ps(pairs(b))),
+          AddPairs(sum.high, pairs(a + kLanes),
+                   _mm256_castsi256_ps(pairs(b + kLanes)))};
+}
+
 inline void AddToDoubles(double* p, __m128 a) {
   _mm256_storeu_pd(p, _mm256_add_pd(_mm256_loadu_pd(p), _mm256_cvtps_pd(a)));
 }

@@ -74,6 +74,22 @@ inline Vec AddProduct(Vec sum, const uint32_t* a, Vec b) {
 #endif
 }
 
+// sum += a · b, lane by lane, for sixteen pairs each.
+inline Vec AddPairProducts(Vec sum, const Bfloat16* a, const Bfloat16* b) {
+  const __m512i x = _mm512_loadu_si512(a);
+  const __m512i y = _mm512_loadu_si512(b);
+#ifdef __AVX512BF16__
+  return {_mm512_dpbf16_ps(sum.v, (__m512bh)x, (__m512bh)y)};
+#else
+  const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000));
+  const __m512 low =
+      _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(x, 16)),
+                      _mm512_castsi512_ps(_mm512_slli_epi32(y, 16)), sum.v);
+  return {_mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(x, high)),
+                          _mm512_castsi512_ps(_mm512_and_si512(y, high)), low)};
+#endif
+}
+
 inline void AddToDoubles(double* p, Vec a) {
   const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(a.v));
   const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1));

@@ -97,6 +97,17 @@ inline Vec AddProduct(Vec sum, const uint32_t* a, Vec b) {
   });
 }
 
+// sum += a · b, lane by lane, for sixteen pairs each.
+inline Vec AddPairProducts(Vec sum, const Bfloat16* a, const Bfloat16* b) {
+  const auto wide = [](Bfloat16 v) {
+    return FromBits(static_cast<uint32_t>(v.bits) << 16);
+  };
+  return Each([&](int i) {
+    return sum.v[i] + wide(a[2 * i]) * wide(b[2 * i]) +
+           wide(a[2 * i + 1]) * wide(b[2 * i + 1]);
+  });
+}
+
 inline void AddToDoubles(double* p, Vec a) {
   for (int i = 0; i < kLanes; ++i) p[i] += a.v[i];
 }

@@ -1,0 +1,109 @@
+#include "server/engine/linear.h"
+
+#include <algorithm>
+
+#include "ATen/ATen.h"
+#include "ATen/Parallel.h"
+
+#include "server/engine/cpu/kernels.h"
+#ifdef KVRECALL_WITH_ONEDNN
+#include "oneapi/dnnl/dnnl.hpp"
+#endif
+
+namespace kvrecall {
+namespace {
+
+// A single row. Rows of the matrix are split evenly, so each thread reads one
+// stream.
+at::Tensor MultiplyVector(const at::Tensor& x, const at::Tensor& weight) {
+  const int64_t rows = weight.size(0);
+  const int64_t size = weight.size(1);
+  at::Tensor out = at::empty({1, rows}, x.options().dtype(at::kFloat));
+  float* result = out.data_ptr<float>();
+  // Below this, waking another thread costs more than it saves.
+  constexpr int64_t kLeastNumbers = 1 << 15;
+  const int64_t grain = std::max<int64_t>(kLeastNumbers / size, 1);
+  const cpu::Kernels& kernels = cpu::BestKernels();
+  at::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) {
+    if (x.scalar_type() == at::kBFloat16)
+      kernels.multiply_vector_bfloat16(
+          static_cast<const cpu::Bfloat16*>(weight.data_ptr()) + begin * size,
+          static_cast<const cpu::Bfloat16*>(x.data_ptr()), end - begin, size,
+          result + begin);
+    else
+      kernels.multiply_vector_float(weight.data_ptr<float>() + begin * size,
+                                    x.data_ptr<float>(), end - begin, size,
+                                    result + begin);
+  });
+  return out;
+}
+
+#ifdef KVRECALL_WITH_ONEDNN
+dnnl::memory::data_type OneDnnType(at::ScalarType dtype) {
+  return dtype == at::kFloat ? dnnl::memory::data_type::f32
+                             : dnnl::memory::data_type::bf16;
+}
+
+at::Tensor MultiplyRows(const at::Tensor& x, const at::Tensor& weight,
+                        const at::Tensor& bias, at::ScalarType out_dtype) {
+  using dnnl::memory;
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  thread_local dnnl::stream stream(engine);
+  const int64_t rows = x.size(0), in = x.size(1), out = weight.size(0);
+  at::Tensor result = at::empty({rows, out}, x.options().dtype(out_dtype));
+  const memory::desc x_desc({rows, in}, OneDnnType(x.scalar_type()),
+                            memory::format_tag::ab);
+  const memory::desc weight_desc({in, out}, OneDnnType(weight.scalar_type()),
+                                 memory::format_tag::ba);
+  const memory::desc out_desc({rows, out}, OneDnnType(out_dtype),
+                              memory::format_tag::ab);
+  std::unordered_map<int, memory> arguments = {
+      {DNNL_ARG_SRC, memory(x_desc, engine, x.data_ptr())},
+      {DNNL_ARG_WEIGHTS, memory(weight_desc, engine, weight.data_ptr())},
+      {DNNL_ARG_DST, memory(out_desc, engine, result.data_ptr())}};
+  memory::desc bias_desc;
+  if (bias.defined()) {
+    bias_desc = memory::desc({1, out}, OneDnnType(bias.scalar_type()),
+                             memory::format_tag::ab);
+    arguments[DNNL_ARG_BIAS] = memory(bias_desc, engine, bias.data_ptr());
+  }
+#if DNNL_VERSION_MAJOR >= 3
+  const dnnl::matmul::primitive_desc description(engine, x_desc, weight_desc,
+                                                 bias_desc, out_desc);
+#else
+  const dnnl::matmul::primitive_desc description(
+      dnnl::matmul::desc(x_desc, weight_desc, bias_desc, out_desc), engine);
+#endif
+  // Compiled once for a shape: oneDNN keeps what it has made.
+  dnnl::matmul(description).execute(stream, arguments);
+  stream.wait();
+  return result;
+}
+#else
+at::Tensor MultiplyRows(const at::Tensor& x, const at::Tensor& weight,
+                        const at::Tensor& bias, at::ScalarType out_dtype) {
+  return at::linear(x, weight, bias).to(out_dtype);
+}
+#endif
+
+}  // namespace
+
+at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
+                  const at::Tensor& bias) {
+  if (!x.device().is_cpu()) return at::linear(x, weight, bias);
+  const at::Tensor rows = x.contiguous();
+  if (rows.size(0) != 1)
+    return MultiplyRows(rows, weight, bias, x.scalar_type());
+  at::Tensor out = MultiplyVector(rows, weight);
+  if (bias.defined()) out.add_(bias);
+  return out.to(x.scalar_type());
+}
+
+at::Tensor LinearToFloat(const at::Tensor& x, const at::Tensor& weight) {
+  if (!x.device().is_cpu()) return at::linear(x, weight).to(at::kFloat);
+  const at::Tensor rows = x.contiguous();
+  if (rows.size(0) != 1) return MultiplyRows(rows, weight, {}, at::kFloat);
+  return MultiplyVector(rows, weight);
+}
+
+}  // namespace kvrecall

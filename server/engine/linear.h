@@ -1,0 +1,23 @@
+#pragma once
+
+// Products with weight matrices. On the CPU oneDNN multiplies many rows at
+// once (two to four times as fast in float32 as libtorch's BLAS), and a kernel
+// of the project's own reads a matrix for a single row at the memory's speed;
+// on other devices, and where oneDNN is absent, libtorch does it.
+//
+// Stateless but for oneDNN's own cache; runs on the calling thread and
+// libtorch's pool.
+
+#include "ATen/core/Tensor.h"
+
+namespace kvrecall {
+
+// x [T, in] · weight [out, in]ᵀ + bias [out] (undefined: none) → [T, out], in
+// x's dtype. Sums are in float32.
+at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
+                  const at::Tensor& bias);
+
+// As above without bias, in float32, never rounded to x's dtype: logits.
+at::Tensor LinearToFloat(const at::Tensor& x, const at::Tensor& weight);
+
+}  // namespace kvrecall
