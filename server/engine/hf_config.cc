@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <optional>
 #include <set>
 #include <utility>
 
@@ -11,12 +10,50 @@
 #include "nlohmann/json.hpp"
 
 #include "common/base/status_macros.h"
+#include "server/engine/config_json.h"
 
 namespace kvrecall {
 namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
+
+// What an architecture's class in transformers fixes, and what its settings
+// are where config.json does not say.
+struct Architecture {
+  std::string name;
+  std::string model_type;
+  int64_t kv_heads = 0;  // 0: as many as query heads
+  int64_t head_dim = 0;  // 0: hidden size / query heads
+  bool qkv_bias = false;
+  bool reads_attention_bias = false;
+  bool qk_norm = false;
+  int64_t attention_window = 0;  // where it reads sliding_window alone; else 0
+  std::vector<int64_t> eos = {};
+};
+
+const std::vector<Architecture>& Architectures() {
+  static const std::vector<Architecture> kAll = {{.name = "Qwen2ForCausalLM",
+                                                  .model_type = "qwen2",
+                                                  .kv_heads = 32,
+                                                  .qkv_bias = true},
+                                                 {.name = "Qwen3ForCausalLM",
+                                                  .model_type = "qwen3",
+                                                  .kv_heads = 32,
+                                                  .head_dim = 128,
+                                                  .reads_attention_bias = true,
+                                                  .qk_norm = true},
+                                                 {.name = "LlamaForCausalLM",
+                                                  .model_type = "llama",
+                                                  .reads_attention_bias = true,
+                                                  .eos = {2}},
+                                                 {.name = "MistralForCausalLM",
+                                                  .model_type = "mistral",
+                                                  .kv_heads = 8,
+                                                  .attention_window = 4096,
+                                                  .eos = {2}}};
+  return kAll;
+}
 
 // Settings that the engine reads below, or that do not change inference.
 const std::set<std::string>& KnownSettings() {
@@ -25,16 +62,18 @@ const std::set<std::string>& KnownSettings() {
       "architectures", "model_type", "hidden_size", "intermediate_size",
       "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
       "head_dim", "vocab_size", "max_position_embeddings", "rms_norm_eps",
-      "rope_theta", "rope_scaling", "rope_parameters", "tie_word_embeddings",
-      "hidden_act", "torch_dtype", "dtype", "eos_token_id",
-      "use_sliding_window", "layer_types",
-      // of no effect on full attention at inference
-      "sliding_window", "max_window_layers", "attention_dropout",
-      "initializer_range", "use_cache", "bos_token_id", "pad_token_id",
-      "transformers_version", "_name_or_path", "output_attentions",
-      "output_hidden_states", "return_dict", "is_decoder", "id2label",
-      "label2id", "problem_type", "tokenizer_class", "chunk_size_feed_forward",
-      "use_mrope"};
+      "rope_theta", "rope_scaling", "rope_parameters",
+      "original_max_position_embeddings", "tie_word_embeddings", "hidden_act",
+      "eos_token_id", "use_sliding_window", "layer_types", "attention_bias",
+      "mlp_bias", "pretraining_tp", "use_mrope",
+      // of no effect on full attention at inference; the weights' dtype is in
+      // their own file
+      "torch_dtype", "dtype", "sliding_window", "max_window_layers",
+      "attention_dropout", "initializer_range", "use_cache", "bos_token_id",
+      "pad_token_id", "transformers_version", "_name_or_path",
+      "output_attentions", "output_hidden_states", "return_dict", "is_decoder",
+      "id2label", "label2id", "problem_type", "tokenizer_class",
+      "chunk_size_feed_forward", "is_llama_config", "transformers.js_config"};
   return kKnown;
 }
 
@@ -69,65 +108,96 @@ class Reader {
   const Json& json_;
 };
 
-absl::Status Refuse(const std::string& name, const Json& value,
-                    const std::string& right) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("config.json: '", name, "' is ", value.dump(),
-                   ", which this engine does not compute; ", right));
-}
-
-// Null, false, 0, "" and empty containers switch nothing on.
-bool IsOff(const Json& value) {
-  return value.is_null() || value == false || value == 0 ||
-         (value.is_string() && value.get<std::string>().empty()) ||
-         ((value.is_array() || value.is_object()) && value.empty());
-}
-
-// RoPE's settings stand at the top level, or, from transformers 5 on, in
-// rope_parameters.
-absl::Status ReadRope(const Json& json, HfConfig& config) {
-  std::optional<Json> theta;
-  if (json.contains("rope_theta")) theta = json["rope_theta"];
-  for (const char* name : {"rope_parameters", "rope_scaling"}) {
-    if (!json.contains(name) || json[name].is_null()) continue;
-    const Json& rope = json[name];
-    if (!rope.is_object()) return Refuse(name, rope, "it must be an object");
-    for (const auto& [key, value] : rope.items()) {
-      if (key == "rope_theta") {
-        theta = value;
-      } else if (key == "rope_type" || key == "type") {
-        if (value != "default")
-          return Refuse(absl::StrCat(name, ".", key), value,
-                        "only 'default' is");
-      } else if (!IsOff(value)) {
-        return Refuse(absl::StrCat(name, ".", key), value, "leave it out");
-      }
-    }
+absl::StatusOr<Architecture> FindArchitecture(const Json& json) {
+  const Json names = json.value("architectures", Json::array());
+  Json computed = Json::array();
+  for (const Architecture& architecture : Architectures()) {
+    if (names == Json::array({architecture.name})) return architecture;
+    computed.push_back(architecture.name);
   }
-  // The architecture's default, as in transformers' Qwen2Config.
-  if (!theta) theta = 10000.0;
-  if (!theta->is_number() || !(theta->get<double>() > 0))
-    return Refuse("rope_theta", *theta, "it must be a positive number");
-  config.rope_theta = theta->get<double>();
+  return absl::InvalidArgumentError(
+      absl::StrCat("config.json: architectures is ", names.dump(),
+                   "; this engine computes one of ", computed.dump()));
+}
+
+absl::Status ReadWindow(const Json& json, const Architecture& architecture,
+                        const Reader& reader, HfConfig& config) {
+  // Qwen2 and Qwen3 look at use_sliding_window first, Llama at neither.
+  if (architecture.attention_window == 0) return absl::OkStatus();
+  config.attention_window = architecture.attention_window;
+  if (!json.contains("sliding_window")) return absl::OkStatus();
+  return reader.PositiveOr("sliding_window", 0, config.attention_window);
+}
+
+absl::Status ReadShape(const Json& json, const Architecture& architecture,
+                       HfConfig& config) {
+  const Reader reader(json);
+  RETURN_IF_ERROR(reader.Positive("hidden_size", config.hidden_size));
+  RETURN_IF_ERROR(
+      reader.Positive("intermediate_size", config.intermediate_size));
+  RETURN_IF_ERROR(reader.Positive("num_hidden_layers", config.layers));
+  RETURN_IF_ERROR(reader.Positive("num_attention_heads", config.query_heads));
+  // Null means one KV head for each query head, whatever the default is.
+  const bool default_kv =
+      architecture.kv_heads > 0 && !json.contains("num_key_value_heads");
+  RETURN_IF_ERROR(
+      reader.PositiveOr("num_key_value_heads",
+                        default_kv ? architecture.kv_heads : config.query_heads,
+                        config.kv_heads));
+  RETURN_IF_ERROR(reader.PositiveOr(
+      "head_dim",
+      architecture.head_dim > 0 ? architecture.head_dim
+                                : config.hidden_size / config.query_heads,
+      config.head_dim));
+  RETURN_IF_ERROR(reader.Positive("vocab_size", config.vocabulary));
+  RETURN_IF_ERROR(
+      reader.Positive("max_position_embeddings", config.context_window));
+  return ReadWindow(json, architecture, reader, config);
+}
+
+// Bias and normalisation in attention.
+absl::Status ReadAttention(const Json& json, const Architecture& architecture,
+                           HfConfig& config) {
+  bool attention_bias = false;
+  RETURN_IF_ERROR(ReadBool(json, "attention_bias", false, attention_bias));
+  if (attention_bias && !architecture.reads_attention_bias)
+    return RefuseSetting(
+        "attention_bias", true,
+        absl::StrCat(architecture.name, " has no such setting; leave it out"));
+  config.qkv_bias = architecture.qkv_bias || attention_bias;
+  config.o_bias = attention_bias;
+  config.qk_norm = architecture.qk_norm;
   return absl::OkStatus();
 }
 
-absl::Status CheckAttention(const Json& json) {
+absl::Status CheckSettings(const Json& json, const Architecture& architecture) {
+  if (json.value("model_type", Json(architecture.model_type)) !=
+      architecture.model_type)
+    return RefuseSetting(
+        "model_type", json["model_type"],
+        absl::StrCat("for ", architecture.name, " it must be '",
+                     architecture.model_type, "'"));
   if (json.contains("use_sliding_window") && !IsOff(json["use_sliding_window"]))
-    return Refuse("use_sliding_window", json["use_sliding_window"],
-                  "only full attention is");
+    return RefuseSetting("use_sliding_window", json["use_sliding_window"],
+                         "only full attention is");
   if (json.contains("layer_types"))
     for (const Json& type : json["layer_types"])
       if (type != "full_attention")
-        return Refuse("layer_types", type, "only full_attention is");
+        return RefuseSetting("layer_types", type, "only full_attention is");
   if (json.contains("use_mrope") && !IsOff(json["use_mrope"]))
-    return Refuse("use_mrope", json["use_mrope"], "only plain RoPE is");
+    return RefuseSetting("use_mrope", json["use_mrope"], "only plain RoPE is");
   if (json.value("hidden_act", Json("silu")) != "silu")
-    return Refuse("hidden_act", json["hidden_act"], "only 'silu' is");
+    return RefuseSetting("hidden_act", json["hidden_act"], "only 'silu' is");
+  if (json.contains("mlp_bias") && !IsOff(json["mlp_bias"]))
+    return RefuseSetting("mlp_bias", json["mlp_bias"], "only false is");
+  // Slices of a product that were summed apart: another rounding.
+  const Json slices = json.value("pretraining_tp", Json(1));
+  if (slices != 1 && !slices.is_null())
+    return RefuseSetting("pretraining_tp", slices, "only 1 is");
   for (const auto& [name, value] : json.items())
     if (!KnownSettings().contains(name) && !IsOff(value))
-      return Refuse(name, value,
-                    "remove it if it does not change the model's results");
+      return RefuseSetting(
+          name, value, "remove it if it does not change the model's results");
   return absl::OkStatus();
 }
 
@@ -178,38 +248,18 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view config_text,
   const Json json = Json::parse(config_text, nullptr, false);
   if (!json.is_object())
     return absl::InvalidArgumentError("config.json is not a JSON object");
-  const Json architectures = json.value("architectures", Json::array());
-  if (architectures != Json::array({"Qwen2ForCausalLM"}))
-    return absl::InvalidArgumentError(
-        absl::StrCat("config.json: architectures is ", architectures.dump(),
-                     "; this engine computes [\"Qwen2ForCausalLM\"]"));
+  ASSIGN_OR_RETURN(const Architecture architecture, FindArchitecture(json));
   HfConfig config;
-  config.architecture = architectures[0].get<std::string>();
-  const Reader reader(json);
-  RETURN_IF_ERROR(reader.Positive("hidden_size", config.hidden_size));
+  config.architecture = architecture.name;
+  if (!json.contains("eos_token_id")) config.eos_token_ids = architecture.eos;
+  RETURN_IF_ERROR(ReadShape(json, architecture, config));
   RETURN_IF_ERROR(
-      reader.Positive("intermediate_size", config.intermediate_size));
-  RETURN_IF_ERROR(reader.Positive("num_hidden_layers", config.layers));
-  RETURN_IF_ERROR(reader.Positive("num_attention_heads", config.query_heads));
-  RETURN_IF_ERROR(reader.PositiveOr("num_key_value_heads", config.query_heads,
-                                    config.kv_heads));
-  RETURN_IF_ERROR(reader.PositiveOr(
-      "head_dim", config.hidden_size / config.query_heads, config.head_dim));
-  RETURN_IF_ERROR(reader.Positive("vocab_size", config.vocabulary));
+      ReadPositive(json, "rms_norm_eps", "", 1e-6, config.rms_norm_eps));
   RETURN_IF_ERROR(
-      reader.Positive("max_position_embeddings", config.context_window));
-  const Json eps = json.value("rms_norm_eps", Json(1e-6));
-  if (!eps.is_number() || !(eps.get<double>() > 0))
-    return Refuse("rms_norm_eps", eps, "it must be a positive number");
-  config.rms_norm_eps = eps.get<double>();
-  const Json tied = json.value("tie_word_embeddings", Json(false));
-  if (!tied.is_boolean())
-    return Refuse("tie_word_embeddings", tied, "it must be true or false");
-  config.tied_head = tied.get<bool>();
-  const Json dtype = json.value("dtype", json.value("torch_dtype", Json("")));
-  if (dtype.is_string()) config.dtype = dtype.get<std::string>();
-  RETURN_IF_ERROR(ReadRope(json, config));
-  RETURN_IF_ERROR(CheckAttention(json));
+      ReadBool(json, "tie_word_embeddings", false, config.tied_head));
+  RETURN_IF_ERROR(ReadAttention(json, architecture, config));
+  ASSIGN_OR_RETURN(config.rope, ParseRopeConfig(json, config.context_window));
+  RETURN_IF_ERROR(CheckSettings(json, architecture));
   RETURN_IF_ERROR(ReadEos(json, "config.json", config.eos_token_ids));
   if (!generation_text.empty()) {
     const Json generation = Json::parse(generation_text, nullptr, false);

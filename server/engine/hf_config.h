@@ -12,10 +12,13 @@
 
 #include "absl/status/statusor.h"
 
+#include "server/engine/rope_config.h"
+
 namespace kvrecall {
 
 struct HfConfig {
-  std::string architecture;  // "Qwen2ForCausalLM"
+  // Qwen2ForCausalLM, Qwen3ForCausalLM, LlamaForCausalLM, MistralForCausalLM
+  std::string architecture;
   int64_t hidden_size = 0;
   int64_t intermediate_size = 0;
   int64_t layers = 0;
@@ -24,10 +27,15 @@ struct HfConfig {
   int64_t head_dim = 0;
   int64_t vocabulary = 0;
   int64_t context_window = 0;  // max_position_embeddings
+  // Positions that a query sees, its own included; 0: all. The engine computes
+  // full attention only, so a text must not be longer.
+  int64_t attention_window = 0;
   double rms_norm_eps = 0;
-  double rope_theta = 0;
+  RopeConfig rope;
+  bool qkv_bias = false;   // on the query, key and value projections
+  bool o_bias = false;     // on the attention's output projection
+  bool qk_norm = false;    // RMSNorm of each query and key head, before RoPE
   bool tied_head = false;  // the output head is the embedding
-  std::string dtype;       // what the weights are stored in
   std::vector<int64_t> eos_token_ids;
 };
 

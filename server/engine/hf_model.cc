@@ -63,7 +63,7 @@ class HfModel final : public Model {
         weights_(std::move(weights)),
         info_(std::move(info)),
         options_(options),
-        rope_(config_.rope_theta, config_.head_dim, info_.context_window,
+        rope_(config_.rope, config_.head_dim, info_.context_window,
               options.device()) {}
 
   const ModelInfo& info() const override { return info_; }
@@ -127,18 +127,28 @@ class HfModel final : public Model {
                    const at::Tensor& positions, AttendFn attend) const {
     const int64_t t = x.size(0);
     const at::Tensor h = RmsNorm(x, w.input_norm, config_.rms_norm_eps);
-    const at::Tensor q = at::linear(h, w.q, w.q_bias)
-                             .view({t, config_.query_heads, config_.head_dim});
-    const at::Tensor k = at::linear(h, w.k, w.k_bias)
-                             .view({t, config_.kv_heads, config_.head_dim});
-    const at::Tensor v = at::linear(h, w.v, w.v_bias)
-                             .view({t, config_.kv_heads, config_.head_dim});
+    const int64_t heads = config_.query_heads;
+    const int64_t groups = config_.kv_heads;
+    const at::Tensor qkv = at::linear(h, w.qkv, w.qkv_bias)
+                               .view({t, heads + 2 * groups, config_.head_dim});
+    const at::Tensor q = NormHeads(qkv.narrow(1, 0, heads), w.q_norm);
+    const at::Tensor k = NormHeads(qkv.narrow(1, heads, groups), w.k_norm);
     const at::Tensor attended =
-        attend(rope_.Rotate(q, positions), rope_.Rotate(k, positions), v);
-    const at::Tensor y = x + at::linear(attended.reshape({t, -1}), w.o);
+        attend(rope_.Rotate(q, positions), rope_.Rotate(k, positions),
+               qkv.narrow(1, heads + groups, groups));
+    const at::Tensor y =
+        x + at::linear(attended.reshape({t, -1}), w.o, w.o_bias);
     const at::Tensor m = RmsNorm(y, w.post_norm, config_.rms_norm_eps);
-    return y + at::linear(at::silu(at::linear(m, w.gate)) * at::linear(m, w.up),
-                          w.down);
+    const at::Tensor gate_up = at::linear(m, w.gate_up);
+    const int64_t f = config_.intermediate_size;
+    return y + at::linear(
+                   at::silu(gate_up.narrow(1, 0, f)) * gate_up.narrow(1, f, f),
+                   w.down);
+  }
+
+  // Each head [head_dim] by itself, where the architecture does that.
+  at::Tensor NormHeads(const at::Tensor& x, const at::Tensor& weight) const {
+    return weight.defined() ? RmsNorm(x, weight, config_.rms_norm_eps) : x;
   }
 
   absl::StatusOr<PrefillObservation> PrefillChunks(
@@ -261,13 +271,22 @@ absl::StatusOr<at::ScalarType> ChooseDtype(const std::string& text,
       "dtype '", text, "' is unknown; use auto, float32 or bfloat16"));
 }
 
-absl::StatusOr<int64_t> ChooseContext(int64_t requested, int64_t window) {
-  if (requested == 0) return window;
+absl::StatusOr<int64_t> ChooseContext(int64_t requested,
+                                      const HfConfig& config) {
+  const int64_t window = config.context_window;
   if (requested < 0 || requested > window)
     return absl::InvalidArgumentError(absl::StrCat("--max-context ", requested,
                                                    " is outside 1 … ", window,
                                                    ", the model's window"));
-  return requested;
+  const int64_t context = requested == 0 ? window : requested;
+  const int64_t seen = config.attention_window;
+  if (seen > 0 && seen < context)
+    return absl::InvalidArgumentError(absl::StrCat(
+        "config.json: 'sliding_window' is ", seen,
+        ", less than the context of ", context,
+        "; this engine computes full attention only: give --max-context ", seen,
+        " or less, or a model whose sliding_window is null"));
+  return context;
 }
 
 }  // namespace
@@ -282,7 +301,7 @@ absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(
   ASSIGN_OR_RETURN(const at::ScalarType dtype,
                    ChooseDtype(options.dtype, device));
   ASSIGN_OR_RETURN(const int64_t context,
-                   ChooseContext(options.max_context, config.context_window));
+                   ChooseContext(options.max_context, config));
   const int threads =
       options.threads > 0
           ? options.threads

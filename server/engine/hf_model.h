@@ -1,8 +1,8 @@
 #pragma once
 
-// A Hugging Face checkpoint of the Qwen2 family in libtorch, on CPU or CUDA,
-// in float32 or bfloat16. Owned and used by the engine thread; info() may be
-// read from any thread.
+// A Hugging Face checkpoint of the Llama family (the architectures that
+// hf_config.h names) in libtorch, on CPU or CUDA, in float32 or bfloat16. Owned
+// and used by the engine thread; info() may be read from any thread.
 
 #include <cstdint>
 #include <memory>

@@ -17,6 +17,22 @@
 namespace kvrecall {
 namespace {
 
+// Rows of a joined tensor.
+struct Part {
+  std::string name;
+  int64_t rows;
+};
+
+absl::StatusOr<at::ScalarType> StoredType(const std::string& name,
+                                          const std::string& dtype) {
+  if (dtype == "BF16") return at::kBFloat16;
+  if (dtype == "F16") return at::kHalf;
+  if (dtype == "F32") return at::kFloat;
+  return absl::InvalidArgumentError(
+      absl::StrCat("tensor '", name, "' is stored as ", dtype,
+                   "; the engine reads BF16, F16 and F32"));
+}
+
 class Loader {
  public:
   Loader(std::shared_ptr<const Checkpoint> checkpoint,
@@ -25,62 +41,105 @@ class Loader {
 
   absl::Status Load(const std::string& name, std::vector<int64_t> shape,
                     at::Tensor& tensor) {
-    ASSIGN_OR_RETURN(const TensorView view, checkpoint_->Find(name));
-    if (view.shape != shape)
-      return absl::InvalidArgumentError(absl::StrCat(
-          "tensor '", name, "' has shape [", absl::StrJoin(view.shape, ", "),
-          "]; config.json asks for [", absl::StrJoin(shape, ", "), "]"));
-    at::ScalarType stored;
-    if (view.dtype == "BF16") {
-      stored = at::kBFloat16;
-    } else if (view.dtype == "F32") {
-      stored = at::kFloat;
-    } else {
-      return absl::InvalidArgumentError(
-          absl::StrCat("tensor '", name, "' is stored as ", view.dtype,
-                       "; the engine reads BF16 and F32"));
+    ASSIGN_OR_RETURN(const at::Tensor stored, Stored(name, shape));
+    tensor = stored.to(options_);
+    if (!tensor.is_alias_of(stored)) Release(stored);
+    bytes_ += static_cast<int64_t>(tensor.nbytes());
+    return absl::OkStatus();
+  }
+
+  // The parts below each other, each [rows, columns], or [rows] if `columns`
+  // is 0. Each is copied into its place, so no more than one is held twice.
+  absl::Status Join(const std::vector<Part>& parts, int64_t columns,
+                    at::Tensor& tensor) {
+    int64_t rows = 0;
+    for (const Part& part : parts) rows += part.rows;
+    const auto shape = [&](int64_t count) {
+      return columns > 0 ? std::vector<int64_t>{count, columns}
+                         : std::vector<int64_t>{count};
+    };
+    tensor = at::empty(shape(rows), options_);
+    int64_t row = 0;
+    for (const Part& part : parts) {
+      ASSIGN_OR_RETURN(const at::Tensor stored,
+                       Stored(part.name, shape(part.rows)));
+      tensor.narrow(0, row, part.rows).copy_(stored);
+      Release(stored);
+      row += part.rows;
     }
-    // The mapping is read-only and the tensor is never written to.
-    void* data = const_cast<void*>(static_cast<const void*>(view.data.data()));
-    tensor = at::from_blob(
-                 data, shape, [keep = checkpoint_](void*) {},
-                 at::TensorOptions().dtype(stored))
-                 .to(options_);
-    bytes_ += tensor.nbytes();
+    bytes_ += static_cast<int64_t>(tensor.nbytes());
     return absl::OkStatus();
   }
 
   int64_t bytes() const { return bytes_; }
 
  private:
+  // The tensor where it lies in the mapped file, in the file's dtype.
+  absl::StatusOr<at::Tensor> Stored(const std::string& name,
+                                    const std::vector<int64_t>& shape) const {
+    ASSIGN_OR_RETURN(const TensorView view, checkpoint_->Find(name));
+    if (view.shape != shape)
+      return absl::InvalidArgumentError(absl::StrCat(
+          "tensor '", name, "' has shape [", absl::StrJoin(view.shape, ", "),
+          "]; config.json asks for [", absl::StrJoin(shape, ", "), "]"));
+    ASSIGN_OR_RETURN(const at::ScalarType dtype, StoredType(name, view.dtype));
+    // The mapping is read-only and the tensor is never written to.
+    void* data = const_cast<void*>(static_cast<const void*>(view.data.data()));
+    return at::from_blob(
+        data, shape, [keep = checkpoint_](void*) {},
+        at::TensorOptions().dtype(dtype));
+  }
+
+  // Its bytes are not needed any more.
+  static void Release(const at::Tensor& stored) {
+    ReleasePages(
+        {static_cast<const std::byte*>(stored.data_ptr()), stored.nbytes()});
+  }
+
   std::shared_ptr<const Checkpoint> checkpoint_;
   at::TensorOptions options_;
   int64_t bytes_ = 0;
 };
+
+// `prefix`: "model.layers.0.".
+absl::Status LoadAttention(Loader& loader, const std::string& prefix,
+                           const HfConfig& config, LayerWeights& w) {
+  const std::string attention = prefix + "self_attn.";
+  const int64_t h = config.hidden_size;
+  const int64_t q = config.query_heads * config.head_dim;
+  const int64_t kv = config.kv_heads * config.head_dim;
+  const auto projections = [&](const char* what) {
+    return std::vector<Part>{{attention + "q_proj." + what, q},
+                             {attention + "k_proj." + what, kv},
+                             {attention + "v_proj." + what, kv}};
+  };
+  RETURN_IF_ERROR(loader.Join(projections("weight"), h, w.qkv));
+  if (config.qkv_bias)
+    RETURN_IF_ERROR(loader.Join(projections("bias"), 0, w.qkv_bias));
+  if (config.qk_norm) {
+    const std::vector<int64_t> head = {config.head_dim};
+    RETURN_IF_ERROR(loader.Load(attention + "q_norm.weight", head, w.q_norm));
+    RETURN_IF_ERROR(loader.Load(attention + "k_norm.weight", head, w.k_norm));
+  }
+  if (config.o_bias)
+    RETURN_IF_ERROR(loader.Load(attention + "o_proj.bias", {h}, w.o_bias));
+  return loader.Load(attention + "o_proj.weight", {h, q}, w.o);
+}
 
 absl::Status LoadLayer(Loader& loader, int64_t index, const HfConfig& config,
                        LayerWeights& w) {
   const std::string prefix = absl::StrCat("model.layers.", index, ".");
   const int64_t h = config.hidden_size;
   const int64_t f = config.intermediate_size;
-  const int64_t q = config.query_heads * config.head_dim;
-  const int64_t kv = config.kv_heads * config.head_dim;
-  const auto load = [&](const char* name, std::vector<int64_t> shape,
-                        at::Tensor& tensor) {
-    return loader.Load(prefix + name, std::move(shape), tensor);
-  };
-  RETURN_IF_ERROR(load("input_layernorm.weight", {h}, w.input_norm));
-  RETURN_IF_ERROR(load("self_attn.q_proj.weight", {q, h}, w.q));
-  RETURN_IF_ERROR(load("self_attn.q_proj.bias", {q}, w.q_bias));
-  RETURN_IF_ERROR(load("self_attn.k_proj.weight", {kv, h}, w.k));
-  RETURN_IF_ERROR(load("self_attn.k_proj.bias", {kv}, w.k_bias));
-  RETURN_IF_ERROR(load("self_attn.v_proj.weight", {kv, h}, w.v));
-  RETURN_IF_ERROR(load("self_attn.v_proj.bias", {kv}, w.v_bias));
-  RETURN_IF_ERROR(load("self_attn.o_proj.weight", {h, q}, w.o));
-  RETURN_IF_ERROR(load("post_attention_layernorm.weight", {h}, w.post_norm));
-  RETURN_IF_ERROR(load("mlp.gate_proj.weight", {f, h}, w.gate));
-  RETURN_IF_ERROR(load("mlp.up_proj.weight", {f, h}, w.up));
-  return load("mlp.down_proj.weight", {h, f}, w.down);
+  RETURN_IF_ERROR(
+      loader.Load(prefix + "input_layernorm.weight", {h}, w.input_norm));
+  RETURN_IF_ERROR(LoadAttention(loader, prefix, config, w));
+  RETURN_IF_ERROR(loader.Load(prefix + "post_attention_layernorm.weight", {h},
+                              w.post_norm));
+  RETURN_IF_ERROR(loader.Join({{prefix + "mlp.gate_proj.weight", f},
+                               {prefix + "mlp.up_proj.weight", f}},
+                              h, w.gate_up));
+  return loader.Load(prefix + "mlp.down_proj.weight", {h, f}, w.down);
 }
 
 std::string Digest(const std::string& directory, const Checkpoint& checkpoint) {
@@ -91,6 +150,7 @@ std::string Digest(const std::string& directory, const Checkpoint& checkpoint) {
     const std::span<const std::byte> bytes = file->bytes();
     hash.AddField(std::string_view(reinterpret_cast<const char*>(bytes.data()),
                                    bytes.size()));
+    ReleasePages(bytes);
   }
   return hash.HexDigest();
 }

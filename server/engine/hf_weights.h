@@ -1,8 +1,9 @@
 #pragma once
 
-// The weights of a Qwen2 checkpoint as tensors. On the CPU a tensor whose
-// dtype is the file's stays in the mapped file; it keeps the mapping alive.
-// Immutable; may be read from any thread.
+// The weights of a checkpoint as tensors; projections that read the same input
+// are joined, so that one product computes them. On the CPU a tensor that is
+// not joined and whose dtype is the file's stays in the mapped file; it keeps
+// the mapping alive. Immutable; may be read from any thread.
 
 #include <cstdint>
 #include <string>
@@ -15,15 +16,18 @@
 
 namespace kvrecall {
 
+// Those that the architecture does not have are undefined.
 struct LayerWeights {
   at::Tensor input_norm;  // [hidden]
-  at::Tensor q, q_bias;   // [query_heads · head_dim, hidden], [rows of q]
-  at::Tensor k, k_bias;   // [kv_heads · head_dim, hidden], [rows of k]
-  at::Tensor v, v_bias;   // [kv_heads · head_dim, hidden], [rows of v]
-  at::Tensor o;           // [hidden, query_heads · head_dim]
-  at::Tensor post_norm;   // [hidden]
-  at::Tensor gate, up;    // [intermediate, hidden]
-  at::Tensor down;        // [hidden, intermediate]
+  // Rows: all query heads, all key heads, all value heads.
+  at::Tensor qkv;       // [(query_heads + 2 · kv_heads) · head_dim, hidden]
+  at::Tensor qkv_bias;  // [rows of qkv]
+  at::Tensor q_norm, k_norm;  // [head_dim]
+  at::Tensor o;               // [hidden, query_heads · head_dim]
+  at::Tensor o_bias;          // [hidden]
+  at::Tensor post_norm;       // [hidden]
+  at::Tensor gate_up;         // [2 · intermediate, hidden], gate's rows first
+  at::Tensor down;            // [hidden, intermediate]
 };
 
 struct HfWeights {
@@ -36,7 +40,8 @@ struct HfWeights {
 };
 
 // NotFound or InvalidArgument names the tensor and what is wrong with it:
-// missing, shape, a dtype other than BF16 and F32.
+// missing, shape, a dtype other than BF16, F16 and F32. Needs, beside the
+// weights, the memory of one tensor of the file.
 absl::StatusOr<HfWeights> LoadHfWeights(const std::string& directory,
                                         const HfConfig& config,
                                         const at::TensorOptions& options);

@@ -1,9 +1,9 @@
 #pragma once
 
-// Rotary position embeddings as Hugging Face transformers computes them for
-// `rope_type` default: inverse frequencies θ^(−2i/d), position × frequency,
-// cosine and sine, all in float32; the two halves of a head are rotated
-// against each other (arXiv 2104.09864).
+// Rotary position embeddings (arXiv 2104.09864) as Hugging Face transformers
+// computes them, all in float32: inverse frequencies θ^(−2i/d), changed as the
+// checkpoint's scaling says, position × frequency, cosine and sine; the two
+// halves of a head are rotated against each other.
 //
 // Immutable after construction; may be read from any thread.
 
@@ -11,20 +11,29 @@
 
 #include "ATen/core/Tensor.h"
 
+#include "server/engine/rope_config.h"
+
 namespace kvrecall {
+
+// [head_dim / 2], float32, on the CPU. Sources: linear, dividing positions by
+// the factor (arXiv 2306.15595); llama3, Llama 3.1's model code; yarn, arXiv
+// 2309.00071.
+at::Tensor InverseFrequencies(const RopeConfig& config, int64_t head_dim);
 
 class Rope {
  public:
   // Tables for positions 0 … positions − 1.
-  Rope(double theta, int64_t head_dim, int64_t positions, at::Device device);
+  Rope(const RopeConfig& config, int64_t head_dim, int64_t positions,
+       at::Device device);
 
   // Rotates x [T, heads, head_dim] of any dtype, whose rows stand at
   // `positions` [T], int64; computed in float32, returned in x's dtype.
   at::Tensor Rotate(const at::Tensor& x, const at::Tensor& positions) const;
 
  private:
-  at::Tensor cos_;  // [positions, 1, head_dim / 2], float32
-  at::Tensor sin_;  // [positions, 1, head_dim / 2], float32
+  // [positions, 1, head_dim / 2], float32, attention factor included
+  at::Tensor cos_;
+  at::Tensor sin_;
 };
 
 }  // namespace kvrecall

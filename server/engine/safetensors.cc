@@ -128,6 +128,17 @@ absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(
 
 MappedFile::~MappedFile() { ::munmap(const_cast<std::byte*>(data_), size_); }
 
+void ReleasePages(std::span<const std::byte> mapped) {
+  // Whole pages only: the first and the last may hold others' bytes.
+  const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(mapped.data());
+  const uintptr_t first = (begin + page - 1) / page * page;
+  const uintptr_t last = (begin + mapped.size()) / page * page;
+  // A mere hint: nothing is lost where it fails.
+  if (first < last)
+    ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
 absl::StatusOr<std::map<std::string, TensorView>> ParseSafetensors(
     std::span<const std::byte> file) {
   uint64_t header_bytes = 0;
@@ -167,23 +178,28 @@ absl::Status Checkpoint::AddFile(const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(
+absl::StatusOr<std::vector<std::string>> WeightFiles(
     const std::string& directory) {
-  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint());
   const fs::path root(directory);
   const fs::path single = root / "model.safetensors";
   const fs::path index = root / "model.safetensors.index.json";
-  if (fs::exists(single)) {
-    RETURN_IF_ERROR(checkpoint->AddFile(single.string()));
-    return checkpoint;
-  }
+  if (fs::exists(single)) return std::vector<std::string>{single.string()};
   if (!fs::exists(index))
     return absl::NotFoundError(absl::StrCat(
         "no weights in ", directory,
         ": neither model.safetensors nor model.safetensors.index.json"));
-  ASSIGN_OR_RETURN(const std::vector<std::string> shards, ShardNames(index));
-  for (const std::string& name : shards)
-    RETURN_IF_ERROR(checkpoint->AddFile((root / name).string()));
+  ASSIGN_OR_RETURN(std::vector<std::string> names, ShardNames(index));
+  for (std::string& name : names) name = (root / name).string();
+  return names;
+}
+
+absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(
+    const std::string& directory) {
+  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint());
+  ASSIGN_OR_RETURN(const std::vector<std::string> files,
+                   WeightFiles(directory));
+  for (const std::string& file : files)
+    RETURN_IF_ERROR(checkpoint->AddFile(file));
   return checkpoint;
 }
 

@@ -49,16 +49,27 @@ class MappedFile {
   size_t size_;
 };
 
+// Gives the memory of these mapped bytes back; reading them again fetches them
+// from the file or its cache.
+void ReleasePages(std::span<const std::byte> mapped);
+
 // Reads one file's header. The views point into `file`. InvalidArgument says
 // what is wrong with it: length, JSON, an entry's fields, offsets outside the
 // file, a size that does not fit shape and dtype.
 absl::StatusOr<std::map<std::string, TensorView>> ParseSafetensors(
     std::span<const std::byte> file);
 
+// The files that hold the weights in `directory`, as paths: one, or those that
+// an index names. Whether these exist is not looked at. NotFound: no weights
+// there; the message lists what was looked for. InvalidArgument: a broken
+// index, named.
+absl::StatusOr<std::vector<std::string>> WeightFiles(
+    const std::string& directory);
+
 class Checkpoint {
  public:
-  // NotFound: no weights in `directory`; the message lists what was looked
-  // for. InvalidArgument: a broken file or index, named.
+  // As WeightFiles; NotFound and InvalidArgument name a file that is missing
+  // or broken, too.
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(
       const std::string& directory);
 
