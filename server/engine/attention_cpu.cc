@@ -137,9 +137,10 @@ class CpuKvCache final : public KvCache {
   // One call of Attend.
   struct Call {
     int64_t layer, positions, tq, query_heads, per_group;
-    const T* queries;    // [tq, query_heads, head_dim]
-    T* output;           // [tq, query_heads, head_dim]
-    float* log_sum_exp;  // [query_heads, tq]
+    const T* queries;                   // [tq, query_heads, head_dim]
+    int64_t query_stride, head_stride;  // of `queries`
+    T* output;                          // [tq, query_heads, head_dim]
+    float* log_sum_exp;                 // [query_heads, tq]
     const AttentionRequest& request;
   };
 
@@ -267,8 +268,8 @@ void CpuKvCache<T>::LoadQueries(const Call& call, int64_t head, int64_t first,
   for (int64_t i = first; i < first + count; ++i)
     for (int64_t h = 0; h < call.per_group; ++h) {
       std::memcpy(row,
-                  call.queries +
-                      (i * call.query_heads + head * call.per_group + h) * dim,
+                  call.queries + i * call.query_stride +
+                      (head * call.per_group + h) * call.head_stride,
                   static_cast<size_t>(dim) * sizeof(T));
       for (int64_t d = dim; d < row_numbers; ++d) row[d] = T{};
       row += row_numbers;
@@ -398,9 +399,12 @@ void CpuKvCache<T>::AttendSplit(const Call& call) const {
   const int64_t blocks = (call.positions + kBlock - 1) / kBlock;
   const int rows = static_cast<int>(call.per_group);
   const int64_t units = heads * splits;
-  float* weights = split_.weights.Reserve(heads * blocks * rows * kBlock);
+  const bool keep = !call.request.rows.empty() || !call.request.sums.empty();
+  float* weights =
+      keep ? split_.weights.Reserve(heads * blocks * rows * kBlock) : nullptr;
   float* block_exponent =
-      split_.block_exponent.Reserve(heads * blocks * rows + kLanes);
+      keep ? split_.block_exponent.Reserve(heads * blocks * rows + kLanes)
+           : nullptr;
   float* output = split_.output.Reserve(units * rows * head_lanes_);
   float* exponent = split_.exponent.Reserve(units * rows);
   float* sum = split_.sum.Reserve(units * rows);
@@ -419,10 +423,12 @@ void CpuKvCache<T>::AttendSplit(const Call& call) const {
           std::min<int64_t>(kSplit / kBlock, blocks - tile.first_block);
       workers_[static_cast<size_t>(worker)].Fill(tile, rows, 0);
       LoadQueries(call, head, 0, 1, tile);
-      tile.keep = true;
-      const int64_t block = head * blocks + tile.first_block;
-      tile.weights = weights + block * rows * kBlock;
-      tile.block_exponent = block_exponent + block * rows;
+      if (keep) {
+        const int64_t block = head * blocks + tile.first_block;
+        tile.keep = true;
+        tile.weights = weights + block * rows * kBlock;
+        tile.block_exponent = block_exponent + block * rows;
+      }
       tile.output = output + unit * rows * head_lanes_;
       tile.exponent = exponent + unit * rows;
       tile.sum = sum + unit * rows;
@@ -495,18 +501,20 @@ template <typename T>
 AttentionResult CpuKvCache<T>::Attend(int64_t layer, int64_t positions,
                                       const at::Tensor& queries,
                                       const AttentionRequest& request) const {
-  const at::Tensor contiguous = queries.contiguous();
+  const at::Tensor rows = WithPackedNumbers(queries);
   const int64_t tq = queries.size(0);
   const int64_t query_heads = queries.size(1);
   AttentionResult result;
-  result.output = at::empty_like(contiguous);
+  result.output = at::empty(queries.sizes(), options_);
   result.log_sum_exp = at::empty({query_heads, tq}, options_.dtype(at::kFloat));
   const Call call = {layer,
                      positions,
                      tq,
                      query_heads,
                      query_heads / shape_.kv_heads,
-                     reinterpret_cast<const T*>(contiguous.data_ptr()),
+                     reinterpret_cast<const T*>(rows.data_ptr()),
+                     rows.stride(0),
+                     rows.stride(1),
                      reinterpret_cast<T*>(result.output.data_ptr()),
                      result.log_sum_exp.template data_ptr<float>(),
                      request};

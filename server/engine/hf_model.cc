@@ -15,18 +15,14 @@
 #include "common/base/status_macros.h"
 #include "server/engine/attention.h"
 #include "server/engine/compat.h"
+#include "server/engine/elementwise.h"
 #include "server/engine/hf_config.h"
 #include "server/engine/hf_weights.h"
+#include "server/engine/linear.h"
 #include "server/engine/rope.h"
 
 namespace kvrecall {
 namespace {
-
-at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  const at::Tensor f = x.to(at::kFloat);
-  const at::Tensor variance = f.square().mean(-1, /*keepdim=*/true);
-  return weight * (f * at::rsqrt(variance + eps)).to(x.scalar_type());
-}
 
 class HfSequence final : public Sequence {
  public:
@@ -119,31 +115,29 @@ class HfModel final : public Model {
     return host.to(options_.device());
   }
 
-  // One transformer block over x [T, hidden]; `attend` gets the rotated
-  // queries [T, query_heads, head_dim], keys and values [T, kv_heads,
+  // One transformer block over x [T, hidden], in place; `attend` gets the
+  // rotated queries [T, query_heads, head_dim], keys and values [T, kv_heads,
   // head_dim] and returns [T, query_heads, head_dim].
   template <typename AttendFn>
-  at::Tensor Block(const LayerWeights& w, const at::Tensor& x,
-                   const at::Tensor& positions, AttendFn attend) const {
+  void Block(const LayerWeights& w, at::Tensor x, const Rope::Angles& angles,
+             AttendFn attend) const {
     const int64_t t = x.size(0);
-    const at::Tensor h = RmsNorm(x, w.input_norm, config_.rms_norm_eps);
+    const double eps = config_.rms_norm_eps;
     const int64_t heads = config_.query_heads;
     const int64_t groups = config_.kv_heads;
-    const at::Tensor qkv = at::linear(h, w.qkv, w.qkv_bias)
-                               .view({t, heads + 2 * groups, config_.head_dim});
+    const at::Tensor qkv =
+        Linear(RmsNorm(x, w.input_norm, eps), w.qkv, w.qkv_bias)
+            .view({t, heads + 2 * groups, config_.head_dim});
     const at::Tensor q = NormHeads(qkv.narrow(1, 0, heads), w.q_norm);
     const at::Tensor k = NormHeads(qkv.narrow(1, heads, groups), w.k_norm);
+    RotateInPlace(q, angles.cos, angles.sin);
+    RotateInPlace(k, angles.cos, angles.sin);
     const at::Tensor attended =
-        attend(rope_.Rotate(q, positions), rope_.Rotate(k, positions),
-               qkv.narrow(1, heads + groups, groups));
-    const at::Tensor y =
-        x + at::linear(attended.reshape({t, -1}), w.o, w.o_bias);
-    const at::Tensor m = RmsNorm(y, w.post_norm, config_.rms_norm_eps);
-    const at::Tensor gate_up = at::linear(m, w.gate_up);
-    const int64_t f = config_.intermediate_size;
-    return y + at::linear(
-                   at::silu(gate_up.narrow(1, 0, f)) * gate_up.narrow(1, f, f),
-                   w.down);
+        attend(q, k, qkv.narrow(1, heads + groups, groups));
+    x.add_(Linear(attended.reshape({t, -1}), w.o, w.o_bias));
+    const at::Tensor gate_up =
+        Linear(RmsNorm(x, w.post_norm, eps), w.gate_up, {});
+    x.add_(Linear(SiluMul(gate_up), w.down, {}));
   }
 
   // Each head [head_dim] by itself, where the architecture does that.
@@ -154,47 +148,71 @@ class HfModel final : public Model {
   absl::StatusOr<PrefillObservation> PrefillChunks(
       HfSequence& cache, std::span<const int64_t> tokens,
       const PrefillOptions& options) const {
-    const int64_t n = tokens.size();
-    const at::TensorOptions wide = options_.dtype(at::kDouble);
-    const std::vector<int64_t> shape = {config_.layers, config_.kv_heads, n};
-    at::Tensor sums = at::zeros(shape, wide);
-    at::Tensor last_row = at::zeros(shape, options_.dtype(at::kFloat));
-    std::vector<at::Tensor> window_sums;
-    for (size_t i = 0; i < options.windows.size(); ++i)
-      window_sums.push_back(at::zeros(shape, wide));
-
+    const int64_t n = static_cast<int64_t>(tokens.size());
+    PrefillSums sums;
+    if (options.statistics) sums = EmptySums(n, options.windows);
     for (int64_t begin = 0; begin < n; begin += info_.prefill_chunk) {
       if (options.cancelled != nullptr && options.cancelled->load())
         return absl::CancelledError("cancelled during prefill");
       const int64_t count = std::min(info_.prefill_chunk, n - begin);
-      const bool last = begin + count == n;
-      const at::Tensor positions =
-          at::arange(begin, begin + count, options_.dtype(at::kLong));
+      const Rope::Angles angles =
+          rope_.At(at::arange(begin, begin + count, options_.dtype(at::kLong)));
       at::Tensor x = weights_.embedding.index_select(
           0, ToDevice(tokens.subspan(begin, count)));
-      for (int64_t l = 0; l < config_.layers; ++l) {
-        AttentionRequest request;
-        request.sums.push_back({0, sums[l]});
-        for (size_t i = 0; i < window_sums.size(); ++i) {
-          const int64_t first = n - (options.windows[i] - 1) - begin;
-          request.sums.push_back(
-              {std::max<int64_t>(first, 0), window_sums[i][l]});
-        }
-        if (last) request.rows.push_back({count - 1, last_row[l]});
-        x = Block(
-            weights_.layers[l], x, positions,
+      for (int64_t l = 0; l < config_.layers; ++l)
+        Block(
+            weights_.layers[l], x, angles,
             [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-              return cache.Attend(l, q, k, v, request);
+              return cache.Attend(
+                  l, q, k, v,
+                  options.statistics
+                      ? WhatIsSummed(sums, options.windows, l, begin, count, n)
+                      : AttentionRequest{});
             });
-      }
       cache.Advance(count);
     }
     PrefillObservation observation;
-    observation.sums = sums.to(at::kFloat);
-    observation.last_row = last_row;
-    for (const at::Tensor& window : window_sums)
+    if (!options.statistics) return observation;
+    observation.sums = sums.all.to(at::kFloat);
+    observation.last_row = sums.last_row;
+    for (const at::Tensor& window : sums.windows)
       observation.window_sums.push_back(window.to(at::kFloat));
     return observation;
+  }
+
+  // What a prefill gathers, each [layers, kv_heads, P − 1].
+  struct PrefillSums {
+    at::Tensor all;                   // float64
+    at::Tensor last_row;              // float32
+    std::vector<at::Tensor> windows;  // float64
+  };
+
+  PrefillSums EmptySums(int64_t n, const std::vector<int64_t>& windows) const {
+    const std::vector<int64_t> shape = {config_.layers, config_.kv_heads, n};
+    const at::TensorOptions wide = options_.dtype(at::kDouble);
+    PrefillSums sums;
+    sums.all = at::zeros(shape, wide);
+    sums.last_row = at::zeros(shape, options_.dtype(at::kFloat));
+    for (size_t i = 0; i < windows.size(); ++i)
+      sums.windows.push_back(at::zeros(shape, wide));
+    return sums;
+  }
+
+  // For the chunk of `count` queries from `begin` on, out of n.
+  static AttentionRequest WhatIsSummed(const PrefillSums& sums,
+                                       const std::vector<int64_t>& windows,
+                                       int64_t layer, int64_t begin,
+                                       int64_t count, int64_t n) {
+    AttentionRequest request;
+    request.sums.push_back({0, sums.all[layer]});
+    for (size_t i = 0; i < windows.size(); ++i) {
+      const int64_t first = n - (windows[i] - 1) - begin;
+      request.sums.push_back(
+          {std::max<int64_t>(first, 0), sums.windows[i][layer]});
+    }
+    if (begin + count == n)
+      request.rows.push_back({count - 1, sums.last_row[layer]});
+    return request;
   }
 
   std::vector<StepObservation> StepAll(std::span<const StepInput> inputs,
@@ -202,30 +220,31 @@ class HfModel final : public Model {
                                        std::span<const int64_t> at) const {
     std::vector<StepObservation> observations(inputs.size());
     for (size_t i = 0; i < inputs.size(); ++i)
-      observations[i].rows =
-          at::empty({config_.layers, config_.kv_heads, at[i] + 1},
-                    options_.dtype(at::kFloat));
-    const at::Tensor positions = ToDevice(at);
+      if (inputs[i].rows)
+        observations[i].rows =
+            at::empty({config_.layers, config_.kv_heads, at[i] + 1},
+                      options_.dtype(at::kFloat));
+    const Rope::Angles angles = rope_.At(ToDevice(at));
     at::Tensor x = weights_.embedding.index_select(0, ToDevice(tokens));
     for (int64_t l = 0; l < config_.layers; ++l)
-      x = Block(
-          weights_.layers[l], x, positions,
-          [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-            std::vector<at::Tensor> outputs;
-            for (size_t i = 0; i < inputs.size(); ++i) {
-              auto& cache = static_cast<HfSequence&>(*inputs[i].sequence);
-              outputs.push_back(cache.Attend(
-                  l, q.narrow(0, i, 1), k.narrow(0, i, 1), v.narrow(0, i, 1),
-                  {{{0, observations[i].rows[l]}}, {}}));
-            }
-            return outputs.size() == 1 ? outputs[0] : at::cat(outputs, 0);
-          });
+      Block(weights_.layers[l], x, angles,
+            [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+              std::vector<at::Tensor> outputs;
+              for (size_t i = 0; i < inputs.size(); ++i) {
+                AttentionRequest request;
+                if (inputs[i].rows)
+                  request.rows.push_back({0, observations[i].rows[l]});
+                outputs.push_back(static_cast<HfSequence&>(*inputs[i].sequence)
+                                      .Attend(l, q.narrow(0, i, 1),
+                                              k.narrow(0, i, 1),
+                                              v.narrow(0, i, 1), request));
+              }
+              return outputs.size() == 1 ? outputs[0] : at::cat(outputs, 0);
+            });
     for (const StepInput& input : inputs)
       static_cast<HfSequence&>(*input.sequence).Advance(1);
-    const at::Tensor logits =
-        at::linear(RmsNorm(x, weights_.norm, config_.rms_norm_eps),
-                   weights_.head)
-            .to(at::kFloat);
+    const at::Tensor logits = LinearToFloat(
+        RmsNorm(x, weights_.norm, config_.rms_norm_eps), weights_.head);
     for (size_t i = 0; i < inputs.size(); ++i)
       observations[i].logits = logits[i];
     return observations;

@@ -66,10 +66,13 @@ struct PrefillObservation {
 // What one decode step yields.
 struct StepObservation {
   at::Tensor logits;  // [vocabulary], float32, raw
-  at::Tensor rows;    // [layers, kv_heads, N], float32; rows sum to 1
+  // [layers, kv_heads, N], float32; rows sum to 1. Undefined if not wanted.
+  at::Tensor rows;
 };
 
 struct PrefillOptions {
+  // Without them the observation is empty, and so are its costs.
+  bool statistics = true;
   std::vector<int64_t> windows;  // each ≥ 1
   // Looked at between chunks; may be null.
   const std::atomic<bool>* cancelled = nullptr;
@@ -79,6 +82,7 @@ struct PrefillOptions {
 struct StepInput {
   Sequence* sequence = nullptr;
   int64_t token = 0;
+  bool rows = true;  // the step's attention is wanted
 };
 
 // What every implementation checks. InvalidArgument names the token and the

@@ -86,20 +86,12 @@ Rope::Rope(const RopeConfig& config, int64_t head_dim, int64_t positions,
       at::arange(positions, at::kLong).to(at::kFloat).unsqueeze(1) *
       InverseFrequencies(config, head_dim).unsqueeze(0);
   const double factor = config.attention_factor;
-  cos_ = (angles.cos() * factor).unsqueeze(1).to(device);
-  sin_ = (angles.sin() * factor).unsqueeze(1).to(device);
+  cos_ = (angles.cos() * factor).to(device);
+  sin_ = (angles.sin() * factor).to(device);
 }
 
-at::Tensor Rope::Rotate(const at::Tensor& x,
-                        const at::Tensor& positions) const {
-  const int64_t half = x.size(2) / 2;
-  const at::Tensor cos = cos_.index_select(0, positions);  // [T, 1, half]
-  const at::Tensor sin = sin_.index_select(0, positions);
-  const at::Tensor f = x.to(at::kFloat);
-  const at::Tensor first = f.narrow(2, 0, half);
-  const at::Tensor second = f.narrow(2, half, half);
-  return at::cat({first * cos - second * sin, second * cos + first * sin}, 2)
-      .to(x.scalar_type());
+Rope::Angles Rope::At(const at::Tensor& positions) const {
+  return {cos_.index_select(0, positions), sin_.index_select(0, positions)};
 }
 
 }  // namespace kvrecall

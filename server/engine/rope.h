@@ -26,14 +26,15 @@ class Rope {
   Rope(const RopeConfig& config, int64_t head_dim, int64_t positions,
        at::Device device);
 
-  // Rotates x [T, heads, head_dim] of any dtype, whose rows stand at
-  // `positions` [T], int64; computed in float32, returned in x's dtype.
-  at::Tensor Rotate(const at::Tensor& x, const at::Tensor& positions) const;
+  // Cosines and sines of `positions` [T], int64: each [T, head_dim / 2],
+  // float32, attention factor included.
+  struct Angles {
+    at::Tensor cos, sin;
+  };
+  Angles At(const at::Tensor& positions) const;
 
  private:
-  // [positions, 1, head_dim / 2], float32, attention factor included
-  at::Tensor cos_;
-  at::Tensor sin_;
+  at::Tensor cos_, sin_;  // [positions, head_dim / 2], as At gives them
 };
 
 }  // namespace kvrecall

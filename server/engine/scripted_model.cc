@@ -84,10 +84,12 @@ class ScriptedModel final : public Model {
     RETURN_IF_ERROR(CheckTokens(tokens, info_));
     PrefillObservation observation;
     const std::vector<int64_t> shape = {info_.layers, info_.kv_heads, n};
-    observation.sums = at::zeros(shape, at::kFloat);
-    observation.last_row = at::zeros(shape, at::kFloat);
-    for (size_t i = 0; i < options.windows.size(); ++i)
-      observation.window_sums.push_back(at::zeros(shape, at::kFloat));
+    if (options.statistics) {
+      observation.sums = at::zeros(shape, at::kFloat);
+      observation.last_row = at::zeros(shape, at::kFloat);
+      for (size_t i = 0; i < options.windows.size(); ++i)
+        observation.window_sums.push_back(at::zeros(shape, at::kFloat));
+    }
     for (int64_t i = 0; i < n; ++i) {
       if (i % info_.prefill_chunk == 0) {
         if (options.cancelled != nullptr && options.cancelled->load())
@@ -95,6 +97,7 @@ class ScriptedModel final : public Model {
         RETURN_IF_ERROR(CallHook(ScriptedPoint::Phase::kPrefill, i));
       }
       text.Feed(tokens[i]);
+      if (!options.statistics) continue;
       const at::Tensor rows = Rows(text);
       observation.sums.narrow(2, 0, i + 1).add_(rows);
       for (size_t w = 0; w < options.windows.size(); ++w)
@@ -115,7 +118,8 @@ class ScriptedModel final : public Model {
       RETURN_IF_ERROR(CheckTokens({&input.token, 1}, info_));
       RETURN_IF_ERROR(CallHook(ScriptedPoint::Phase::kStep, text.length()));
       text.Feed(input.token);
-      observations.push_back({Logits(text), Rows(text)});
+      observations.push_back(
+          {Logits(text), input.rows ? Rows(text) : at::Tensor()});
     }
     return observations;
   }
