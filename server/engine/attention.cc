@@ -1,7 +1,7 @@
 #include "server/engine/attention.h"
 
+#include "server/cpu/kernels.h"
 #include "server/engine/attention_cpu.h"
-#include "server/engine/cpu/kernels.h"
 
 namespace kvrecall {
 

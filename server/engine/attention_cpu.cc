@@ -8,7 +8,7 @@
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
 
-#include "server/engine/cpu/kernels.h"
+#include "server/cpu/kernels.h"
 
 namespace kvrecall {
 namespace {

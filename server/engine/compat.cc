@@ -41,6 +41,15 @@ std::string DeviceName(at::Device device) {
   return device.is_cpu() ? "cpu" : device.str();
 }
 
+void SynchronizeDevice(at::Device device) {
+#ifdef KVRECALL_WITH_CUDA
+  if (device.is_cuda())
+    at::cuda::getCurrentCUDAStream(device.index()).synchronize();
+#else
+  (void)device;
+#endif
+}
+
 absl::Status StatusFromTorchException() {
   try {
     throw;

@@ -22,6 +22,9 @@ bool CudaAvailable();
 // Name of the device as people know it: "cpu", or the GPU's.
 std::string DeviceName(at::Device device);
 
+// Waits until the device has done what was queued; nothing on the CPU.
+void SynchronizeDevice(at::Device device);
+
 // Turns the exception being handled into a status: ResourceExhausted where
 // memory ran out, Internal otherwise, each with libtorch's first line. Call
 // only from a catch block.

@@ -308,14 +308,13 @@ absl::StatusOr<int64_t> ChooseContext(int64_t requested,
   return context;
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(
-    const std::string& directory, const HfModelOptions& options) {
+// Loads or makes weights by `make(config, tensor options)`.
+template <typename MakeWeights>
+absl::StatusOr<std::unique_ptr<Model>> MakeHfModel(
+    HfConfig config, const HfModelOptions& options, MakeWeights make) {
   if (options.prefill_chunk < 1)
     return absl::InvalidArgumentError(absl::StrCat(
         "--prefill-chunk ", options.prefill_chunk, " must be at least 1"));
-  ASSIGN_OR_RETURN(HfConfig config, ReadHfConfig(directory));
   ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(options.device));
   ASSIGN_OR_RETURN(const at::ScalarType dtype,
                    ChooseDtype(options.dtype, device));
@@ -330,12 +329,12 @@ absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(
     at::set_num_threads(threads);
     const at::TensorOptions tensor_options =
         at::TensorOptions().dtype(dtype).device(device);
-    ASSIGN_OR_RETURN(HfWeights weights,
-                     LoadHfWeights(directory, config, tensor_options));
+    absl::StatusOr<HfWeights> weights = make(config, tensor_options);
+    RETURN_IF_ERROR(weights.status());
     ModelInfo info;
     info.name = options.name;
     info.architecture = config.architecture;
-    info.digest = weights.digest;
+    info.digest = weights->digest;
     info.layers = config.layers;
     info.query_heads = config.query_heads;
     info.kv_heads = config.kv_heads;
@@ -349,13 +348,34 @@ absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(
     info.threads = threads;
     info.libtorch = LibtorchVersion();
     info.prefill_chunk = options.prefill_chunk;
-    info.weight_bytes = weights.bytes;
+    info.weight_bytes = weights->bytes;
     info.kv_bytes_per_token = 2 * config.layers * config.kv_heads *
                               config.head_dim *
                               static_cast<int64_t>(c10::elementSize(dtype));
-    return std::make_unique<HfModel>(std::move(config), std::move(weights),
+    return std::make_unique<HfModel>(std::move(config), *std::move(weights),
                                      std::move(info), tensor_options);
   });
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(
+    const std::string& directory, const HfModelOptions& options) {
+  ASSIGN_OR_RETURN(HfConfig config, ReadHfConfig(directory));
+  return MakeHfModel(
+      std::move(config), options,
+      [&](const HfConfig& c, const at::TensorOptions& tensor_options) {
+        return LoadHfWeights(directory, c, tensor_options);
+      });
+}
+
+absl::StatusOr<std::unique_ptr<Model>> MakeRandomHfModel(
+    HfConfig config, const HfModelOptions& options) {
+  return MakeHfModel(
+      std::move(config), options,
+      [](const HfConfig& c, const at::TensorOptions& tensor_options) {
+        return RandomHfWeights(c, tensor_options);
+      });
 }
 
 }  // namespace kvrecall

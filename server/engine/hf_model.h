@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 
+#include "server/engine/hf_config.h"
 #include "server/engine/model.h"
 
 namespace kvrecall {
@@ -20,7 +21,7 @@ struct HfModelOptions {
   std::string device = "auto";  // "auto", "cpu", "cuda"
   int threads = 0;              // 0: all cores
   int64_t max_context = 0;      // 0: the model's window
-  int64_t prefill_chunk = 256;  // queries
+  int64_t prefill_chunk = 512;  // queries
 };
 
 // Loads config.json, generation_config.json and the safetensors weights of
@@ -29,5 +30,10 @@ struct HfModelOptions {
 // float32. NotFound, InvalidArgument: what is missing or wrong, and where.
 absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(
     const std::string& directory, const HfModelOptions& options);
+
+// A model of this shape with weights from a fixed seed: its text is noise, its
+// speed and memory are those of any model of the shape. For measurements.
+absl::StatusOr<std::unique_ptr<Model>> MakeRandomHfModel(
+    HfConfig config, const HfModelOptions& options);
 
 }  // namespace kvrecall

@@ -183,4 +183,47 @@ absl::StatusOr<HfWeights> LoadHfWeights(const std::string& directory,
   return weights;
 }
 
+absl::StatusOr<HfWeights> RandomHfWeights(const HfConfig& config,
+                                          const at::TensorOptions& options) {
+  at::manual_seed(1);
+  HfWeights weights;
+  weights.digest = "random";
+  const auto count = [&](at::Tensor tensor) {
+    weights.bytes += static_cast<int64_t>(tensor.nbytes());
+    return tensor;
+  };
+  // As Hugging Face initialises its models.
+  constexpr double kDeviation = 0.02;
+  const auto normal = [&](std::vector<int64_t> shape) {
+    return count(at::empty(shape, options).normal_(0, kDeviation));
+  };
+  const auto ones = [&](int64_t size) {
+    return count(at::ones({size}, options));
+  };
+  const int64_t h = config.hidden_size;
+  const int64_t q = config.query_heads * config.head_dim;
+  const int64_t rows = q + 2 * config.kv_heads * config.head_dim;
+  weights.embedding = normal({config.vocabulary, h});
+  for (int64_t l = 0; l < config.layers; ++l) {
+    LayerWeights w;
+    w.input_norm = ones(h);
+    w.qkv = normal({rows, h});
+    if (config.qkv_bias) w.qkv_bias = normal({rows});
+    if (config.qk_norm) {
+      w.q_norm = ones(config.head_dim);
+      w.k_norm = ones(config.head_dim);
+    }
+    w.o = normal({h, q});
+    if (config.o_bias) w.o_bias = normal({h});
+    w.post_norm = ones(h);
+    w.gate_up = normal({2 * config.intermediate_size, h});
+    w.down = normal({h, config.intermediate_size});
+    weights.layers.push_back(std::move(w));
+  }
+  weights.norm = ones(h);
+  weights.head =
+      config.tied_head ? weights.embedding : normal({config.vocabulary, h});
+  return weights;
+}
+
 }  // namespace kvrecall

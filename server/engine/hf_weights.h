@@ -46,4 +46,8 @@ absl::StatusOr<HfWeights> LoadHfWeights(const std::string& directory,
                                         const HfConfig& config,
                                         const at::TensorOptions& options);
 
+// Normally distributed weights from a fixed seed, norms of 1.
+absl::StatusOr<HfWeights> RandomHfWeights(const HfConfig& config,
+                                          const at::TensorOptions& options);
+
 }  // namespace kvrecall

@@ -5,7 +5,7 @@
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
 
-#include "server/engine/cpu/kernels.h"
+#include "server/cpu/kernels.h"
 #ifdef KVRECALL_WITH_ONEDNN
 #include "oneapi/dnnl/dnnl.hpp"
 #endif

@@ -10,7 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "server/engine/attention_cpu.h"
-#include "server/engine/cpu/kernels.h"
+#include "server/cpu/kernels.h"
 #include "tests/reference/attention_reference.h"
 
 namespace kvrecall {

@@ -1,8 +1,8 @@
 // The kernels of kernels.h over the vector type of simd.h. A kernel file
 // includes this once and names the table that it fills.
 
-#include "server/engine/cpu/kernels.h"
-#include "server/engine/cpu/simd.h"
+#include "server/cpu/kernels.h"
+#include "server/cpu/simd.h"
 
 namespace kvrecall::cpu {
 namespace {

@@ -2,7 +2,7 @@
 
 // One table of kernels for each instruction set that this build has.
 
-#include "server/engine/cpu/kernels.h"
+#include "server/cpu/kernels.h"
 
 namespace kvrecall::cpu {
 

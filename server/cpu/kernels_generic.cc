@@ -1,5 +1,5 @@
-#include "server/engine/cpu/kernels_impl.h"
-#include "server/engine/cpu/tables.h"
+#include "server/cpu/kernels_impl.h"
+#include "server/cpu/tables.h"
 
 namespace kvrecall::cpu {
 

@@ -14,11 +14,11 @@ namespace kvrecall::cpu {
 namespace {
 
 #if defined(__AVX512F__)
-#include "server/engine/cpu/simd_avx512.h"
+#include "server/cpu/simd_avx512.h"
 #elif defined(__AVX2__)
-#include "server/engine/cpu/simd_avx2.h"
+#include "server/cpu/simd_avx2.h"
 #else
-#include "server/engine/cpu/simd_generic.h"
+#include "server/cpu/simd_generic.h"
 #endif
 
 // Moves bits; a pair of bfloat16 numbers is no float.

@@ -1,7 +1,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "server/engine/cpu/tables.h"
+#include "server/cpu/tables.h"
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif

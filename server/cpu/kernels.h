@@ -1,9 +1,10 @@
 #pragma once
 
-// The arithmetic of the CPU engine on raw arrays, once per instruction set:
-// attention of a tile of queries with what its column sums need, and the
-// element-wise steps between the matrix products. No libtorch, no threads: a
-// caller splits the work. All functions are pure over their arguments.
+// The arithmetic of engine and telemetry on a CPU, on raw arrays, once per
+// instruction set: attention of a tile of queries with what its column sums
+// need, and the element-wise steps between the matrix products. No libtorch, no
+// threads: a caller splits the work. All functions are pure over their
+// arguments.
 //
 // Sixteen lanes are the unit everywhere: cache layouts do not depend on the
 // instruction set that reads them.

@@ -1,0 +1,360 @@
+// Prefill and decode with and without telemetry, in turn in one run, against
+// what the machine can do at best. Prints a table; --json keeps all figures.
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <utility>
+
+#include "ATen/ATen.h"
+#include "ATen/Parallel.h"
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "c10/core/InferenceMode.h"
+#include "nlohmann/json.hpp"
+
+#include "common/base/status_macros.h"
+#include "common/record/run_config.h"
+#include "server/engine/compat.h"
+#include "server/engine/hf_config.h"
+#include "server/engine/hf_model.h"
+#include "server/engine/model_locator.h"
+#include "server/engine/sampler.h"
+#include "server/telemetry/distribution.h"
+#include "server/telemetry/telemetry.h"
+#include "tests/bench/memory.h"
+#include "tests/bench/roofline.h"
+#include "tests/bench/shapes.h"
+#include "tests/bench/timing.h"
+
+namespace kvrecall::bench {
+namespace {
+
+struct Options {
+  std::string model, shape, json;
+  HfModelOptions engine;
+  std::vector<int64_t> prompts = {4096};
+  int64_t decode = 64;
+  int repeat = 5;
+  std::string policies = "h2o,random,oracle";
+  std::string scopes = "global,layer";
+  std::string budgets = "0.1,0.2,0.3";
+};
+
+// All figures for one length of prompt.
+struct Result {
+  int64_t prompt = 0;
+  std::vector<double> prefill_plain, prefill_telemetry;  // s, each repeat
+  std::vector<double> step_plain, step_telemetry;  // s, median of each repeat
+  std::vector<double> bandwidth;                   // bytes/s
+  std::vector<ProductRate> products;
+  double step_bytes = 0;  // weights and KV that a step reads
+  int64_t base_memory = 0, peak_memory = 0, kv_bytes = 0;
+};
+
+class Bench {
+ public:
+  Bench(Model& model, HfConfig config, RunConfig run, const Options& options)
+      : model_(model),
+        config_(std::move(config)),
+        run_(std::move(run)),
+        options_(options),
+        device_(model.info().device == "cpu" ? at::Device(at::kCPU)
+                                             : at::Device(at::kCUDA, 0)),
+        bandwidth_(device_) {}
+
+  absl::StatusOr<Result> Measure(int64_t prompt) {
+    Result result;
+    result.prompt = prompt;
+    result.kv_bytes = prompt * model_.info().kv_bytes_per_token;
+    result.step_bytes = StepBytes(prompt);
+    tokens_.clear();
+    for (int64_t i = 0; i < prompt; ++i)
+      tokens_.push_back((i * 7919 + 13) % model_.info().vocabulary);
+    // Once unmeasured: kernels are compiled, memory is mapped.
+    RETURN_IF_ERROR(Prefill(false, nullptr));
+    result.base_memory = CurrentMemory(device_);
+    ResetPeakMemory(device_);
+    for (int r = 0; r < options_.repeat; ++r) {
+      // Each first in turn, so that neither gets the warmer machine.
+      for (const bool telemetry : {r % 2 == 0, r % 2 != 0}) {
+        std::vector<double>& times =
+            telemetry ? result.prefill_telemetry : result.prefill_plain;
+        RETURN_IF_ERROR(Prefill(telemetry, &times));
+      }
+    }
+    result.peak_memory = PeakMemory(device_);
+    for (int r = 0; r < options_.repeat && options_.decode > 0; ++r)
+      RETURN_IF_ERROR(Decode(result));
+    result.products = ProductRates(
+        model_.info(), config_.intermediate_size, prompt,
+        at::TensorOptions()
+            .dtype(model_.info().dtype == "float32" ? at::kFloat
+                                                    : at::kBFloat16)
+            .device(device_));
+    return result;
+  }
+
+ private:
+  double StepBytes(int64_t positions) const {
+    const ModelInfo& info = model_.info();
+    double bytes = static_cast<double>(info.weight_bytes +
+                                       positions * info.kv_bytes_per_token);
+    // Of an embedding apart from the head a step reads one row.
+    if (!config_.tied_head)
+      bytes -= static_cast<double>(info.vocabulary * info.hidden_size *
+                                   (info.dtype == "float32" ? 4 : 2));
+    return bytes;
+  }
+
+  absl::Status Prefill(bool telemetry, std::vector<double>* times) {
+    std::unique_ptr<Sequence>& sequence = telemetry ? with_telemetry_ : plain_;
+    sequence.reset();
+    absl::Status status;
+    const double seconds =
+        Seconds(device_, [&] { status = FillSequence(telemetry, sequence); });
+    if (times != nullptr) times->push_back(seconds);
+    return status;
+  }
+
+  absl::Status FillSequence(bool telemetry,
+                            std::unique_ptr<Sequence>& sequence) {
+    const int64_t prompt = static_cast<int64_t>(tokens_.size());
+    const int64_t steps = options_.decode * options_.repeat;
+    ASSIGN_OR_RETURN(sequence, model_.NewSequence(prompt + steps));
+    PrefillOptions options;
+    options.statistics = telemetry;
+    // All but the last, which is the first decode step.
+    ASSIGN_OR_RETURN(
+        const PrefillObservation seen,
+        model_.Prefill(*sequence, std::span(tokens_).first(tokens_.size() - 1),
+                       options));
+    if (!telemetry) return absl::OkStatus();
+    ASSIGN_OR_RETURN(telemetry_,
+                     SampleTelemetry::Create(
+                         run_, {model_.info().layers, prompt, steps}, {0}));
+    telemetry_->Begin(seen.sums);
+    return absl::OkStatus();
+  }
+
+  // Steps of both sequences in turn: noise hits both alike.
+  absl::Status Decode(Result& result) {
+    std::vector<double> plain, with;
+    int64_t token = tokens_.back();
+    for (int64_t t = 0; t < options_.decode; ++t) {
+      absl::StatusOr<int64_t> next;
+      plain.push_back(Seconds(device_, [&] { next = PlainStep(token); }));
+      RETURN_IF_ERROR(next.status());
+      absl::Status status;
+      with.push_back(Seconds(device_, [&] { status = TelemetryStep(token); }));
+      RETURN_IF_ERROR(status);
+      token = *next;
+    }
+    result.step_plain.push_back(Median(plain));
+    result.step_telemetry.push_back(Median(with));
+    for (int i = 0; i < 3; ++i)
+      result.bandwidth.push_back(bandwidth_.Measure());
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<int64_t> PlainStep(int64_t token) {
+    const StepInput input{plain_.get(), token, /*rows=*/false};
+    ASSIGN_OR_RETURN(const std::vector<StepObservation> seen,
+                     model_.Step({&input, 1}));
+    return GreedyToken(seen[0].logits);
+  }
+
+  absl::Status TelemetryStep(int64_t token) {
+    const StepInput input{with_telemetry_.get(), token};
+    ASSIGN_OR_RETURN(const std::vector<StepObservation> seen,
+                     model_.Step({&input, 1}));
+    ASSIGN_OR_RETURN(const TokenDistribution distribution,
+                     DescribeLogits(seen[0].logits));
+    const int64_t next = GreedyToken(seen[0].logits);
+    record_ = telemetry_->Observe(
+        seen[0].rows, distribution, next,
+        seen[0].logits[next].item<float>() - distribution.log_normalizer);
+    return absl::OkStatus();
+  }
+
+  Model& model_;
+  const HfConfig config_;
+  const RunConfig run_;
+  const Options& options_;
+  const at::Device device_;
+  const ReadBandwidth bandwidth_;
+  std::vector<int64_t> tokens_;
+  std::unique_ptr<Sequence> plain_, with_telemetry_;
+  std::unique_ptr<SampleTelemetry> telemetry_;
+  StepRecord record_;
+};
+
+constexpr double kMiB = 1 << 20;
+
+double ProductSeconds(const Result& r) {
+  double seconds = 0;
+  for (const ProductRate& p : r.products) seconds += p.operations / p.rate;
+  return seconds;
+}
+
+double RooflineShare(const Result& r) {
+  if (r.step_plain.empty()) return 0;
+  return r.step_bytes / Median(r.bandwidth) / Median(r.step_plain);
+}
+
+nlohmann::json ToJson(const Result& r) {
+  nlohmann::json products = nlohmann::json::array();
+  for (const ProductRate& p : r.products)
+    products.push_back({{"name", p.name},
+                        {"operations", p.operations},
+                        {"operations_per_second", p.rate}});
+  return {
+      {"prompt", r.prompt},
+      {"prefill_seconds",
+       {{"plain", r.prefill_plain}, {"telemetry", r.prefill_telemetry}}},
+      {"step_seconds",
+       {{"plain", r.step_plain}, {"telemetry", r.step_telemetry}}},
+      {"ratios",
+       {{"prefill_telemetry",
+         MedianRatio(r.prefill_telemetry, r.prefill_plain)},
+        {"decode_telemetry", MedianRatio(r.step_telemetry, r.step_plain)},
+        {"products_of_prefill", ProductSeconds(r) / Median(r.prefill_plain)},
+        {"decode_of_bandwidth", RooflineShare(r)}}},
+      {"read_bytes_per_second", r.bandwidth},
+      {"step_bytes", r.step_bytes},
+      {"products", products},
+      {"memory_bytes",
+       {{"before", r.base_memory},
+        {"peak", r.peak_memory},
+        {"kv_cache", r.kv_bytes}}}};
+}
+
+void Print(const Result& r) {
+  const double plain = Median(r.prefill_plain);
+  const double with = Median(r.prefill_telemetry);
+  const double tokens = static_cast<double>(r.prompt);
+  std::printf("\nprompt of %lld tokens\n", static_cast<long long>(r.prompt));
+  std::printf("  prefill plain      %9.3f s  %9.0f tokens/s\n", plain,
+              tokens / plain);
+  std::printf("  prefill telemetry  %9.3f s  %9.0f tokens/s   ratio %.3f\n",
+              with, tokens / with,
+              MedianRatio(r.prefill_telemetry, r.prefill_plain));
+  std::printf("  its products alone %9.3f s  %8.0f %% of the plain prefill\n",
+              ProductSeconds(r), 100 * ProductSeconds(r) / plain);
+  for (const ProductRate& p : r.products)
+    std::printf("    %-18s %7.1f G operations at %6.0f G/s: %.3f s\n", p.name,
+                p.operations / 1e9, p.rate / 1e9, p.operations / p.rate);
+  if (!r.step_plain.empty()) {
+    std::printf("  decode plain       %9.2f ms/token\n",
+                1e3 * Median(r.step_plain));
+    std::printf("  decode telemetry   %9.2f ms/token             ratio %.3f\n",
+                1e3 * Median(r.step_telemetry),
+                MedianRatio(r.step_telemetry, r.step_plain));
+    std::printf(
+        "  read bandwidth     %9.1f GB/s; plain decode reaches %.0f %%\n",
+        Median(r.bandwidth) / 1e9, 100 * RooflineShare(r));
+  }
+  std::printf("  peak memory        %9.0f MiB (%.0f before, KV cache %.0f)\n",
+              static_cast<double>(r.peak_memory) / kMiB,
+              static_cast<double>(r.base_memory) / kMiB,
+              static_cast<double>(r.kv_bytes) / kMiB);
+  std::fflush(stdout);
+}
+
+absl::StatusOr<RunConfig> ReadRunConfig(const Options& options) {
+  RunConfig run;
+  ASSIGN_OR_RETURN(run.policies, ParsePolicySpecs(options.policies));
+  ASSIGN_OR_RETURN(run.scopes, ParseScopes(options.scopes));
+  ASSIGN_OR_RETURN(run.budgets, ParseBudgets(options.budgets));
+  return run;
+}
+
+absl::Status RunBench(Options options) {
+  ASSIGN_OR_RETURN(RunConfig run, ReadRunConfig(options));
+  HfConfig config;
+  std::unique_ptr<Model> model;
+  if (options.model.empty()) {
+    ASSIGN_OR_RETURN(config, ShapeByName(options.shape));
+    options.engine.name = options.shape;
+    ASSIGN_OR_RETURN(model, MakeRandomHfModel(config, options.engine));
+  } else {
+    ASSIGN_OR_RETURN(const std::string path, LocateModel(options.model));
+    ASSIGN_OR_RETURN(config, ReadHfConfig(path));
+    options.engine.name = options.model;
+    ASSIGN_OR_RETURN(model, LoadHfModel(path, options.engine));
+  }
+  const ModelInfo& info = model->info();
+  const std::string setting = absl::StrCat(
+      info.name, ", ", info.dtype, ", ", info.device, ", ", info.threads,
+      " threads, chunks of ", info.prefill_chunk, ", libtorch ", info.libtorch,
+      "; policies ", options.policies, ", scopes ", options.scopes,
+      ", budgets ", options.budgets, "; medians of ", options.repeat);
+  std::printf("%s\n", setting.c_str());
+  nlohmann::json report = {{"setting", setting},
+                           {"results", nlohmann::json::array()}};
+  const c10::InferenceMode guard;
+  Bench bench(*model, config, std::move(run), options);
+  for (const int64_t prompt : options.prompts) {
+    ASSIGN_OR_RETURN(const Result result, bench.Measure(prompt));
+    Print(result);
+    report["results"].push_back(ToJson(result));
+  }
+  // Of the last prompt, the longest as a rule.
+  report["ratios"] = report["results"].back()["ratios"];
+  if (!options.json.empty()) {
+    std::ofstream out(options.json);
+    out << report.dump(2) << "\n";
+    if (!out.flush())
+      return absl::UnavailableError(
+          absl::StrCat("cannot write ", options.json));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace kvrecall::bench
+
+int main(int argc, char** argv) {
+  using kvrecall::bench::Options;
+  Options options;
+  CLI::App app("Times prefill and decode with and without telemetry, in turn.");
+  auto* source = app.add_option_group("model");
+  source->add_option(
+      "--shape", options.shape,
+      absl::StrCat("random weights in the shape of ",
+                   absl::StrJoin(kvrecall::bench::ShapeNames(), ", ")));
+  source->add_option("--model", options.model, "a checkpoint's directory");
+  source->require_option(1);
+  app.add_option("--dtype", options.engine.dtype, "auto, float32 or bfloat16")
+      ->capture_default_str();
+  app.add_option("--device", options.engine.device, "auto, cpu or cuda")
+      ->capture_default_str();
+  app.add_option("--threads", options.engine.threads,
+                 "compute threads; 0: all cores");
+  app.add_option("--prefill-chunk", options.engine.prefill_chunk,
+                 "queries per prefill chunk")
+      ->capture_default_str();
+  app.add_option("--prompt", options.prompts, "tokens; may be given often")
+      ->check(CLI::Range(2, 1 << 20))
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--decode", options.decode, "steps of each repetition")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--repeat", options.repeat, "repetitions")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--policies", options.policies)->capture_default_str();
+  app.add_option("--scopes", options.scopes)->capture_default_str();
+  app.add_option("--budgets", options.budgets)->capture_default_str();
+  app.add_option("--json", options.json, "file for all figures");
+  CLI11_PARSE(app, argc, argv);
+  if (const absl::Status status = kvrecall::bench::RunBench(options);
+      !status.ok()) {
+    std::cerr << "kvrecall-bench: " << status.message() << "\n";
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,113 @@
+#include "tests/bench/roofline.h"
+
+#include <algorithm>
+
+#include "ATen/ATen.h"
+#include "ATen/Parallel.h"
+
+#include "server/engine/linear.h"
+#include "tests/bench/timing.h"
+
+namespace kvrecall::bench {
+namespace {
+
+constexpr int64_t kBufferBytes = int64_t{512} << 20;
+
+typedef uint64_t Vec8 __attribute__((vector_size(64), aligned(8)));
+
+// Several chains and fetches ahead, so that only memory limits.
+uint64_t ReadAll(const char* begin, const char* end) {
+  constexpr int64_t kAhead = 4096, kLine = 64;
+  Vec8 sums[4] = {};
+  for (const char* p = begin; p + 4 * kLine <= end; p += 4 * kLine)
+    for (int i = 0; i < 4; ++i) {
+      __builtin_prefetch(p + kAhead + i * kLine);
+      sums[i] ^= *reinterpret_cast<const Vec8*>(p + i * kLine);
+    }
+  const Vec8 sum = sums[0] ^ sums[1] ^ sums[2] ^ sums[3];
+  return sum[0] ^ sum[1] ^ sum[2] ^ sum[3] ^ sum[4] ^ sum[5] ^ sum[6] ^ sum[7];
+}
+
+// The best of several runs, in seconds.
+template <typename Body>
+double BestTime(const at::Device& device, Body body) {
+  body();
+  double best = 0;
+  for (int i = 0; i < 5; ++i) {
+    const double seconds = Seconds(device, body);
+    if (i == 0 || seconds < best) best = seconds;
+  }
+  return best;
+}
+
+// Of x [m, k] · w [n, k]ᵀ.
+double BestRate(int64_t m, int64_t n, int64_t k,
+                const at::TensorOptions& options) {
+  const at::Tensor x = at::randn({m, k}, options);
+  const at::Tensor w = at::randn({n, k}, options);
+  const double seconds =
+      std::min({BestTime(options.device(), [&] { at::linear(x, w); }),
+                BestTime(options.device(), [&] { Linear(x, w, {}); }),
+                BestTime(options.device(), [&] { LinearToFloat(x, w); })});
+  return 2.0 * static_cast<double>(m) * static_cast<double>(n) *
+         static_cast<double>(k) / seconds;
+}
+
+}  // namespace
+
+ReadBandwidth::ReadBandwidth(at::Device device)
+    : buffer_(at::ones({kBufferBytes / 4},
+                       at::TensorOptions().dtype(at::kFloat).device(device))) {}
+
+double ReadBandwidth::Measure() const {
+  if (!buffer_.device().is_cpu())
+    return kBufferBytes / Seconds(buffer_.device(), [&] { buffer_.sum(); });
+  const char* data = static_cast<const char*>(buffer_.data_ptr());
+  const int64_t threads = at::get_num_threads();
+  const int64_t part = kBufferBytes / threads;
+  std::vector<uint64_t> sums(static_cast<size_t>(threads));
+  const double seconds = Seconds(buffer_.device(), [&] {
+    at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t)
+        sums[static_cast<size_t>(t)] =
+            ReadAll(data + t * part, data + (t + 1) * part);
+    });
+  });
+  // A use that the compiler cannot see through.
+  volatile uint64_t sink = sums[0];
+  (void)sink;
+  return kBufferBytes / seconds;
+}
+
+std::vector<ProductRate> ProductRates(const ModelInfo& info,
+                                      int64_t intermediate_size,
+                                      int64_t prompt_tokens,
+                                      const at::TensorOptions& options) {
+  const int64_t hidden = info.hidden_size;
+  const int64_t q = info.query_heads * info.head_dim;
+  const int64_t kv = info.kv_heads * info.head_dim;
+  const int64_t rows = std::min(info.prefill_chunk, prompt_tokens);
+  const double tokens = static_cast<double>(prompt_tokens);
+  const double layers = static_cast<double>(info.layers);
+  std::vector<ProductRate> rates;
+  const auto linear = [&](const char* name, int64_t in, int64_t out) {
+    rates.push_back({name,
+                     2.0 * layers * tokens * static_cast<double>(in) *
+                         static_cast<double>(out),
+                     BestRate(rows, out, in, options)});
+  };
+  linear("query, key, value", hidden, q + 2 * kv);
+  linear("attention output", q, hidden);
+  linear("gate, up", hidden, 2 * intermediate_size);
+  linear("down", intermediate_size, hidden);
+  // The causal half, a product with the keys and one with the values.
+  const double half = layers * static_cast<double>(q) * tokens * (tokens + 1);
+  const int64_t tile = 64 * (info.query_heads / info.kv_heads);
+  rates.push_back({"queries · keys", half,
+                   BestRate(tile, prompt_tokens, info.head_dim, options)});
+  rates.push_back({"weights · values", half,
+                   BestRate(tile, info.head_dim, prompt_tokens, options)});
+  return rates;
+}
+
+}  // namespace kvrecall::bench
