@@ -1,0 +1,152 @@
+// Micro-benchmarks of the engine's kernels at Qwen2.5-0.5B's shapes: 14 query
+// heads on 2 KV heads of 64, hidden 896, feed-forward 4864.
+
+#include "ATen/ATen.h"
+#include "ATen/Parallel.h"
+#include "c10/core/InferenceMode.h"
+#include <algorithm>
+#include <thread>
+
+#include <benchmark/benchmark.h>
+
+#include "server/engine/attention.h"
+#include "server/engine/elementwise.h"
+#include "server/engine/linear.h"
+
+namespace kvrecall {
+namespace {
+
+constexpr int64_t kHeads = 14, kGroups = 2, kHeadDim = 64;
+constexpr int64_t kHidden = 896, kFeedForward = 4864, kChunk = 512;
+
+at::ScalarType Dtype(int64_t bits) {
+  return bits == 16 ? at::kBFloat16 : at::kFloat;
+}
+
+at::Tensor Random(std::vector<int64_t> shape, at::ScalarType dtype) {
+  return at::randn(shape).to(dtype);
+}
+
+std::unique_ptr<KvCache> FilledCache(int64_t n, at::ScalarType dtype) {
+  std::unique_ptr<KvCache> cache =
+      MakeKvCache({1, kGroups, kHeadDim, n}, at::TensorOptions().dtype(dtype));
+  cache->Write(0, 0, Random({n, kGroups, kHeadDim}, dtype),
+               Random({n, kGroups, kHeadDim}, dtype));
+  return cache;
+}
+
+// The last chunk of a prefill: {positions, bits, with sums}.
+void PrefillAttention(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const int64_t n = state.range(0);
+  const at::ScalarType dtype = Dtype(state.range(1));
+  const std::unique_ptr<KvCache> cache = FilledCache(n, dtype);
+  const at::Tensor q = Random({kChunk, kHeads, kHeadDim}, dtype);
+  AttentionRequest request;
+  if (state.range(2) != 0)
+    request.sums.push_back({0, at::zeros({kGroups, n}, at::kDouble)});
+  for (auto _ : state)
+    benchmark::DoNotOptimize(cache->Attend(0, n, q, request));
+  const double pairs = kChunk * (static_cast<double>(n) - kChunk / 2.0);
+  state.counters["flops"] =
+      benchmark::Counter(4 * pairs * kHeads * kHeadDim,
+                         benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(PrefillAttention)
+    ->ArgsProduct({{512, 2048, 4096, 16384}, {16, 32}, {0, 1}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+// A decode step of one layer: {positions, bits, with rows}.
+void DecodeAttention(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const int64_t n = state.range(0);
+  const at::ScalarType dtype = Dtype(state.range(1));
+  const std::unique_ptr<KvCache> cache = FilledCache(n, dtype);
+  const at::Tensor q = Random({1, kHeads, kHeadDim}, dtype);
+  AttentionRequest request;
+  if (state.range(2) != 0)
+    request.rows.push_back({0, at::zeros({kGroups, n}, at::kFloat)});
+  for (auto _ : state)
+    benchmark::DoNotOptimize(cache->Attend(0, n, q, request));
+  state.SetBytesProcessed(state.iterations() * n * kGroups * kHeadDim * 2 *
+                          (state.range(1) / 8));
+}
+BENCHMARK(DecodeAttention)
+    ->ArgsProduct({{1024, 8192}, {16, 32}, {0, 1}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+
+void StoreKeysAndValues(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const int64_t rows = state.range(0);
+  const std::unique_ptr<KvCache> cache = FilledCache(kChunk, at::kBFloat16);
+  const at::Tensor kv = Random({rows, kGroups, kHeadDim}, at::kBFloat16);
+  for (auto _ : state) cache->Write(0, 0, kv, kv);
+}
+BENCHMARK(StoreKeysAndValues)->Arg(1)->Arg(kChunk)->UseRealTime();
+
+void Norm(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const at::Tensor x = Random({state.range(0), kHidden}, at::kBFloat16);
+  const at::Tensor weight = Random({kHidden}, at::kBFloat16);
+  for (auto _ : state) benchmark::DoNotOptimize(RmsNorm(x, weight, 1e-6));
+}
+BENCHMARK(Norm)->Arg(1)->Arg(kChunk)->UseRealTime();
+
+void Silu(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const at::Tensor x =
+      Random({state.range(0), 2 * kFeedForward}, at::kBFloat16);
+  for (auto _ : state) benchmark::DoNotOptimize(SiluMul(x));
+}
+BENCHMARK(Silu)->Arg(1)->Arg(kChunk)->UseRealTime();
+
+void Rotate(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const int64_t rows = state.range(0);
+  const at::Tensor x = Random({rows, kHeads, kHeadDim}, at::kBFloat16);
+  const at::Tensor angles = at::randn({rows, kHeadDim / 2});
+  for (auto _ : state) RotateInPlace(x, angles, angles);
+}
+BENCHMARK(Rotate)->Arg(1)->Arg(kChunk)->UseRealTime();
+
+void Add(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  at::Tensor x = Random({state.range(0), kHidden}, at::kBFloat16);
+  const at::Tensor y = Random({state.range(0), kHidden}, at::kBFloat16);
+  for (auto _ : state) x.add_(y);
+}
+BENCHMARK(Add)->Arg(1)->Arg(kChunk)->UseRealTime();
+
+// {rows, out, in, bits}
+void Product(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const at::ScalarType dtype = Dtype(state.range(3));
+  const at::Tensor x = Random({state.range(0), state.range(2)}, dtype);
+  const at::Tensor w = Random({state.range(1), state.range(2)}, dtype);
+  for (auto _ : state) benchmark::DoNotOptimize(Linear(x, w, {}));
+  state.counters["flops"] =
+      benchmark::Counter(2.0 * static_cast<double>(state.range(0)) *
+                             static_cast<double>(w.numel()),
+                         benchmark::Counter::kIsIterationInvariantRate);
+  state.SetBytesProcessed(state.iterations() *
+                          static_cast<int64_t>(w.nbytes()));
+}
+BENCHMARK(Product)
+    ->ArgsProduct({{1, kChunk}, {2 * kFeedForward}, {kHidden}, {16, 32}})
+    ->ArgsProduct({{1, kChunk}, {kHidden}, {kFeedForward}, {16, 32}})
+    ->ArgsProduct({{1, kChunk}, {1152}, {kHidden}, {16, 32}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace kvrecall
+
+int main(int argc, char** argv) {
+  at::set_num_threads(
+      static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
