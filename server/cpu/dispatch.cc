@@ -8,8 +8,16 @@
 
 namespace kvrecall::cpu {
 
-std::vector<const Kernels*> SupportedKernels() {
-  std::vector<const Kernels*> kernels;
+namespace {
+
+struct Tables {
+  const Kernels* kernels;
+  const RowKernels* row_kernels;
+};
+
+// The fastest first.
+std::vector<Tables> SupportedTables() {
+  std::vector<Tables> tables;
 #ifdef KVRECALL_X86_KERNELS
   const bool avx2 =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -18,25 +26,44 @@ std::vector<const Kernels*> SupportedKernels() {
                       __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
   if (avx512 && __builtin_cpu_supports("avx512bf16"))
-    kernels.push_back(&kAvx512Bf16Kernels);
-  if (avx512) kernels.push_back(&kAvx512Kernels);
-  if (avx2) kernels.push_back(&kAvx2Kernels);
+    tables.push_back({&kAvx512Bf16Kernels, &kAvx512Bf16RowKernels});
+  if (avx512) tables.push_back({&kAvx512Kernels, &kAvx512RowKernels});
+  if (avx2) tables.push_back({&kAvx2Kernels, &kAvx2RowKernels});
 #endif
-  kernels.push_back(&kGenericKernels);
-  return kernels;
+  tables.push_back({&kGenericKernels, &kGenericRowKernels});
+  return tables;
 }
 
-const Kernels& BestKernels() {
-  static const Kernels& best = []() -> const Kernels& {
-    const std::vector<const Kernels*> supported = SupportedKernels();
+const Tables& BestTables() {
+  static const Tables best = [] {
+    const std::vector<Tables> supported = SupportedTables();
     const char* wanted = std::getenv("KVRECALL_CPU_KERNELS");
-    for (const Kernels* kernels : supported)
-      if (wanted != nullptr && std::strcmp(kernels->name, wanted) == 0)
-        return *kernels;
-    return *supported.front();
+    for (const Tables& tables : supported)
+      if (wanted != nullptr && std::strcmp(tables.kernels->name, wanted) == 0)
+        return tables;
+    return supported.front();
   }();
   return best;
 }
+
+}  // namespace
+
+std::vector<const Kernels*> SupportedKernels() {
+  std::vector<const Kernels*> kernels;
+  for (const Tables& tables : SupportedTables())
+    kernels.push_back(tables.kernels);
+  return kernels;
+}
+
+std::vector<const RowKernels*> SupportedRowKernels() {
+  std::vector<const RowKernels*> kernels;
+  for (const Tables& tables : SupportedTables())
+    kernels.push_back(tables.row_kernels);
+  return kernels;
+}
+
+const Kernels& BestKernels() { return *BestTables().kernels; }
+const RowKernels& BestRowKernels() { return *BestTables().row_kernels; }
 
 #if defined(__x86_64__)
 FlushTinyNumbers::FlushTinyNumbers() : saved_(_mm_getcsr()) {

@@ -202,6 +202,10 @@ inline void TrueFactors(const ColumnSums& c, const float* block_exponent) {
   for (int i = 0; r + i < c.end; ++i) c.row_weights[r + i] = out[i];
 }
 
+// How far ahead to fetch kept weights, in numbers: they have left the near
+// caches when a long row has ended.
+constexpr int64_t kKeptAhead = 2048;
+
 // Columns in registers at a time.
 constexpr int kColumnVectors = kNv == 4 ? 16 : 4;
 
@@ -215,8 +219,11 @@ inline void AddColumns(const ColumnSums& c, const float* weights, float* sums) {
       const float* row = weights + int64_t{r} * kBlock + at;
       // Not fused: a product below 2⁻¹²⁶ must vanish before it is added.
 #pragma GCC unroll 16
-      for (int j = 0; j < kColumnVectors; ++j)
-        acc[j] = acc[j] + factor * Load(row + j * kLanes);
+      for (int j = 0; j < kColumnVectors; ++j) {
+        const float* p = row + j * kLanes;
+        __builtin_prefetch(p + kKeptAhead);
+        acc[j] = acc[j] + factor * Load(p);
+      }
     }
 #pragma GCC unroll 16
     for (int j = 0; j < kColumnVectors; ++j)

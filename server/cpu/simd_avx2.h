@@ -31,6 +31,22 @@ inline Vec operator/(Vec a, Vec b) {
 inline Vec Max(Vec a, Vec b) {
   return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
 }
+inline Vec Min(Vec a, Vec b) {
+  return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)};
+}
+inline __m256 Exponent(__m256 a) {
+  const __m256i biased = _mm256_srli_epi32(_mm256_castps_si256(a), 23);
+  return _mm256_cvtepi32_ps(_mm256_sub_epi32(biased, _mm256_set1_epi32(127)));
+}
+inline __m256 Mantissa(__m256 a) {
+  const __m256i fraction =
+      _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x7fffff));
+  return _mm256_castsi256_ps(
+      _mm256_or_si256(fraction, _mm256_set1_epi32(0x3f800000)));
+}
+// a = mantissa · 2^exponent, 1 ≤ mantissa < 2, for normal a > 0.
+inline Vec Exponent(Vec a) { return {Exponent(a.low), Exponent(a.high)}; }
+inline Vec Mantissa(Vec a) { return {Mantissa(a.low), Mantissa(a.high)}; }
 // a · b + c, rounded once.
 inline Vec MulAdd(Vec a, Vec b, Vec c) {
   return {_mm256_fmadd_ps(a.low, b.low, c.low),

@@ -8,6 +8,16 @@ struct Vec {
 constexpr int kMr = 2;
 constexpr int kNv = 1;
 
+inline float FromBits(uint32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+inline uint32_t ToBits(float value) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
 template <typename Fn>
 inline Vec Each(Fn fn) {
   Vec result;
@@ -37,6 +47,20 @@ inline Vec operator/(Vec a, Vec b) {
 inline Vec Max(Vec a, Vec b) {
   return Each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
 }
+inline Vec Min(Vec a, Vec b) {
+  return Each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
+// a = mantissa · 2^exponent, 1 ≤ mantissa < 2, for normal a > 0.
+inline Vec Exponent(Vec a) {
+  return Each([&](int i) {
+    return static_cast<float>(static_cast<int>(ToBits(a.v[i]) >> 23) - 127);
+  });
+}
+inline Vec Mantissa(Vec a) {
+  return Each([&](int i) {
+    return FromBits((ToBits(a.v[i]) & 0x7fffff) | 0x3f800000);
+  });
+}
 // a · b + c.
 inline Vec MulAdd(Vec a, Vec b, Vec c) { return a * b + c; }
 inline Vec Round(Vec a) {
@@ -60,16 +84,6 @@ inline float SumOfLanes(Vec a) {
   return sum;
 }
 
-inline float FromBits(uint32_t bits) {
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof(value));
-  return value;
-}
-inline uint32_t ToBits(float value) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &value, sizeof(bits));
-  return bits;
-}
 inline Vec LoadBfloat16(const Bfloat16* p) {
   return Each(
       [&](int i) { return FromBits(static_cast<uint32_t>(p[i].bits) << 16); });

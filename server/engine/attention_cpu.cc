@@ -25,7 +25,7 @@ constexpr double kLog2E = 1.4426950408889634;
 // Rows (queries × heads of a group) of a prefill tile: enough to hide the
 // reading of keys and values behind the products, few enough that what a tile
 // keeps (rows × positions floats) stays near.
-constexpr int64_t kTileRows = 112;
+constexpr int64_t kTileRows = 56;
 // What all threads' tiles together may keep, in floats: 48 MiB.
 constexpr int64_t kKeptFloats = int64_t{12} << 20;
 // Positions that a single query's work is split into: a fixed length, so that

@@ -5,6 +5,15 @@
 namespace kvrecall {
 
 int64_t GreedyToken(const at::Tensor& logits) {
+  if (logits.device().is_cpu()) {
+    // The first of the largest; all compare false with NaN, so 0 is safe.
+    const at::Tensor packed = logits.contiguous();
+    const float* z = packed.data_ptr<float>();
+    const float largest = packed.max().item<float>();
+    int64_t best = 0;
+    while (best + 1 < packed.size(0) && z[best] != largest) ++best;
+    return best;
+  }
   // at::argmax leaves open which of several equal maxima it returns.
   return at::nonzero(logits == logits.max())[0].item<int64_t>();
 }

@@ -2,34 +2,68 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "ATen/ATen.h"
 
+#include "server/cpu/row_kernels.h"
+
 namespace kvrecall {
+namespace {
+
+absl::Status NotFinite() {
+  return absl::DataLossError(
+      "the model gave a logit that is not a finite number");
+}
+
+TokenDistribution FromSums(const cpu::LogitSums& sums, int64_t vocabulary) {
+  const double log_sum = std::log(sums.sum);
+  TokenDistribution distribution;
+  distribution.entropy = log_sum - sums.weighted / sums.sum;
+  distribution.p_max = 1 / sums.sum;
+  distribution.margin =
+      vocabulary > 1
+          ? (1 - std::exp(static_cast<double>(sums.second) - sums.largest)) /
+                sums.sum
+          : distribution.p_max;
+  distribution.log_normalizer = sums.largest + log_sum;
+  return distribution;
+}
+
+// The same sums on any device, wider than the logits.
+cpu::LogitSums SumWithAten(const at::Tensor& logits) {
+  const at::Tensor z = logits.to(at::kDouble);
+  const at::Tensor top = std::get<0>(z.topk(std::min<int64_t>(2, z.size(0))));
+  const at::Tensor offsets = z - top[0];
+  const at::Tensor e = offsets.exp();
+  // One transfer.
+  const at::Tensor figures =
+      at::stack({e.sum(), (e * offsets).sum(), top[0], top[top.size(0) - 1],
+                 z.isfinite().all().to(at::kDouble)})
+          .to(at::kCPU);
+  const double* f = figures.data_ptr<double>();
+  cpu::LogitSums sums;
+  sums.sum = f[0];
+  sums.weighted = f[1];
+  sums.largest = static_cast<float>(f[2]);
+  sums.second = static_cast<float>(f[3]);
+  sums.finite = f[4] != 0;
+  return sums;
+}
+
+}  // namespace
 
 absl::StatusOr<TokenDistribution> DescribeLogits(const at::Tensor& logits) {
-  // Wider than the logits, so that the figures hold to their last digit
-  // whatever the vocabulary's size.
-  const at::Tensor z = logits.to(at::kDouble);
-  if (!z.isfinite().all().item<bool>())
-    return absl::DataLossError(
-        "the model gave a logit that is not a finite number");
-  const at::Tensor log_normalizer = at::logsumexp(z, 0);
-  const at::Tensor log_p = z - log_normalizer;
-  const at::Tensor p = log_p.exp();
-  const at::Tensor top =
-      std::get<0>(p.topk(std::min<int64_t>(2, p.size(0)))).to(at::kCPU);
-  TokenDistribution distribution;
-  // p = 0 only by underflow, where p·ln p is 0 too and no NaN can arise: ln p
-  // is finite.
-  const double entropy = -(p * log_p).sum().item<double>();
-  distribution.entropy =
-      std::clamp(entropy, 0.0, std::log(static_cast<double>(p.size(0))));
-  distribution.p_max = top[0].item<double>();
-  distribution.margin = top.size(0) > 1
-                            ? distribution.p_max - top[1].item<double>()
-                            : distribution.p_max;
-  distribution.log_normalizer = log_normalizer.item<double>();
+  const int64_t vocabulary = logits.size(0);
+  const cpu::LogitSums sums =
+      logits.device().is_cpu()
+          ? cpu::BestRowKernels().sum_logits(
+                logits.contiguous().data_ptr<float>(), vocabulary)
+          : SumWithAten(logits);
+  if (!sums.finite) return NotFinite();
+  TokenDistribution distribution = FromSums(sums, vocabulary);
+  distribution.entropy = std::clamp(distribution.entropy, 0.0,
+                                    std::log(static_cast<double>(vocabulary)));
   return distribution;
 }
 

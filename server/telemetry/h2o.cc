@@ -4,9 +4,9 @@
 
 namespace kvrecall {
 
-at::Tensor H2oPolicy::Scores(const StepView& view) {
-  if (hold_own_) return WithOwnPositionHeld(view.accumulated);
-  return at::constant_pad_nd(view.accumulated, {0, 1}, 0);
+Scores H2oPolicy::Score(const StepView& view) {
+  if (hold_own_) return {view.accumulated, /*own_first=*/true};
+  return {at::constant_pad_nd(view.accumulated, {0, 1}, 0)};
 }
 
 }  // namespace kvrecall

@@ -13,7 +13,7 @@ class H2oPolicy final : public Policy {
   // `hold_own`: the step's own position is always held. Without it the
   // position competes with the score that it has, 0.
   explicit H2oPolicy(bool hold_own) : hold_own_(hold_own) {}
-  at::Tensor Scores(const StepView& view) override;
+  Scores Score(const StepView& view) override;
 
  private:
   const bool hold_own_;

@@ -8,7 +8,7 @@ namespace kvrecall {
 
 class OraclePolicy final : public Policy {
  public:
-  at::Tensor Scores(const StepView& view) override { return view.current; }
+  Scores Score(const StepView& view) override { return {view.current}; }
   bool sees_current_row() const override { return true; }
 };
 

@@ -9,6 +9,7 @@
 #include "ATen/core/Tensor.h"
 
 #include "common/record/scope.h"
+#include "server/telemetry/selector.h"
 
 namespace kvrecall {
 
@@ -29,15 +30,10 @@ struct StepView {
 class Policy {
  public:
   virtual ~Policy() = default;
-  // [R, N_t], float32 or float64, without NaN: what is higher is kept. +∞ for
-  // a position that is always held.
-  virtual at::Tensor Scores(const StepView& view) = 0;
+  // What is higher is kept.
+  virtual Scores Score(const StepView& view) = 0;
   // True for `oracle` alone: StepView::current is set for it.
   virtual bool sees_current_row() const { return false; }
 };
-
-// `scores` [R, N − 1] of the earlier positions, completed to [R, N] by the
-// step's own position, which is always held.
-at::Tensor WithOwnPositionHeld(const at::Tensor& scores);
 
 }  // namespace kvrecall

@@ -27,7 +27,7 @@ double RandomPolicy::Priority(uint64_t seed, uint64_t sample_key, int64_t row,
   return static_cast<double>(state >> 11);
 }
 
-at::Tensor RandomPolicy::Scores(const StepView& view) {
+Scores RandomPolicy::Score(const StepView& view) {
   const int64_t known = priorities_.defined() ? priorities_.size(1) : 0;
   const int64_t needed = view.positions - 1;
   if (!priorities_.defined() || known < needed) {
@@ -39,7 +39,7 @@ at::Tensor RandomPolicy::Scores(const StepView& view) {
         *out++ = Priority(seed_, sample_key_, r, j);
     priorities_ = priorities_.to(view.accumulated.device());
   }
-  return WithOwnPositionHeld(priorities_.narrow(1, 0, needed));
+  return {priorities_.narrow(1, 0, needed), /*own_first=*/true};
 }
 
 }  // namespace kvrecall

@@ -14,7 +14,7 @@ class RandomPolicy final : public Policy {
  public:
   RandomPolicy(uint64_t seed, uint64_t sample_key)
       : seed_(seed), sample_key_(sample_key) {}
-  at::Tensor Scores(const StepView& view) override;
+  Scores Score(const StepView& view) override;
 
   // The priority of one position: a whole number in [0, 2⁵³), exact as a
   // double.

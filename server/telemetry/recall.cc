@@ -13,42 +13,46 @@ double ChanceRecall(int64_t k, int64_t n, bool gold_has_last) {
   return (g + (kd - g) * (kd - 1) / static_cast<double>(n - 1)) / kd;
 }
 
-RecallRecord CompareSets(const at::Tensor& rows, const at::Tensor& gold_ranks,
-                         const at::Tensor& predicted_ranks, int64_t k) {
-  const int64_t count = rows.size(0);
-  const int64_t n = rows.size(1);
-  const at::Tensor gold = gold_ranks < k;
-  const at::Tensor predicted = predicted_ranks < k;
-  const at::Tensor wide = rows.to(at::kDouble);
-  // One transfer: [4, R], float64.
+std::vector<RecallRecord> CompareSets(const RowSets& gold,
+                                      const RowSets& predicted,
+                                      std::span<const int64_t> ks) {
+  const int64_t rows = gold.levels.size(0);
+  const int64_t n = gold.levels.size(1);
+  const int64_t budgets = static_cast<int64_t>(ks.size());
+  // One transfer: [3 · R · B + R], float64.
   const at::Tensor figures =
-      at::stack({gold.logical_and(predicted).sum(-1).to(at::kDouble),
-                 (wide * predicted).sum(-1), (wide * gold).sum(-1),
-                 gold.select(1, n - 1).to(at::kDouble)})
-          .to(at::kCPU)
-          .contiguous();
+      at::cat({CountCommon(gold, predicted).to(at::kDouble).flatten(),
+               predicted.mass.flatten(), gold.mass.flatten(),
+               gold.levels.select(1, n - 1).to(at::kDouble)})
+          .to(at::kCPU);
   const double* hits = figures.data_ptr<double>();
-  const double* mass = hits + count;
-  const double* gold_mass = mass + count;
-  const double* gold_has_last = gold_mass + count;
+  const double* mass = hits + rows * budgets;
+  const double* gold_mass = mass + rows * budgets;
+  const double* last_level = gold_mass + rows * budgets;
 
-  RecallRecord record;
-  record.k = k;
-  for (int64_t r = 0; r < count; ++r) {
-    const double recall = hits[r] / static_cast<double>(k);
-    record.recall += recall;
-    record.chance += ChanceRecall(k, n, gold_has_last[r] != 0);
-    record.mass += mass[r];
-    record.mass_ratio += mass[r] / gold_mass[r];
-    if (count > 1) record.row_recalls.push_back(static_cast<float>(recall));
+  std::vector<RecallRecord> records(ks.size());
+  for (int64_t b = 0; b < budgets; ++b) {
+    RecallRecord& record = records[static_cast<size_t>(b)];
+    record.k = ks[static_cast<size_t>(b)];
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t at = r * budgets + b;
+      const double recall = hits[at] / static_cast<double>(record.k);
+      record.recall += recall;
+      record.chance +=
+          ChanceRecall(record.k, n, last_level[r] <= static_cast<double>(b));
+      record.mass += mass[at];
+      record.mass_ratio += mass[at] / gold_mass[at];
+      if (rows > 1) record.row_recalls.push_back(static_cast<float>(recall));
+    }
+    const double count = static_cast<double>(rows);
+    record.recall /= count;
+    record.chance /= count;
+    record.mass /= count;
+    record.mass_ratio /= count;
+    if (record.chance < 1)
+      record.lift = (record.recall - record.chance) / (1 - record.chance);
   }
-  record.recall /= count;
-  record.chance /= count;
-  record.mass /= count;
-  record.mass_ratio /= count;
-  if (record.chance < 1)
-    record.lift = (record.recall - record.chance) / (1 - record.chance);
-  return record;
+  return records;
 }
 
 }  // namespace kvrecall

@@ -1,6 +1,9 @@
 #include "server/telemetry/scope_rows.h"
 
 #include "ATen/ATen.h"
+#include "ATen/Parallel.h"
+
+#include "server/cpu/row_kernels.h"
 
 namespace kvrecall {
 
@@ -13,9 +16,35 @@ at::Tensor RowsToScope(const at::Tensor& group_rows, Scope scope) {
   return group_rows.flatten(0, 1).mean(0, /*keepdim=*/true);
 }
 
+void AddRows(const at::Tensor& rows, at::Tensor sums) {
+  const int64_t n = rows.size(1);
+  if (!rows.device().is_cpu()) {
+    sums.narrow(1, 0, n).add_(rows);
+    return;
+  }
+  const at::Tensor packed = rows.contiguous();
+  at::parallel_for(0, rows.size(0), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      cpu::BestRowKernels().add_to_doubles(
+          packed.data_ptr<float>() + r * n, n,
+          sums.data_ptr<double>() + r * sums.stride(0));
+  });
+}
+
 AttentionEntropy LayerAttentionEntropy(const at::Tensor& group_rows) {
-  const at::Tensor p = RowsToScope(group_rows, Scope::kLayer).to(at::kDouble);
-  const at::Tensor entropies = -at::xlogy(p, p).sum(-1);  // [layers]
+  const at::Tensor p =
+      RowsToScope(group_rows, Scope::kLayer).contiguous();  // [layers, N]
+  at::Tensor entropies = at::empty({p.size(0)}, at::kDouble);
+  if (p.device().is_cpu()) {
+    at::parallel_for(0, p.size(0), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t l = begin; l < end; ++l)
+        entropies.data_ptr<double>()[l] = cpu::BestRowKernels().entropy(
+            p.data_ptr<float>() + l * p.size(1), p.size(1));
+    });
+  } else {
+    const at::Tensor wide = p.to(at::kDouble);
+    entropies = -at::xlogy(wide, wide).sum(-1);
+  }
   return {entropies.mean().item<double>(),
           entropies.std(/*unbiased=*/false).item<double>()};
 }

@@ -20,6 +20,9 @@ int64_t ScopeRowCount(Scope scope, int64_t layers);
 // it serves rows and sums of rows alike.
 at::Tensor RowsToScope(const at::Tensor& group_rows, Scope scope);
 
+// sums[:, :N] += rows. `rows` [R, N], float32; `sums` [R, ≥ N], float64.
+void AddRows(const at::Tensor& rows, at::Tensor sums);
+
 struct AttentionEntropy {
   double mean = 0;                // nats, over layers
   double standard_deviation = 0;  // nats, population, over layers

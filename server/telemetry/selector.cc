@@ -1,11 +1,16 @@
 #include "server/telemetry/selector.h"
 
 #include <tuple>
+#include <vector>
 
 #include "ATen/ATen.h"
 
-namespace kvrecall {
+#include "server/telemetry/selector_cpu.h"
 
+namespace kvrecall {
+namespace {
+
+// [R, N], int64: the place of each position in its row's order.
 at::Tensor RankPositions(const at::Tensor& scores) {
   // A stable sort leaves equal scores in the order of their positions.
   const at::Tensor order = std::get<1>(
@@ -13,6 +18,46 @@ at::Tensor RankPositions(const at::Tensor& scores) {
   const at::Tensor places =
       at::arange(scores.size(1), order.options()).expand_as(order);
   return at::empty_like(order).scatter_(1, order, places);
+}
+
+at::Tensor Ranks(const Scores& scores) {
+  at::Tensor ranks = RankPositions(scores.values);
+  if (!scores.own_first) return ranks;
+  return at::cat({ranks + 1, at::zeros({ranks.size(0), 1}, ranks.options())},
+                 1);
+}
+
+}  // namespace
+
+RowSets SelectTopWithAten(const Scores& scores, const at::Tensor& weights,
+                          std::span<const int64_t> ks) {
+  const at::Tensor ranks = Ranks(scores);
+  const at::Tensor wide = weights.to(at::kDouble);
+  RowSets sets;
+  sets.levels = at::zeros(ranks.sizes(), ranks.options().dtype(at::kByte));
+  std::vector<at::Tensor> mass;
+  for (const int64_t k : ks) {
+    const at::Tensor outside = ranks >= k;
+    sets.levels += outside;
+    mass.push_back(wide.masked_fill(outside, 0).sum(-1));
+  }
+  sets.mass = at::stack(mass, 1);
+  return sets;
+}
+
+RowSets SelectTop(const Scores& scores, const at::Tensor& weights,
+                  std::span<const int64_t> ks) {
+  if (weights.device().is_cpu()) return SelectTopOnCpu(scores, weights, ks);
+  return SelectTopWithAten(scores, weights, ks);
+}
+
+at::Tensor CountCommon(const RowSets& a, const RowSets& b) {
+  if (a.levels.device().is_cpu()) return CountCommonOnCpu(a, b);
+  const at::Tensor level = at::maximum(a.levels, b.levels);
+  std::vector<at::Tensor> counts;
+  for (int64_t k = 0; k < a.mass.size(1); ++k)
+    counts.push_back((level <= k).sum(-1));
+  return at::stack(counts, 1);
 }
 
 }  // namespace kvrecall

@@ -2,15 +2,43 @@
 
 // The one selector: which positions a policy keeps, given its scores. Higher
 // score first, then lower position, on every device; so sets are
-// deterministic. One ranking serves all budgets. Stateless.
+// deterministic. One pass over a row serves all budgets. Stateless; runs on
+// the calling thread and libtorch's pool.
+
+#include <cstdint>
+#include <span>
 
 #include "ATen/core/Tensor.h"
 
 namespace kvrecall {
 
-// `scores` [rows, N] of any real dtype, without NaN → [rows, N], int64: the
-// place of each position in its row's order, 0 for the first. The set of size
-// K is where the rank is below K.
-at::Tensor RankPositions(const at::Tensor& scores);
+// What a set is chosen from.
+struct Scores {
+  // [R, N], or [R, N − 1] if `own_first`; float32 or float64, without NaN.
+  at::Tensor values;
+  // The step's own position, N − 1, comes before all others.
+  bool own_first = false;
+};
+
+// For each row, the sets of the K best positions for several K at once: they
+// are nested, so a position needs one number.
+struct RowSets {
+  // [R, N], uint8: how many of the sets leave the position out. It is in the
+  // set of the b-th smallest K where the level is at most b.
+  at::Tensor levels;
+  // [R, B], float64: Σ of the row's weights over each set.
+  at::Tensor mass;
+};
+
+// The most budgets that one call serves.
+inline constexpr int kMostBudgets = 255;
+
+// `ks`: 1 … N each, ascending, at most kMostBudgets. `weights` [R, N],
+// float32: the rows that mass is summed over.
+RowSets SelectTop(const Scores& scores, const at::Tensor& weights,
+                  std::span<const int64_t> ks);
+
+// [R, B], int64: how many positions both sets of each K hold.
+at::Tensor CountCommon(const RowSets& a, const RowSets& b);
 
 }  // namespace kvrecall

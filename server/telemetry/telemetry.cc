@@ -1,5 +1,6 @@
 #include "server/telemetry/telemetry.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "ATen/ATen.h"
@@ -58,12 +59,13 @@ StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
   record.attention_entropy = attention.mean;
   record.attention_entropy_std = attention.standard_deviation;
 
-  const size_t budgets = config_.budgets.size();
-  record.recalls.resize(config_.policies.size() * scopes_.size() * budgets);
+  const Budgets budgets = BudgetsAt(n);
+  record.recalls.resize(config_.policies.size() * scopes_.size() *
+                        budgets.places.size());
   for (size_t s = 0; s < scopes_.size(); ++s) {
     ScopeState& state = scopes_[s];
     const at::Tensor current = RowsToScope(rows, state.scope);  // [R, N]
-    const at::Tensor gold_ranks = RankPositions(current);
+    const RowSets gold = SelectTop({current}, current, budgets.ks);
     StepView view;
     view.scope = state.scope;
     view.rows = current.size(0);
@@ -72,16 +74,32 @@ StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
     view.accumulated = state.accumulated.narrow(1, 0, n - 1);
     for (size_t p = 0; p < state.policies.size(); ++p) {
       Policy& policy = *state.policies[p];
-      view.current = policy.sees_current_row() ? current : at::Tensor();
-      const at::Tensor ranks = RankPositions(policy.Scores(view));
-      for (size_t b = 0; b < budgets; ++b)
-        record.recalls[(p * scopes_.size() + s) * budgets + b] =
-            CompareSets(current, gold_ranks, ranks,
-                        config_.budgets[b].Positions(n, shape_.prompt_tokens));
+      const RowSets held =
+          policy.sees_current_row()
+              ? gold
+              : SelectTop(policy.Score(view), current, budgets.ks);
+      const std::vector<RecallRecord> recalls =
+          CompareSets(gold, held, budgets.ks);
+      for (size_t b = 0; b < budgets.places.size(); ++b)
+        record.recalls[(p * scopes_.size() + s) * budgets.places.size() + b] =
+            recalls[budgets.places[b]];
     }
-    state.accumulated.narrow(1, 0, n).add_(current);
+    AddRows(current, state.accumulated);
   }
   return record;
+}
+
+SampleTelemetry::Budgets SampleTelemetry::BudgetsAt(int64_t n) const {
+  Budgets budgets;
+  for (const Budget& budget : config_.budgets)
+    budgets.ks.push_back(budget.Positions(n, shape_.prompt_tokens));
+  std::vector<int64_t> asked = budgets.ks;
+  std::sort(budgets.ks.begin(), budgets.ks.end());
+  for (const int64_t k : asked)
+    budgets.places.push_back(
+        static_cast<size_t>(std::find(budgets.ks.begin(), budgets.ks.end(), k) -
+                            budgets.ks.begin()));
+  return budgets;
 }
 
 }  // namespace kvrecall

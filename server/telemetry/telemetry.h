@@ -52,6 +52,13 @@ class SampleTelemetry {
     std::vector<std::unique_ptr<Policy>> policies;
   };
 
+  // The budgets' K at a step, ascending, and where each budget's stands.
+  struct Budgets {
+    std::vector<int64_t> ks;
+    std::vector<size_t> places;
+  };
+  Budgets BudgetsAt(int64_t n) const;
+
   SampleTelemetry(const RunConfig& config, const TelemetryShape& shape)
       : config_(config), shape_(shape) {}
 

@@ -13,10 +13,12 @@ namespace kvrecall {
 namespace {
 
 std::vector<int64_t> Held(Policy& policy, const StepView& view, int64_t k) {
-  const at::Tensor ranks = RankPositions(policy.Scores(view));
+  const at::Tensor weights = at::zeros({1, view.positions});
+  const int64_t ks[] = {k};
+  const at::Tensor levels = SelectTop(policy.Score(view), weights, ks).levels;
   std::vector<int64_t> held;
-  for (int64_t j = 0; j < ranks.size(1); ++j)
-    if (ranks[0][j].item<int64_t>() < k) held.push_back(j);
+  for (int64_t j = 0; j < view.positions; ++j)
+    if (levels[0][j].item<int64_t>() == 0) held.push_back(j);
   return held;
 }
 
@@ -28,15 +30,19 @@ StepView View(std::vector<double> accumulated) {
 }
 
 TEST(SelectorTest, HigherScoreFirstThenLowerPosition) {
-  const at::Tensor ranks =
-      RankPositions(at::tensor({1.0, 3.0, 1.0, 3.0, 2.0}).view({1, 5}));
-  EXPECT_TRUE(
-      at::equal(ranks, at::tensor({3, 0, 4, 1, 2}, at::kLong).view({1, 5})));
+  const at::Tensor scores = at::tensor({1.0, 3.0, 1.0, 3.0, 2.0}).view({1, 5});
+  const int64_t ks[] = {1, 2, 3, 4, 5};
+  // The level of a position is its place in the order.
+  EXPECT_TRUE(at::equal(SelectTop({scores}, at::zeros({1, 5}), ks).levels,
+                        at::tensor({3, 0, 4, 1, 2}, at::kByte).view({1, 5})));
 }
 
-TEST(SelectorTest, ManyEqualScoresKeepTheirOrder) {
-  const at::Tensor ranks = RankPositions(at::zeros({3, 5000}));
-  EXPECT_TRUE(at::equal(ranks[2], at::arange(5000)));
+TEST(SelectorTest, OfEqualScoresTheFirstAreKept) {
+  const int64_t ks[] = {2000};
+  const at::Tensor levels =
+      SelectTop({at::zeros({3, 5000})}, at::zeros({3, 5000}), ks).levels;
+  EXPECT_EQ(levels.narrow(1, 0, 2000).sum().item<int64_t>(), 0);
+  EXPECT_EQ(levels.sum().item<int64_t>(), 3 * 3000);
 }
 
 TEST(H2oPolicyTest, KeepsTheHeaviestAndItsOwnPosition) {
@@ -67,9 +73,9 @@ TEST(RandomPolicyTest, SetsAreNestedAndStable) {
       std::includes(large.begin(), large.end(), small.begin(), small.end()));
   EXPECT_EQ(large.back(), 50);
   // Later steps rank the earlier positions as before.
-  const at::Tensor before = policy.Scores(view);
+  const at::Tensor before = policy.Score(view).values;
   StepView later = View(std::vector<double>(500));
-  EXPECT_TRUE(at::equal(policy.Scores(later).narrow(1, 0, 50),
+  EXPECT_TRUE(at::equal(policy.Score(later).values.narrow(1, 0, 50),
                         before.narrow(1, 0, 50)));
 }
 

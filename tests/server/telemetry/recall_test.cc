@@ -1,6 +1,7 @@
 #include "server/telemetry/recall.h"
 
 #include <cmath>
+#include <numeric>
 #include <random>
 
 #include "ATen/ATen.h"
@@ -8,6 +9,7 @@
 
 #include "server/telemetry/random_policy.h"
 #include "server/telemetry/selector.h"
+#include "server/telemetry/selector_cpu.h"
 #include "tests/reference/recall_reference.h"
 
 namespace kvrecall {
@@ -25,22 +27,39 @@ at::Tensor ToTensor(const Matrix& rows) {
   return t;
 }
 
-// Every set of k of every pair of matrices against the slow twin.
-void ExpectTwinsAgree(const Matrix& rows, const Matrix& scores) {
-  const at::Tensor a = ToTensor(rows), s = ToTensor(scores);
-  const at::Tensor gold = RankPositions(a), held = RankPositions(s);
-  const int64_t n = a.size(1);
-  for (int64_t k = 1; k <= n; ++k) {
-    const RecallRecord got = CompareSets(a, gold, held, k);
-    const ReferenceRecall want = RecallSlowly(rows, scores, k);
-    ASSERT_NEAR(got.recall, want.recall, 1e-12);
-    ASSERT_NEAR(got.chance, want.chance, 1e-12);
-    ASSERT_NEAR(got.mass, want.mass, 1e-12);
-    if (std::isfinite(want.mass_ratio)) {
-      ASSERT_NEAR(got.mass_ratio, want.mass_ratio, 1e-12);
-    }
-    ASSERT_EQ(got.k, k);
+void ExpectEqual(const RecallRecord& got, const ReferenceRecall& want) {
+  ASSERT_NEAR(got.recall, want.recall, 1e-12);
+  ASSERT_NEAR(got.chance, want.chance, 1e-12);
+  ASSERT_NEAR(got.mass, want.mass, 1e-12);
+  if (std::isfinite(want.mass_ratio)) {
+    ASSERT_NEAR(got.mass_ratio, want.mass_ratio, 1e-12);
   }
+}
+
+// All sets of every pair of matrices against the slow twin: by the kernels and
+// by libtorch's operators, from float64 and from float32 scores.
+void ExpectTwinsAgree(const Matrix& rows, const Matrix& scores) {
+  const at::Tensor s = ToTensor(scores);
+  const at::Tensor a = ToTensor(rows).to(at::kFloat);
+  std::vector<int64_t> ks(static_cast<size_t>(a.size(1)));
+  std::iota(ks.begin(), ks.end(), 1);
+  for (const auto select : {SelectTopOnCpu, SelectTopWithAten})
+    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+      const RowSets gold = select({a}, a, ks);
+      const RowSets held = select({s.to(dtype)}, a, ks);
+      const std::vector<RecallRecord> got = CompareSets(gold, held, ks);
+      for (size_t b = 0; b < ks.size(); ++b) {
+        ASSERT_EQ(got[b].k, ks[b]);
+        ExpectEqual(got[b], RecallSlowly(rows, scores, ks[b]));
+      }
+    }
+}
+
+// The record of one K.
+RecallRecord Compare(const at::Tensor& rows, const Scores& scores, int64_t k) {
+  const int64_t ks[] = {k};
+  return CompareSets(SelectTop({rows}, rows, ks), SelectTop(scores, rows, ks),
+                     ks)[0];
 }
 
 // All histories over {0, 1, 2} with ties of every kind: the order is higher
@@ -74,11 +93,38 @@ TEST(CompareSetsTest, EqualsTheSlowTwinOnRandomRowsWithTies) {
   }
 }
 
+// Long rows of every kind of number: histograms of more than one bin, ties,
+// zeros, scores that are equal in float32 and not in float64.
+TEST(SelectorTest, KernelsEqualTheirTwinOnLongRows) {
+  at::manual_seed(9);
+  const int64_t n = 5003;
+  const at::Tensor weights = at::softmax(at::randn({3, n}) * 4, -1);
+  const at::Tensor normal = at::randn({3, n}, at::kDouble);
+  const std::vector<at::Tensor> kinds = {
+      normal,
+      normal.exp() * 1e-9,
+      (normal * 3).round(),
+      at::threshold(normal, 1, 0),
+      at::zeros({3, n}, at::kDouble),
+      1 + normal * 1e-12,
+      at::where(normal > 2, normal * 1e30, normal)};
+  const int64_t ks[] = {1, 1, 2, 17, 500, 501, 2500, 5002, 5003};
+  for (const at::Tensor& values : kinds)
+    for (const at::ScalarType dtype : {at::kDouble, at::kFloat})
+      for (const bool own_first : {false, true}) {
+        const Scores scores = {
+            values.narrow(1, 0, own_first ? n - 1 : n).to(dtype), own_first};
+        const RowSets fast = SelectTopOnCpu(scores, weights, ks);
+        const RowSets slow = SelectTopWithAten(scores, weights, ks);
+        ASSERT_TRUE(at::equal(fast.levels, slow.levels));
+        ASSERT_LE((fast.mass - slow.mass).abs().max().item<double>(), 1e-6);
+      }
+}
+
 TEST(CompareSetsTest, TheWholeContextIsAlwaysRecalled) {
   at::manual_seed(3);
   const at::Tensor rows = at::softmax(at::randn({5, 31}), -1);
-  const RecallRecord record = CompareSets(
-      rows, RankPositions(rows), RankPositions(at::randn({5, 31})), 31);
+  const RecallRecord record = Compare(rows, {at::randn({5, 31})}, 31);
   EXPECT_EQ(record.recall, 1);
   EXPECT_EQ(record.chance, 1);
   EXPECT_NEAR(record.mass, 1, 1e-6);
@@ -89,8 +135,7 @@ TEST(CompareSetsTest, TheWholeContextIsAlwaysRecalled) {
 
 TEST(CompareSetsTest, ASingleRowKeepsNoRowValues) {
   const at::Tensor rows = at::softmax(at::randn({1, 8}), -1);
-  EXPECT_TRUE(CompareSets(rows, RankPositions(rows), RankPositions(rows), 2)
-                  .row_recalls.empty());
+  EXPECT_TRUE(Compare(rows, {rows}, 2).row_recalls.empty());
 }
 
 // Over 200 seeds the mean recall of `random` is the chance formula, within 4
@@ -100,7 +145,6 @@ TEST(ChanceTest, RandomAveragesToTheFormula) {
     at::manual_seed(own_is_gold ? 1 : 2);
     at::Tensor rows = at::softmax(at::randn({1, 120}), -1);
     rows[0][119] = own_is_gold ? 1.0 : 0.0;
-    const at::Tensor gold = RankPositions(rows);
     StepView view;
     view.positions = 120;
     view.accumulated = at::zeros({1, 119}, at::kDouble);
@@ -108,8 +152,7 @@ TEST(ChanceTest, RandomAveragesToTheFormula) {
       double sum = 0, squares = 0, chance = 0;
       for (uint64_t seed = 0; seed < 200; ++seed) {
         RandomPolicy policy(seed, 0xfeedULL);
-        const RecallRecord record =
-            CompareSets(rows, gold, RankPositions(policy.Scores(view)), k);
+        const RecallRecord record = Compare(rows, policy.Score(view), k);
         sum += record.recall;
         squares += record.recall * record.recall;
         chance = record.chance;

@@ -1,0 +1,53 @@
+#pragma once
+
+// What telemetry does with rows of attention and with logits, on raw arrays,
+// once per instruction set: the passes over all positions or the whole
+// vocabulary. No libtorch, no threads; pure over their arguments.
+
+#include <cstdint>
+#include <vector>
+
+namespace kvrecall::cpu {
+
+// Over logits z with maximum m: what a softmax's figures are made of.
+struct LogitSums {
+  int64_t best = 0;     // the lowest index with z = m
+  float largest = 0;    // m
+  float second = 0;     // the second largest; m if it occurs twice
+  double sum = 0;       // Σ exp(z − m)
+  double weighted = 0;  // Σ exp(z − m) · (z − m)
+  bool finite = true;   // if not, nothing else holds
+};
+
+struct RowKernels {
+  // Keys in the order of the scores, rounded to float32: a lower score never
+  // has a higher key. Returns the lowest and the highest key.
+  void (*keys_of_floats)(const float* scores, int64_t n, uint32_t* keys,
+                         uint32_t* lowest, uint32_t* highest);
+  void (*keys_of_doubles)(const double* scores, int64_t n, uint32_t* keys,
+                          uint32_t* lowest, uint32_t* highest);
+
+  // levels[j] = how many of the thresholds keys[j] is below; mass[b] = Σ of
+  // weights[j] over keys[j] ≥ thresholds[b].
+  void (*sort_into_levels)(const uint32_t* keys, const float* weights,
+                           int64_t n, const uint32_t* thresholds, int budgets,
+                           uint8_t* levels, double* mass);
+
+  // common[b] = how many positions have a level ≤ b in both.
+  void (*count_common)(const uint8_t* a, const uint8_t* b, int64_t n,
+                       int budgets, int64_t* common);
+
+  // −Σ p ln p, 0 · ln 0 = 0.
+  double (*entropy)(const float* p, int64_t n);
+
+  // into[j] += row[j].
+  void (*add_to_doubles)(const float* row, int64_t n, double* into);
+
+  LogitSums (*sum_logits)(const float* logits, int64_t n);
+};
+
+// As BestKernels and SupportedKernels.
+const RowKernels& BestRowKernels();
+std::vector<const RowKernels*> SupportedRowKernels();
+
+}  // namespace kvrecall::cpu

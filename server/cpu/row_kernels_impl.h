@@ -1,0 +1,195 @@
+// The kernels of row_kernels.h over the vector type of simd.h. A kernel file
+// includes this once and names the table that it fills.
+
+#include "server/cpu/row_kernels.h"
+#include "server/cpu/simd.h"
+
+namespace kvrecall::cpu {
+namespace {
+
+// Flipped so that unsigned comparison orders all floats, −0 below +0.
+inline uint32_t KeyOf(float score) {
+  uint32_t bits;
+  // +0.0f turns −0 into +0: the two are equal as scores.
+  score += 0.0f;
+  __builtin_memcpy(&bits, &score, sizeof(bits));
+  return bits ^ ((bits >> 31) != 0 ? 0xffffffffu : 0x80000000u);
+}
+
+template <typename T>
+void Keys(const T* scores, int64_t n, uint32_t* keys, uint32_t* lowest,
+          uint32_t* highest) {
+  uint32_t least = 0xffffffffu, most = 0;
+  for (int64_t j = 0; j < n; ++j) {
+    const uint32_t key = KeyOf(static_cast<float>(scores[j]));
+    keys[j] = key;
+    least = key < least ? key : least;
+    most = key > most ? key : most;
+  }
+  *lowest = least;
+  *highest = most;
+}
+
+// Sums of `count` floats by lanes, added up in float64 before they grow long.
+constexpr int64_t kSpan = 64 * kLanes;
+
+double MassAbove(const uint32_t* keys, const float* weights, int64_t n,
+                 uint32_t threshold) {
+  double mass = 0;
+  for (int64_t begin = 0; begin < n; begin += kSpan) {
+    const int64_t end = begin + kSpan < n ? begin + kSpan : n;
+    float lanes[kLanes] = {};
+    int64_t j = begin;
+    for (; j + kLanes <= end; j += kLanes)
+      for (int i = 0; i < kLanes; ++i)
+        lanes[i] += keys[j + i] >= threshold ? weights[j + i] : 0.0f;
+    for (int i = 0; i < kLanes; ++i) mass += lanes[i];
+    for (; j < end; ++j) mass += keys[j] >= threshold ? weights[j] : 0.0f;
+  }
+  return mass;
+}
+
+void SortIntoLevels(const uint32_t* keys, const float* weights, int64_t n,
+                    const uint32_t* thresholds, int budgets, uint8_t* levels,
+                    double* mass) {
+  for (int64_t j = 0; j < n; ++j) levels[j] = 0;
+  for (int b = 0; b < budgets; ++b) {
+    const uint32_t threshold = thresholds[b];
+    for (int64_t j = 0; j < n; ++j)
+      levels[j] = static_cast<uint8_t>(levels[j] + (keys[j] < threshold));
+    mass[b] = MassAbove(keys, weights, n, threshold);
+  }
+}
+
+void CountCommon(const uint8_t* a, const uint8_t* b, int64_t n, int budgets,
+                 int64_t* common) {
+  for (int k = 0; k < budgets; ++k) {
+    const uint8_t level = static_cast<uint8_t>(k);
+    int64_t count = 0;
+    // Bytes hold what a short stretch can count.
+    for (int64_t begin = 0; begin < n; begin += 255) {
+      const int64_t end = begin + 255 < n ? begin + 255 : n;
+      uint8_t part = 0;
+      for (int64_t j = begin; j < end; ++j)
+        part = static_cast<uint8_t>(part + ((a[j] <= level) & (b[j] <= level)));
+      count += part;
+    }
+    common[k] = count;
+  }
+}
+
+// p · log₂ p for p in [0, 1], 0 where p = 0: Broadcast(0) times anything
+// finite.
+inline Vec TimesLog2(Vec p) { return p * Log2(Max(p, Broadcast(1e-38f))); }
+
+double RowEntropy(const float* p, int64_t n) {
+  double sum = 0;
+  for (int64_t begin = 0; begin < n; begin += kSpan) {
+    const int64_t end = begin + kSpan < n ? begin + kSpan : n;
+    Vec lanes = Broadcast(0);
+    int64_t j = begin;
+    for (; j + kLanes <= end; j += kLanes)
+      lanes = lanes + TimesLog2(Load(p + j));
+    if (j < end) {
+      float padded[kLanes] = {};
+      for (int i = 0; j + i < end; ++i) padded[i] = p[j + i];
+      lanes = lanes + TimesLog2(Load(padded));
+    }
+    sum += SumOfLanes(lanes);
+  }
+  constexpr double kLn2 = 0.693147180559945309;
+  return -sum * kLn2;
+}
+
+void AddToDoubleRow(const float* row, int64_t n, double* into) {
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes) AddToDoubles(into + j, Load(row + j));
+  for (; j < n; ++j) into[j] += row[j];
+}
+
+// ---- Logits ---------------------------------------------------------------
+
+struct TwoLargest {
+  float largest, second;
+  bool finite;
+};
+
+inline TwoLargest FindTwoLargest(const float* z, int64_t n) {
+  const float lowest = -__builtin_inff();
+  Vec first = Broadcast(lowest), second = Broadcast(lowest);
+  Vec zeros = Broadcast(0);  // 0 · z: NaN where z is not finite
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes) {
+    const Vec v = Load(z + j);
+    second = Max(second, Min(first, v));
+    first = Max(first, v);
+    zeros = zeros + v * Broadcast(0);
+  }
+  float firsts[kLanes], seconds[kLanes];
+  Store(firsts, first);
+  Store(seconds, second);
+  TwoLargest two = {lowest, lowest, true};
+  const auto take = [&](float value) {
+    if (value > two.largest) {
+      two.second = two.largest;
+      two.largest = value;
+    } else if (value > two.second) {
+      two.second = value;
+    }
+  };
+  float check = SumOfLanes(zeros);
+  for (int i = 0; i < kLanes; ++i) take(firsts[i]);
+  for (int i = 0; i < kLanes; ++i) take(seconds[i]);
+  for (; j < n; ++j) {
+    take(z[j]);
+    check += z[j] * 0.0f;
+  }
+  two.finite = check == 0;
+  return two;
+}
+
+inline void AddExponentials(Vec offset, Vec* sum, Vec* weighted) {
+  constexpr float kLog2E = 1.44269504f;
+  // Below −1000 the exponential is 0 whatever the offset.
+  offset = Max(offset, Broadcast(-1000));
+  const Vec e = Exp2(offset * Broadcast(kLog2E));
+  *sum = *sum + e;
+  *weighted = MulAdd(e, offset, *weighted);
+}
+
+LogitSums SumLogits(const float* z, int64_t n) {
+  LogitSums sums;
+  const TwoLargest two = FindTwoLargest(z, n);
+  sums.finite = two.finite;
+  if (!two.finite) return sums;
+  sums.largest = two.largest;
+  sums.second = two.second;
+  while (z[sums.best] != two.largest) ++sums.best;
+  const Vec largest = Broadcast(two.largest);
+  for (int64_t begin = 0; begin < n; begin += kSpan) {
+    const int64_t end = begin + kSpan < n ? begin + kSpan : n;
+    Vec sum = Broadcast(0), weighted = Broadcast(0);
+    int64_t j = begin;
+    for (; j + kLanes <= end; j += kLanes)
+      AddExponentials(Load(z + j) - largest, &sum, &weighted);
+    if (j < end) {
+      // Far enough below that the exponential is 0.
+      float padded[kLanes];
+      for (int i = 0; i < kLanes; ++i)
+        padded[i] = j + i < end ? z[j + i] - two.largest : -1000.0f;
+      AddExponentials(Load(padded), &sum, &weighted);
+    }
+    sums.sum += SumOfLanes(sum);
+    sums.weighted += SumOfLanes(weighted);
+  }
+  return sums;
+}
+
+}  // namespace
+}  // namespace kvrecall::cpu
+
+// clang-format off
+#define KVRECALL_CPU_ROW_KERNELS                                     \
+  {Keys<float>, Keys<double>, SortIntoLevels, CountCommon,           \
+   RowEntropy, AddToDoubleRow, SumLogits}
+// clang-format on
