@@ -1,6 +1,5 @@
 #include "server/assembly.h"
 
-#include <filesystem>
 #include <utility>
 
 #include "common/base/status_macros.h"
@@ -14,13 +13,6 @@
 
 namespace kvrecall {
 namespace {
-
-// "Qwen2.5-7B-Instruct" of "/models/Qwen2.5-7B-Instruct/".
-std::string NameOf(const std::string& model) {
-  const std::filesystem::path path(model);
-  const std::string last = path.filename().string();
-  return last.empty() ? path.parent_path().filename().string() : last;
-}
 
 std::unique_ptr<Model> MakeScripted(const ServerOptions& options,
                                     const Tokenizer& tokenizer) {
@@ -45,20 +37,21 @@ std::string DescribeAutoTemplate(const PromptBuilder& prompts) {
 
 absl::StatusOr<LoadedModel> LoadModel(const ServerOptions& options) {
   LoadedModel loaded;
-  ASSIGN_OR_RETURN(const std::string directory, LocateModel(options.model));
-  ASSIGN_OR_RETURN(loaded.prompts, PromptBuilder::Load(directory));
+  ASSIGN_OR_RETURN(const LocatedModel located,
+                   LocateModel(options.model, ReadHubEnvironment()));
+  ASSIGN_OR_RETURN(loaded.prompts, PromptBuilder::Load(located.directory));
   if (options.scripted) {
     loaded.model = MakeScripted(options, loaded.prompts->tokenizer());
     return loaded;
   }
   HfModelOptions hf;
-  hf.name = NameOf(options.model);
+  hf.name = located.name;
   hf.dtype = options.dtype;
   hf.device = options.device;
   hf.threads = options.threads;
   hf.max_context = options.max_context;
   hf.prefill_chunk = options.prefill_chunk;
-  ASSIGN_OR_RETURN(loaded.model, LoadHfModel(directory, hf));
+  ASSIGN_OR_RETURN(loaded.model, LoadHfModel(located.directory, hf));
   return loaded;
 }
 

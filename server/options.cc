@@ -14,7 +14,9 @@ namespace {
 
 void AddModelFlags(CLI::App& app, ServerOptions& options) {
   app.add_option("--model", options.model,
-                 "Hugging Face model directory, or nano (the embedded model)");
+                 "Hugging Face model directory, a downloaded model of the Hub "
+                 "(owner/name or owner/name@revision), or nano (the embedded "
+                 "model)");
   app.add_flag("--scripted", options.scripted,
                "made-up numbers in the place of a model, for tests; the "
                "tokenizer is --model's (default nano)");
@@ -87,8 +89,8 @@ absl::StatusOr<std::optional<ServerOptions>> ParseOptions(
   }
   if (options.model.empty() && !options.scripted)
     return absl::InvalidArgumentError(
-        "--model is required: a Hugging Face model directory, or nano for the "
-        "embedded model");
+        "--model is required: a Hugging Face model directory, a downloaded "
+        "model as owner/name, or nano for the embedded model");
   if (options.model.empty()) options.model = "nano";
   return options;
 }

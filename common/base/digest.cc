@@ -1,7 +1,6 @@
 #include "common/base/digest.h"
 
 #include <array>
-#include <cstdint>
 
 #include <openssl/evp.h>
 
@@ -22,11 +21,14 @@ void Sha256::Add(std::string_view bytes) {
   EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size());
 }
 
-void Sha256::AddField(std::string_view bytes) {
-  const uint64_t size = bytes.size();
+void Sha256::BeginField(uint64_t size) {
   std::array<char, 8> length;
   for (int i = 0; i < 8; ++i) length[i] = static_cast<char>(size >> (8 * i));
   Add({length.data(), length.size()});
+}
+
+void Sha256::AddField(std::string_view bytes) {
+  BeginField(bytes.size());
   Add(bytes);
 }
 

@@ -3,6 +3,7 @@
 // SHA-256 digests, for keys and provenance. Thread-safe: no shared state.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,6 +21,8 @@ class Sha256 {
 
   void Add(std::string_view bytes);
   void AddField(std::string_view bytes);
+  // Opens a field of `size` bytes, which calls of Add then fill.
+  void BeginField(uint64_t size);
 
   // Lower-case hexadecimal, 64 characters. Call once, last.
   std::string HexDigest();

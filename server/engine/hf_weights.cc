@@ -1,10 +1,10 @@
 #include "server/engine/hf_weights.h"
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <span>
-#include <string_view>
 
 #include "ATen/ATen.h"
 #include "absl/strings/str_cat.h"
@@ -142,16 +142,23 @@ absl::Status LoadLayer(Loader& loader, int64_t index, const HfConfig& config,
   return loader.Load(prefix + "mlp.down_proj.weight", {h, f}, w.down);
 }
 
+// Piece by piece, so that a file need not fit the memory beside the weights.
+void AddFile(std::span<const std::byte> bytes, Sha256& hash) {
+  constexpr size_t kPiece = size_t{16} << 20;
+  hash.BeginField(bytes.size());
+  for (size_t begin = 0; begin < bytes.size(); begin += kPiece) {
+    const std::span<const std::byte> piece =
+        bytes.subspan(begin, std::min(kPiece, bytes.size() - begin));
+    hash.Add({reinterpret_cast<const char*>(piece.data()), piece.size()});
+    ReleasePages(piece);
+  }
+}
+
 std::string Digest(const std::string& directory, const Checkpoint& checkpoint) {
   Sha256 hash;
   std::ifstream config(directory + "/config.json", std::ios::binary);
   hash.AddField(std::string(std::istreambuf_iterator<char>(config), {}));
-  for (const auto& file : checkpoint.files()) {
-    const std::span<const std::byte> bytes = file->bytes();
-    hash.AddField(std::string_view(reinterpret_cast<const char*>(bytes.data()),
-                                   bytes.size()));
-    ReleasePages(bytes);
-  }
+  for (const auto& file : checkpoint.files()) AddFile(file->bytes(), hash);
   return hash.HexDigest();
 }
 

@@ -7,7 +7,9 @@ tests/server/telemetry/parity_test.cc checks engine and telemetry against it.
 
 `nano` is the embedded model on two demo samples; `random` is a 4-layer GQA
 checkpoint with random weights (random_checkpoint.py) on text tokenised with
-the Qwen2.5 tokenizer, at several prompt lengths.
+the Qwen2.5 tokenizer, at several prompt lengths; `llama`, `qwen3` and `mistral`
+are small random checkpoints of these architectures on random tokens, whose
+files carry the configuration that the test writes the checkpoint from.
 """
 
 import argparse
@@ -28,11 +30,14 @@ ROOT = HERE.parent.parent
 POLICIES = ["h2o", "random", "oracle"]
 SCOPES = ["global", "layer"]
 BUDGETS = [0.05, 0.1, 0.2, 0.3, 0.5]
+FEW_BUDGETS = [0.1, 0.3]
 KEY = 0x0123456789ABCDEF
-LOGIT_STRIDE = {"nano": 8, "random": 499}
+LOGIT_STRIDE = {"nano": 8, "random": 499, "small": 37}
+# What the weights of each architecture's checkpoint are stored in.
+STORAGE = {"llama": "float16", "qwen3": "bfloat16", "mistral": "float32"}
 
 
-def case(model, ids, new_tokens, stride, eos):
+def case(model, ids, new_tokens, stride, eos, budgets=BUDGETS):
     prompt = torch.tensor([ids])
     with torch.no_grad():
         out = model.generate(
@@ -45,7 +50,7 @@ def case(model, ids, new_tokens, stride, eos):
     attentions = torch.stack(result.attentions)[:, 0].float().numpy()
     logits = result.logits[0].float().numpy()
     records = recall_reference.steps(attentions, logits, len(ids), tokens,
-                                     POLICIES, SCOPES, BUDGETS, KEY)
+                                     POLICIES, SCOPES, budgets, KEY)
     near = sum(any(r["near"] for r in s["recalls"]) for s in records)
     print(f"  {len(ids)} prompt tokens, {len(tokens)} steps, "
           f"{near} with a near-tied cut")
@@ -71,10 +76,10 @@ def load(directory):
     return model.eval()
 
 
-def write(name, cases):
+def write(name, cases, budgets=BUDGETS, **more):
     body = dict(made_by="tests/golden/parity_golden.py", policies=POLICIES,
-                scopes=SCOPES, budgets=BUDGETS, sample_key=f"{KEY:016x}",
-                cases=cases)
+                scopes=SCOPES, budgets=budgets, sample_key=f"{KEY:016x}",
+                cases=cases, **more)
     path = HERE / f"parity_{name}.json.gz"
     # mtime 0: the same content gives the same file.
     path.write_bytes(gzip.compress(json.dumps(body).encode(), 9, mtime=0))
@@ -119,19 +124,41 @@ def random(shared):
         write("random", cases)
 
 
+def architecture(name):
+    storage = STORAGE[name]
+    with tempfile.TemporaryDirectory() as directory:
+        config = random_checkpoint.write(name, storage, directory)
+        model = load(directory)
+        vocabulary = np.arange(3, config["vocab_size"])
+        ids = np.random.default_rng(1).choice(vocabulary, 300).tolist()
+        # One token, less than a prefill chunk of 50, and positions behind the
+        # original length of every scaling.
+        cases = [case(model, ids[:p], steps, LOGIT_STRIDE["small"],
+                      config["eos_token_id"], FEW_BUDGETS)
+                 for p, steps in ((1, 8), (40, 12), (300, 16))]
+        write(name, cases, FEW_BUDGETS, config=config,
+              storage=random_checkpoint.STORED[storage])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shared", type=pathlib.Path, required=True,
+    parser.add_argument("--shared", type=pathlib.Path,
                         help="directory with data/qwen2.5-tokenizer and "
-                             "data/longbench")
-    parser.add_argument("--only", choices=["nano", "random"])
+                             "data/longbench; for random")
+    names = ["nano", "random", *STORAGE]
+    parser.add_argument("--only", choices=names, nargs="+", default=names)
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(2)
-    if args.only != "random":
-        nano()
-    if args.only != "nano":
-        random(args.shared)
+    if "random" in args.only and args.shared is None:
+        parser.error("random needs --shared")
+    for name in args.only:
+        if name in STORAGE:
+            architecture(name)
+        elif name == "random":
+            random(args.shared)
+        else:
+            nano()
 
 
 if __name__ == "__main__":

@@ -49,6 +49,11 @@ class StartupTest(unittest.TestCase):
         model = self.folder / "nowhere"
         self.assertIn(str(model), self.fail_to_start(model=model))
 
+    def test_model_that_is_not_downloaded(self):
+        line = self.fail_to_start(model="kvrecall-tests/no-such-model@v2")
+        self.assertIn("hf download kvrecall-tests/no-such-model --revision v2",
+                      line)
+
     def test_model_without_weights(self):
         model = self.copy_model()
         (model / "model.safetensors").unlink()

@@ -7,8 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "nlohmann/json.hpp"
+
 namespace kvrecall {
 
+// Of a Qwen2 checkpoint.
 struct CheckpointShape {
   int64_t hidden = 64;
   int64_t intermediate = 160;
@@ -30,6 +33,13 @@ CheckpointShape TinyShape();
 // into `directory`, which is created. With shards > 1 the tensors are spread
 // over that many files with an index.
 void WriteRandomCheckpoint(const CheckpointShape& shape,
+                           const std::string& directory, int shards = 1);
+
+// The same for a config.json of any architecture that the engine computes,
+// with every size and head_dim in it, and no generation_config.json. `storage`
+// is "F32", "BF16" or "F16".
+void WriteRandomCheckpoint(const nlohmann::json& config,
+                           const std::string& storage,
                            const std::string& directory, int shards = 1);
 
 }  // namespace kvrecall

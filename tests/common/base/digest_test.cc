@@ -18,6 +18,15 @@ TEST(Sha256Test, AddInPiecesEqualsAddAtOnce) {
   EXPECT_EQ(hash.HexDigest(), Sha256Hex("abc"));
 }
 
+TEST(Sha256Test, AFieldInPiecesEqualsTheFieldAtOnce) {
+  Sha256 pieces, whole;
+  pieces.BeginField(3);
+  pieces.Add("a");
+  pieces.Add("bc");
+  whole.AddField("abc");
+  EXPECT_EQ(pieces.HexDigest(), whole.HexDigest());
+}
+
 TEST(Sha256Test, FieldsDoNotRunTogether) {
   Sha256 a, b;
   a.AddField("ab");

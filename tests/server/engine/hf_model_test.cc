@@ -163,6 +163,54 @@ TEST_F(HfModelTest, CancelStopsBetweenChunks) {
             absl::StatusCode::kCancelled);
 }
 
+nlohmann::json TinyMistral() {
+  return {{"architectures", {"MistralForCausalLM"}},
+          {"model_type", "mistral"},
+          {"hidden_size", 32},
+          {"intermediate_size", 48},
+          {"num_hidden_layers", 2},
+          {"num_attention_heads", 4},
+          {"num_key_value_heads", 2},
+          {"head_dim", 8},
+          {"vocab_size", 300},
+          {"max_position_embeddings", 512},
+          {"sliding_window", nullptr},
+          {"tie_word_embeddings", false}};
+}
+
+// Each weight is rounded to 11 bits on its way to the file, then read exactly.
+TEST_F(HfModelTest, Float16WeightsAreConvertedToTheRunsDtype) {
+  WriteRandomCheckpoint(TinyMistral(), "F32", directory_);
+  const auto exact = Generate(*Load(), Tokens(60)).second;
+  WriteRandomCheckpoint(TinyMistral(), "F16", directory_);
+  const auto half = Generate(*Load(), Tokens(60)).second;
+  const double difference = RelativeDifference(half.logits, exact.logits);
+  EXPECT_LE(difference, 5e-3);
+  EXPECT_GT(difference, 0);
+  auto model = Load(256, "bfloat16");
+  EXPECT_EQ(model->info().weight_bytes % 2, 0);
+  const auto rough = Generate(*model, Tokens(60)).second;
+  EXPECT_LE(RelativeDifference(rough.logits, exact.logits), 0.1);
+}
+
+// Full attention equals a window that the context does not outgrow.
+TEST_F(HfModelTest, ASlidingWindowLimitsTheContext) {
+  auto config = TinyMistral();
+  config["sliding_window"] = 64;
+  WriteRandomCheckpoint(config, "F32", directory_);
+  HfModelOptions options;
+  options.device = "cpu";
+  const auto refused = LoadHfModel(directory_, options);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  for (const char* part : {"sliding_window", "--max-context 64"})
+    EXPECT_NE(refused.status().message().find(part), std::string::npos)
+        << refused.status();
+  options.max_context = 64;
+  const auto model = LoadHfModel(directory_, options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->info().context_window, 64);
+}
+
 TEST_F(HfModelTest, BrokenCheckpointsAreRefusedByName) {
   const HfModelOptions options;
   EXPECT_EQ(LoadHfModel(directory_ + "/none", options).status().code(),

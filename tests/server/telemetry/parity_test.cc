@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "ATen/ATen.h"
+#include "absl/strings/str_cat.h"
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -169,6 +170,24 @@ TEST(ParityTest, RandomGqaCheckpointEqualsTransformers) {
     CompareGolden(directory, "tests/golden/parity_random.json.gz", chunk);
   std::filesystem::remove_all(directory);
 }
+
+// The checkpoint is written from the configuration in the golden file.
+class ArchitectureParityTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(ArchitectureParityTest, EqualsTransformers) {
+  const std::string path =
+      absl::StrCat("tests/golden/parity_", GetParam(), ".json.gz");
+  const Json golden = ReadGolden(path);
+  char name[] = "/tmp/kvrecall-test-XXXXXX";
+  const std::string directory = ::mkdtemp(name);
+  WriteRandomCheckpoint(golden["config"], golden["storage"], directory);
+  for (int64_t chunk : {256, 50}) CompareGolden(directory, path, chunk);
+  std::filesystem::remove_all(directory);
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, ArchitectureParityTest,
+                         ::testing::Values("llama", "qwen3", "mistral"),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace kvrecall
