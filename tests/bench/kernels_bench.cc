@@ -1,12 +1,12 @@
 // Micro-benchmarks of the engine's kernels at Qwen2.5-0.5B's shapes: 14 query
 // heads on 2 KV heads of 64, hidden 896, feed-forward 4864.
 
-#include "ATen/ATen.h"
-#include "ATen/Parallel.h"
-#include "c10/core/InferenceMode.h"
 #include <algorithm>
 #include <thread>
 
+#include "ATen/ATen.h"
+#include "ATen/Parallel.h"
+#include "c10/core/InferenceMode.h"
 #include <benchmark/benchmark.h>
 
 #include "server/engine/attention.h"

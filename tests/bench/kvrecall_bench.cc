@@ -280,10 +280,11 @@ absl::Status RunBench(Options options) {
     options.engine.name = options.shape;
     ASSIGN_OR_RETURN(model, MakeRandomHfModel(config, options.engine));
   } else {
-    ASSIGN_OR_RETURN(const std::string path, LocateModel(options.model));
-    ASSIGN_OR_RETURN(config, ReadHfConfig(path));
-    options.engine.name = options.model;
-    ASSIGN_OR_RETURN(model, LoadHfModel(path, options.engine));
+    ASSIGN_OR_RETURN(const LocatedModel located,
+                     LocateModel(options.model, ReadHubEnvironment()));
+    ASSIGN_OR_RETURN(config, ReadHfConfig(located.directory));
+    options.engine.name = located.name;
+    ASSIGN_OR_RETURN(model, LoadHfModel(located.directory, options.engine));
   }
   const ModelInfo& info = model->info();
   const std::string setting = absl::StrCat(

@@ -9,8 +9,8 @@
 #include "ATen/ATen.h"
 #include <gtest/gtest.h>
 
-#include "server/engine/attention_cpu.h"
 #include "server/cpu/kernels.h"
+#include "server/engine/attention_cpu.h"
 #include "tests/reference/attention_reference.h"
 
 namespace kvrecall {

@@ -55,7 +55,6 @@ TEST(RopeTest, FrequenciesAreThoseOfTransformers) {
   EXPECT_GT(values, 0);
 }
 
-// Rotating (1, 0) by an angle gives its cosine and sine.
 TEST(RopeTest, CosineAndSineAreThoseOfTransformers) {
   const Json golden = ReadGolden("tests/golden/rope.json.gz");
   const std::vector<int64_t> at = golden["positions"];
@@ -64,35 +63,22 @@ TEST(RopeTest, CosineAndSineAreThoseOfTransformers) {
   for (const Json& golden_case : golden["cases"]) {
     const int64_t head_dim = golden_case["head_dim"];
     const Rope rope(ConfigOf(golden_case), head_dim, at.back() + 1, at::kCPU);
-    const int64_t rows = static_cast<int64_t>(at.size());
-    at::Tensor x = at::zeros({rows, 1, head_dim});
-    x.narrow(2, 0, head_dim / 2).fill_(1);
-    const at::Tensor rotated = rope.Rotate(x, positions);
+    const Rope::Angles angles = rope.At(positions);
     const std::vector<float> cos = golden_case["cos"];
     const std::vector<float> sin = golden_case["sin"];
-    const auto compare = [&](const std::vector<float>& want, int64_t first) {
-      const at::Tensor got =
-          rotated.narrow(2, first, head_dim / 2).contiguous().flatten();
+    const auto compare = [&](const std::vector<float>& want,
+                             const at::Tensor& got) {
       ASSERT_EQ(got.numel(), static_cast<int64_t>(want.size()));
       for (size_t i = 0; i < want.size(); ++i)
         worst = std::max<double>(worst,
                                  std::abs(got.data_ptr<float>()[i] - want[i]));
     };
-    compare(cos, 0);
-    compare(sin, head_dim / 2);
+    compare(cos, angles.cos);
+    compare(sin, angles.sin);
   }
   std::printf("[ figures  ] worst difference of cosine or sine %.2g\n", worst);
   // A last place of a frequency is 2⁻²⁴ of it, times position 4000.
   EXPECT_LE(worst, 1e-3);
-}
-
-TEST(RopeTest, RotatesInFloat32AndReturnsTheDtype) {
-  const Rope rope(RopeConfig(), 8, 16, at::kCPU);
-  const at::Tensor x = at::ones({2, 3, 8}, at::kBFloat16);
-  const at::Tensor y = rope.Rotate(x, at::tensor({0, 15}, at::kLong));
-  EXPECT_EQ(y.scalar_type(), at::kBFloat16);
-  EXPECT_TRUE(at::equal(y[0], x[0]));
-  EXPECT_FALSE(at::equal(y[1], x[1]));
 }
 
 }  // namespace
