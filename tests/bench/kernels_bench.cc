@@ -12,6 +12,11 @@
 #include "server/engine/attention.h"
 #include "server/engine/elementwise.h"
 #include "server/engine/linear.h"
+#include "server/engine/sampler.h"
+#include "server/telemetry/distribution.h"
+#include "server/telemetry/scope_rows.h"
+#include "server/telemetry/selector.h"
+#include "server/telemetry/telemetry.h"
 
 namespace kvrecall {
 namespace {
@@ -139,6 +144,97 @@ BENCHMARK(Product)
     ->ArgsProduct({{1, kChunk}, {1152}, {kHidden}, {16, 32}})
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
+
+// ---- Telemetry ------------------------------------------------------------
+
+constexpr int64_t kLayers = 24, kVocabulary = 151936;
+
+// Rows as a model gives them: peaked, sums of 1.
+at::Tensor Rows(int64_t n) {
+  return at::softmax(at::randn({kLayers, kGroups, n}) * 4, -1);
+}
+
+// Three budgets' sets of 24 rows: {positions, bits of the scores}.
+void Select(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const int64_t n = state.range(0);
+  const at::Tensor rows = Rows(n).mean(1);
+  const Scores scores = {state.range(1) == 64 ? rows.to(at::kDouble) : rows};
+  const int64_t ks[] = {n / 10, n / 5, 3 * n / 10};
+  for (auto _ : state) benchmark::DoNotOptimize(SelectTop(scores, rows, ks));
+  state.SetItemsProcessed(state.iterations() * rows.numel());
+}
+BENCHMARK(Select)
+    ->ArgsProduct({{1024, 8192, 32768}, {32, 64}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+
+void Count(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const int64_t n = state.range(0);
+  const at::Tensor rows = Rows(n).mean(1);
+  const int64_t ks[] = {n / 10, n / 5, 3 * n / 10};
+  const RowSets sets = SelectTop({rows}, rows, ks);
+  for (auto _ : state) benchmark::DoNotOptimize(CountCommon(sets, sets));
+}
+BENCHMARK(Count)->Arg(8192)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+void ToLayers(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const at::Tensor rows = Rows(state.range(0));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(RowsToScope(rows, Scope::kLayer));
+}
+BENCHMARK(ToLayers)->Arg(8192)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+void ToGlobal(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const at::Tensor rows = Rows(state.range(0));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(RowsToScope(rows, Scope::kGlobal));
+}
+BENCHMARK(ToGlobal)->Arg(8192)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+void AttentionEntropies(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const at::Tensor rows = Rows(state.range(0));
+  for (auto _ : state) benchmark::DoNotOptimize(LayerAttentionEntropy(rows));
+}
+BENCHMARK(AttentionEntropies)
+    ->Arg(8192)
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+
+void Logits(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const at::Tensor logits = at::randn({kVocabulary}) * 3;
+  for (auto _ : state) benchmark::DoNotOptimize(DescribeLogits(logits));
+}
+BENCHMARK(Logits)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+void Greedy(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const at::Tensor logits = at::randn({kVocabulary}) * 3;
+  for (auto _ : state) benchmark::DoNotOptimize(GreedyToken(logits));
+}
+BENCHMARK(Greedy)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+// All that a step's telemetry does once the model has answered.
+void Observe(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const int64_t n = state.range(0);
+  RunConfig config;
+  config.policies = *ParsePolicySpecs("h2o,random,oracle");
+  config.scopes = *ParseScopes("global,layer");
+  config.budgets = *ParseBudgets("0.1,0.2,0.3");
+  auto telemetry = *SampleTelemetry::Create(config, {kLayers, n, 1}, {0});
+  telemetry->Begin(Rows(n - 1) * 10);
+  const at::Tensor rows = Rows(n);
+  for (auto _ : state)
+    benchmark::DoNotOptimize(telemetry->Observe(rows, {}, 0, 0));
+}
+BENCHMARK(Observe)->Arg(1024)->Arg(8192)->UseRealTime()->Unit(
+    benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace kvrecall
