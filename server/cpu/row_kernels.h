@@ -27,6 +27,16 @@ struct RowKernels {
   void (*keys_of_doubles)(const double* scores, int64_t n, uint32_t* keys,
                           uint32_t* lowest, uint32_t* highest);
 
+  // counts[b] = how many keys are at least thresholds[b].
+  void (*count_at_least)(const uint32_t* keys, int64_t n,
+                         const uint32_t* thresholds, int budgets,
+                         int64_t* counts);
+
+  // The positions with low ≤ key ≤ high, ascending, into `positions`, which has
+  // room for them; returns how many.
+  int64_t (*collect_between)(const uint32_t* keys, int64_t n, uint32_t low,
+                             uint32_t high, int32_t* positions);
+
   // levels[j] = how many of the thresholds keys[j] is below; mass[b] = Σ of
   // weights[j] over keys[j] ≥ thresholds[b].
   void (*sort_into_levels)(const uint32_t* keys, const float* weights,

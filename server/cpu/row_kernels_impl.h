@@ -49,6 +49,38 @@ double MassAbove(const uint32_t* keys, const float* weights, int64_t n,
   return mass;
 }
 
+void CountAtLeast(const uint32_t* keys, int64_t n, const uint32_t* thresholds,
+                  int budgets, int64_t* counts) {
+  for (int b = 0; b < budgets; ++b) {
+    const uint32_t threshold = thresholds[b];
+    int64_t count = 0;
+    int64_t j = 0;
+    for (; j + kLanes <= n; j += kLanes)
+      count += __builtin_popcount(MaskAtLeast(keys + j, threshold));
+    for (; j < n; ++j) count += keys[j] >= threshold;
+    counts[b] = count;
+  }
+}
+
+int64_t CollectBetween(const uint32_t* keys, int64_t n, uint32_t low,
+                       uint32_t high, int32_t* positions) {
+  int64_t count = 0;
+  int64_t j = 0;
+  // Above `high` is at least one more; of the highest key there is no more.
+  const bool bounded = high != 0xffffffffu;
+  for (; j + kLanes <= n; j += kLanes) {
+    uint32_t mask = MaskAtLeast(keys + j, low);
+    if (mask == 0) continue;
+    if (bounded) mask &= ~MaskAtLeast(keys + j, high + 1);
+    for (; mask != 0; mask &= mask - 1)
+      positions[count++] = static_cast<int32_t>(j) + __builtin_ctz(mask);
+  }
+  for (; j < n; ++j)
+    if (keys[j] >= low && keys[j] <= high)
+      positions[count++] = static_cast<int32_t>(j);
+  return count;
+}
+
 void SortIntoLevels(const uint32_t* keys, const float* weights, int64_t n,
                     const uint32_t* thresholds, int budgets, uint8_t* levels,
                     double* mass) {
@@ -190,6 +222,7 @@ LogitSums SumLogits(const float* z, int64_t n) {
 
 // clang-format off
 #define KVRECALL_CPU_ROW_KERNELS                                     \
-  {Keys<float>, Keys<double>, SortIntoLevels, CountCommon,           \
+  {Keys<float>, Keys<double>, CountAtLeast, CollectBetween,          \
+   SortIntoLevels, CountCommon,                                      \
    RowEntropy, AddToDoubleRow, SumLogits}
 // clang-format on

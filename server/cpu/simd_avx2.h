@@ -91,6 +91,18 @@ inline float SumOfLanes(Vec a) {
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+inline uint32_t EightAtLeast(const uint32_t* keys, __m256i threshold) {
+  const __m256i k = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(keys));
+  // Unsigned: the larger of the two is the key.
+  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(
+      _mm256_cmpeq_epi32(_mm256_max_epu32(k, threshold), k))));
+}
+// Bit i is set where keys[i] ≥ threshold, i < 16.
+inline uint32_t MaskAtLeast(const uint32_t* keys, uint32_t threshold) {
+  const __m256i t = _mm256_set1_epi32(static_cast<int>(threshold));
+  return EightAtLeast(keys, t) | EightAtLeast(keys + 8, t) << 8;
+}
+
 inline __m256 WidenBfloat16(const Bfloat16* p) {
   const __m256i wide = _mm256_cvtepu16_epi32(
       _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));

@@ -38,6 +38,12 @@ inline Vec TimesPowerOfTwo(Vec a, Vec n) {
 inline float LargestLane(Vec a) { return _mm512_reduce_max_ps(a.v); }
 inline float SumOfLanes(Vec a) { return _mm512_reduce_add_ps(a.v); }
 
+// Bit i is set where keys[i] ≥ threshold, i < 16.
+inline uint32_t MaskAtLeast(const uint32_t* keys, uint32_t threshold) {
+  return _mm512_cmpge_epu32_mask(
+      _mm512_loadu_si512(keys), _mm512_set1_epi32(static_cast<int>(threshold)));
+}
+
 inline Vec LoadBfloat16(const Bfloat16* p) {
   const __m512i wide = _mm512_cvtepu16_epi32(
       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

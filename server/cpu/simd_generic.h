@@ -84,6 +84,14 @@ inline float SumOfLanes(Vec a) {
   return sum;
 }
 
+// Bit i is set where keys[i] ≥ threshold, i < 16.
+inline uint32_t MaskAtLeast(const uint32_t* keys, uint32_t threshold) {
+  uint32_t mask = 0;
+  for (int i = 0; i < kLanes; ++i)
+    mask |= static_cast<uint32_t>(keys[i] >= threshold) << i;
+  return mask;
+}
+
 inline Vec LoadBfloat16(const Bfloat16* p) {
   return Each(
       [&](int i) { return FromBits(static_cast<uint32_t>(p[i].bits) << 16); });

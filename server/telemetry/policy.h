@@ -22,9 +22,6 @@ struct StepView {
   int64_t positions = 1;  // N_t; the step's own position is N_t − 1
   // S_t: [R, N_t − 1], float64, the sum of the rows of all earlier queries.
   at::Tensor accumulated;
-  // The step's own row, [R, N_t], float32: defined for `oracle` alone, which
-  // is the ceiling and no policy that could be had.
-  at::Tensor current;
 };
 
 class Policy {
@@ -32,8 +29,8 @@ class Policy {
   virtual ~Policy() = default;
   // What is higher is kept.
   virtual Scores Score(const StepView& view) = 0;
-  // True for `oracle` alone: StepView::current is set for it.
-  virtual bool sees_current_row() const { return false; }
+  // True for `oracle` alone: its sets are the gold sets, and it is not asked.
+  virtual bool is_gold() const { return false; }
 };
 
 }  // namespace kvrecall

@@ -38,8 +38,10 @@ Scores RandomPolicy::Score(const StepView& view) {
       for (int64_t j = 0; j < size; ++j)
         *out++ = Priority(seed_, sample_key_, r, j);
     priorities_ = priorities_.to(view.accumulated.device());
+    rounded_ = priorities_.to(at::kFloat);
   }
-  return {priorities_.narrow(1, 0, needed), /*own_first=*/true};
+  return {priorities_.narrow(1, 0, needed), /*own_first=*/true,
+          rounded_.narrow(1, 0, needed)};
 }
 
 }  // namespace kvrecall

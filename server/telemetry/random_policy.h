@@ -24,7 +24,8 @@ class RandomPolicy final : public Policy {
  private:
   const uint64_t seed_;
   const uint64_t sample_key_;
-  at::Tensor priorities_;  // [R, ≥ N], float64, CPU; grows by doubling
+  at::Tensor priorities_;  // [R, ≥ N], float64; grows by doubling
+  at::Tensor rounded_;     // the same in float32
 };
 
 }  // namespace kvrecall

@@ -31,9 +31,8 @@ void AddRows(const at::Tensor& rows, at::Tensor sums) {
   });
 }
 
-AttentionEntropy LayerAttentionEntropy(const at::Tensor& group_rows) {
-  const at::Tensor p =
-      RowsToScope(group_rows, Scope::kLayer).contiguous();  // [layers, N]
+AttentionEntropy LayerAttentionEntropy(const at::Tensor& rows) {
+  const at::Tensor p = rows.contiguous();
   at::Tensor entropies = at::empty({p.size(0)}, at::kDouble);
   if (p.device().is_cpu()) {
     at::parallel_for(0, p.size(0), 1, [&](int64_t begin, int64_t end) {

@@ -28,7 +28,8 @@ struct AttentionEntropy {
   double standard_deviation = 0;  // nats, population, over layers
 };
 
-// Of each layer's head-mean row. `group_rows` [layers, kv_heads, N], float32.
-AttentionEntropy LayerAttentionEntropy(const at::Tensor& group_rows);
+// Of each layer's head-mean row: `rows` [layers, N], float32, those of scope
+// layer.
+AttentionEntropy LayerAttentionEntropy(const at::Tensor& rows);
 
 }  // namespace kvrecall

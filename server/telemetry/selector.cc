@@ -27,12 +27,9 @@ at::Tensor Ranks(const Scores& scores) {
                  1);
 }
 
-}  // namespace
-
-RowSets SelectTopWithAten(const Scores& scores, const at::Tensor& weights,
-                          std::span<const int64_t> ks) {
-  const at::Tensor ranks = Ranks(scores);
-  const at::Tensor wide = weights.to(at::kDouble);
+RowSets SelectJob(const SelectionJob& job, std::span<const int64_t> ks) {
+  const at::Tensor ranks = Ranks(job.scores);
+  const at::Tensor wide = job.weights.to(at::kDouble);
   RowSets sets;
   sets.levels = at::zeros(ranks.sizes(), ranks.options().dtype(at::kByte));
   std::vector<at::Tensor> mass;
@@ -45,10 +42,20 @@ RowSets SelectTopWithAten(const Scores& scores, const at::Tensor& weights,
   return sets;
 }
 
-RowSets SelectTop(const Scores& scores, const at::Tensor& weights,
-                  std::span<const int64_t> ks) {
-  if (weights.device().is_cpu()) return SelectTopOnCpu(scores, weights, ks);
-  return SelectTopWithAten(scores, weights, ks);
+}  // namespace
+
+std::vector<RowSets> SelectTopWithAten(std::span<const SelectionJob> jobs,
+                                       std::span<const int64_t> ks) {
+  std::vector<RowSets> sets;
+  for (const SelectionJob& job : jobs) sets.push_back(SelectJob(job, ks));
+  return sets;
+}
+
+std::vector<RowSets> SelectTop(std::span<const SelectionJob> jobs,
+                               std::span<const int64_t> ks) {
+  if (jobs.empty()) return {};
+  if (jobs[0].weights.device().is_cpu()) return SelectTopOnCpu(jobs, ks);
+  return SelectTopWithAten(jobs, ks);
 }
 
 at::Tensor CountCommon(const RowSets& a, const RowSets& b) {
@@ -57,7 +64,7 @@ at::Tensor CountCommon(const RowSets& a, const RowSets& b) {
   std::vector<at::Tensor> counts;
   for (int64_t k = 0; k < a.mass.size(1); ++k)
     counts.push_back((level <= k).sum(-1));
-  return at::stack(counts, 1);
+  return at::stack(counts, 1).to(at::kDouble);
 }
 
 }  // namespace kvrecall

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "ATen/core/Tensor.h"
 
@@ -18,6 +19,9 @@ struct Scores {
   at::Tensor values;
   // The step's own position, N − 1, comes before all others.
   bool own_first = false;
+  // `values` rounded to float32, of the same shape, if they lie about: most of
+  // the work needs no more. Undefined: made on the way.
+  at::Tensor rounded = {};
 };
 
 // For each row, the sets of the K best positions for several K at once: they
@@ -33,12 +37,18 @@ struct RowSets {
 // The most budgets that one call serves.
 inline constexpr int kMostBudgets = 255;
 
-// `ks`: 1 … N each, ascending, at most kMostBudgets. `weights` [R, N],
-// float32: the rows that mass is summed over.
-RowSets SelectTop(const Scores& scores, const at::Tensor& weights,
-                  std::span<const int64_t> ks);
+// One matrix of scores, and the rows [R, N], float32, that mass is summed over.
+struct SelectionJob {
+  Scores scores;
+  at::Tensor weights;
+};
 
-// [R, B], int64: how many positions both sets of each K hold.
+// The sets of each job. `ks`: 1 … N each, ascending, at most kMostBudgets; all
+// jobs have the same N.
+std::vector<RowSets> SelectTop(std::span<const SelectionJob> jobs,
+                               std::span<const int64_t> ks);
+
+// [R, B], float64: how many positions both sets of each K hold.
 at::Tensor CountCommon(const RowSets& a, const RowSets& b);
 
 }  // namespace kvrecall

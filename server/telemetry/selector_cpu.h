@@ -5,16 +5,17 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "server/telemetry/selector.h"
 
 namespace kvrecall {
 
-RowSets SelectTopOnCpu(const Scores& scores, const at::Tensor& weights,
-                       std::span<const int64_t> ks);
+std::vector<RowSets> SelectTopOnCpu(std::span<const SelectionJob> jobs,
+                                    std::span<const int64_t> ks);
 at::Tensor CountCommonOnCpu(const RowSets& a, const RowSets& b);
 
-RowSets SelectTopWithAten(const Scores& scores, const at::Tensor& weights,
-                          std::span<const int64_t> ks);
+std::vector<RowSets> SelectTopWithAten(std::span<const SelectionJob> jobs,
+                                       std::span<const int64_t> ks);
 
 }  // namespace kvrecall

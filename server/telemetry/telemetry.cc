@@ -55,36 +55,47 @@ StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
   record.logprob = logprob;
   record.p_max = distribution.p_max;
   record.margin = distribution.margin;
-  const AttentionEntropy attention = LayerAttentionEntropy(rows);
+  const at::Tensor layers = RowsToScope(rows, Scope::kLayer);
+  const AttentionEntropy attention = LayerAttentionEntropy(layers);
   record.attention_entropy = attention.mean;
   record.attention_entropy_std = attention.standard_deviation;
 
-  const Budgets budgets = BudgetsAt(n);
-  record.recalls.resize(config_.policies.size() * scopes_.size() *
-                        budgets.places.size());
-  for (size_t s = 0; s < scopes_.size(); ++s) {
-    ScopeState& state = scopes_[s];
-    const at::Tensor current = RowsToScope(rows, state.scope);  // [R, N]
-    const RowSets gold = SelectTop({current}, current, budgets.ks);
+  // All that is to be selected, at once: per scope the gold sets, then each
+  // policy's that needs sets of its own.
+  std::vector<at::Tensor> currents;  // [R, N] of each scope
+  std::vector<SelectionJob> jobs;
+  for (ScopeState& state : scopes_) {
+    currents.push_back(
+        state.scope == Scope::kLayer ? layers : RowsToScope(rows, state.scope));
+    const at::Tensor& current = currents.back();
+    jobs.push_back({{current}, current});
     StepView view;
     view.scope = state.scope;
     view.rows = current.size(0);
     view.step = step_;
     view.positions = n;
     view.accumulated = state.accumulated.narrow(1, 0, n - 1);
-    for (size_t p = 0; p < state.policies.size(); ++p) {
-      Policy& policy = *state.policies[p];
-      const RowSets held =
-          policy.sees_current_row()
-              ? gold
-              : SelectTop(policy.Score(view), current, budgets.ks);
+    for (const std::unique_ptr<Policy>& policy : state.policies)
+      if (!policy->is_gold()) jobs.push_back({policy->Score(view), current});
+  }
+  const Budgets budgets = BudgetsAt(n);
+  const std::vector<RowSets> sets = SelectTop(jobs, budgets.ks);
+
+  const size_t count = budgets.places.size();
+  record.recalls.resize(config_.policies.size() * scopes_.size() * count);
+  size_t next = 0;
+  for (size_t s = 0; s < scopes_.size(); ++s) {
+    const RowSets& gold = sets[next++];
+    for (size_t p = 0; p < scopes_[s].policies.size(); ++p) {
+      const RowSets& held =
+          scopes_[s].policies[p]->is_gold() ? gold : sets[next++];
       const std::vector<RecallRecord> recalls =
           CompareSets(gold, held, budgets.ks);
-      for (size_t b = 0; b < budgets.places.size(); ++b)
-        record.recalls[(p * scopes_.size() + s) * budgets.places.size() + b] =
+      for (size_t b = 0; b < count; ++b)
+        record.recalls[(p * scopes_.size() + s) * count + b] =
             recalls[budgets.places[b]];
     }
-    AddRows(current, state.accumulated);
+    AddRows(currents[s], scopes_[s].accumulated);
   }
   return record;
 }

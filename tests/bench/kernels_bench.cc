@@ -159,9 +159,10 @@ void Select(benchmark::State& state) {
   const c10::InferenceMode guard;
   const int64_t n = state.range(0);
   const at::Tensor rows = Rows(n).mean(1);
-  const Scores scores = {state.range(1) == 64 ? rows.to(at::kDouble) : rows};
+  const SelectionJob job = {
+      {state.range(1) == 64 ? rows.to(at::kDouble) : rows}, rows};
   const int64_t ks[] = {n / 10, n / 5, 3 * n / 10};
-  for (auto _ : state) benchmark::DoNotOptimize(SelectTop(scores, rows, ks));
+  for (auto _ : state) benchmark::DoNotOptimize(SelectTop({&job, 1}, ks));
   state.SetItemsProcessed(state.iterations() * rows.numel());
 }
 BENCHMARK(Select)
@@ -174,7 +175,8 @@ void Count(benchmark::State& state) {
   const int64_t n = state.range(0);
   const at::Tensor rows = Rows(n).mean(1);
   const int64_t ks[] = {n / 10, n / 5, 3 * n / 10};
-  const RowSets sets = SelectTop({rows}, rows, ks);
+  const SelectionJob job = {{rows}, rows};
+  const RowSets sets = SelectTop({&job, 1}, ks)[0];
   for (auto _ : state) benchmark::DoNotOptimize(CountCommon(sets, sets));
 }
 BENCHMARK(Count)->Arg(8192)->UseRealTime()->Unit(benchmark::kMicrosecond);
@@ -197,7 +199,7 @@ BENCHMARK(ToGlobal)->Arg(8192)->UseRealTime()->Unit(benchmark::kMicrosecond);
 
 void AttentionEntropies(benchmark::State& state) {
   const c10::InferenceMode guard;
-  const at::Tensor rows = Rows(state.range(0));
+  const at::Tensor rows = Rows(state.range(0)).mean(1);
   for (auto _ : state) benchmark::DoNotOptimize(LayerAttentionEntropy(rows));
 }
 BENCHMARK(AttentionEntropies)

@@ -45,9 +45,9 @@ void ExpectTwinsAgree(const Matrix& rows, const Matrix& scores) {
   std::iota(ks.begin(), ks.end(), 1);
   for (const auto select : {SelectTopOnCpu, SelectTopWithAten})
     for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
-      const RowSets gold = select({a}, a, ks);
-      const RowSets held = select({s.to(dtype)}, a, ks);
-      const std::vector<RecallRecord> got = CompareSets(gold, held, ks);
+      const std::vector<SelectionJob> jobs = {{{a}, a}, {{s.to(dtype)}, a}};
+      const std::vector<RowSets> sets = select(jobs, ks);
+      const std::vector<RecallRecord> got = CompareSets(sets[0], sets[1], ks);
       for (size_t b = 0; b < ks.size(); ++b) {
         ASSERT_EQ(got[b].k, ks[b]);
         ExpectEqual(got[b], RecallSlowly(rows, scores, ks[b]));
@@ -58,8 +58,9 @@ void ExpectTwinsAgree(const Matrix& rows, const Matrix& scores) {
 // The record of one K.
 RecallRecord Compare(const at::Tensor& rows, const Scores& scores, int64_t k) {
   const int64_t ks[] = {k};
-  return CompareSets(SelectTop({rows}, rows, ks), SelectTop(scores, rows, ks),
-                     ks)[0];
+  const SelectionJob jobs[] = {{{rows}, rows}, {scores, rows}};
+  const std::vector<RowSets> sets = SelectTop(jobs, ks);
+  return CompareSets(sets[0], sets[1], ks)[0];
 }
 
 // All histories over {0, 1, 2} with ties of every kind: the order is higher
@@ -114,8 +115,9 @@ TEST(SelectorTest, KernelsEqualTheirTwinOnLongRows) {
       for (const bool own_first : {false, true}) {
         const Scores scores = {
             values.narrow(1, 0, own_first ? n - 1 : n).to(dtype), own_first};
-        const RowSets fast = SelectTopOnCpu(scores, weights, ks);
-        const RowSets slow = SelectTopWithAten(scores, weights, ks);
+        const SelectionJob job = {scores, weights};
+        const RowSets fast = SelectTopOnCpu({&job, 1}, ks)[0];
+        const RowSets slow = SelectTopWithAten({&job, 1}, ks)[0];
         ASSERT_TRUE(at::equal(fast.levels, slow.levels));
         ASSERT_LE((fast.mass - slow.mass).abs().max().item<double>(), 1e-6);
       }

@@ -67,7 +67,8 @@ TEST(ScopeRowsTest, AttentionEntropyOfUniformAndCertainLayers) {
   at::Tensor rows = at::zeros({2, 1, 4});
   rows[0].fill_(0.25);
   rows[1][0][2] = 1;
-  const AttentionEntropy entropy = LayerAttentionEntropy(rows);
+  const AttentionEntropy entropy =
+      LayerAttentionEntropy(RowsToScope(rows, Scope::kLayer));
   EXPECT_NEAR(entropy.mean, std::log(4.0) / 2, 1e-9);
   EXPECT_NEAR(entropy.standard_deviation, std::log(4.0) / 2, 1e-9);
 }
