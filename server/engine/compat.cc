@@ -1,6 +1,7 @@
 #include "server/engine/compat.h"
 
 #include <exception>
+#include <limits>
 #include <new>
 #include <string_view>
 
@@ -12,6 +13,9 @@
 #include "torch/version.h"
 #ifdef KVRECALL_WITH_CUDA
 #include "ATen/cuda/CUDAContext.h"
+#include "c10/cuda/CUDACachingAllocator.h"
+#include "c10/cuda/CUDAException.h"
+#include "c10/cuda/CUDAGuard.h"
 #endif
 
 namespace kvrecall {
@@ -39,6 +43,23 @@ std::string DeviceName(at::Device device) {
     return at::cuda::getDeviceProperties(device.index())->name;
 #endif
   return device.is_cpu() ? "cpu" : device.str();
+}
+
+int64_t FreeDeviceMemory(at::Device device) {
+#ifdef KVRECALL_WITH_CUDA
+  if (device.is_cuda()) {
+    c10::cuda::CUDAGuard guard(device);
+    size_t free = 0, total = 0;
+    C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    const auto stats =
+        c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
+    constexpr size_t kAll = 0;
+    return static_cast<int64_t>(free) + stats.reserved_bytes[kAll].current -
+           stats.allocated_bytes[kAll].current;
+  }
+#endif
+  (void)device;
+  return std::numeric_limits<int64_t>::max();
 }
 
 void SynchronizeDevice(at::Device device) {

@@ -4,6 +4,7 @@
 // against (1.13 in Debian 12, 2.x elsewhere), and how its exceptions become
 // statuses. Nothing else in the engine looks at a version.
 
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -21,6 +22,9 @@ bool CudaAvailable();
 
 // Name of the device as people know it: "cpu", or the GPU's.
 std::string DeviceName(at::Device device);
+
+// Bytes that a GPU has free, those that libtorch keeps for reuse included.
+int64_t FreeDeviceMemory(at::Device device);
 
 // Waits until the device has done what was queued; nothing on the CPU.
 void SynchronizeDevice(at::Device device);

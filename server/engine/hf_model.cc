@@ -19,6 +19,7 @@
 #include "server/engine/hf_config.h"
 #include "server/engine/hf_weights.h"
 #include "server/engine/linear.h"
+#include "server/engine/memory.h"
 #include "server/engine/rope.h"
 
 namespace kvrecall {
@@ -54,11 +55,12 @@ class HfSequence final : public Sequence {
 class HfModel final : public Model {
  public:
   HfModel(HfConfig config, HfWeights weights, ModelInfo info,
-          at::TensorOptions options)
+          at::TensorOptions options, std::optional<int64_t> memory)
       : config_(std::move(config)),
         weights_(std::move(weights)),
         info_(std::move(info)),
         options_(options),
+        memory_(memory),
         rope_(config_.rope, config_.head_dim, info_.context_window,
               options.device()) {}
 
@@ -67,6 +69,10 @@ class HfModel final : public Model {
   absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
       int64_t capacity) override {
     RETURN_IF_ERROR(CheckCapacity(capacity, info_));
+    RETURN_IF_ERROR(
+        CheckMemory(absl::StrCat("a text of ", capacity, " positions"),
+                    NeedOf(info_, config_.intermediate_size, capacity),
+                    memory_ ? *memory_ : FreeMemory(options_.device())));
     return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<Sequence>> {
       const c10::InferenceMode guard;
       return std::make_unique<HfSequence>(
@@ -254,6 +260,7 @@ class HfModel final : public Model {
   const HfWeights weights_;
   const ModelInfo info_;
   const at::TensorOptions options_;  // dtype and device of weights and cache
+  const std::optional<int64_t> memory_;  // bytes for texts; unset: what is free
   const Rope rope_;
 };
 
@@ -308,6 +315,24 @@ absl::StatusOr<int64_t> ChooseContext(int64_t requested,
   return context;
 }
 
+// Bounds the context by the memory that is left beside the weights.
+absl::Status FitContext(const HfModelOptions& options, const HfConfig& config,
+                        at::Device device, ModelInfo& info) {
+  const int64_t free = options.memory ? *options.memory : FreeMemory(device);
+  const int64_t fits =
+      LargestContext(info, config.intermediate_size, info.context_window, free);
+  if (fits == info.context_window) return absl::OkStatus();
+  if (options.max_context == 0 && fits > 0) {
+    info.context_window = fits;
+    return absl::OkStatus();
+  }
+  const absl::Status status = CheckMemory(
+      absl::StrCat("--max-context ", info.context_window),
+      NeedOf(info, config.intermediate_size, info.context_window), free);
+  return absl::ResourceExhaustedError(
+      absl::StrCat(status.message(), ", room for ", fits, " positions"));
+}
+
 // Loads or makes weights by `make(config, tensor options)`.
 template <typename MakeWeights>
 absl::StatusOr<std::unique_ptr<Model>> MakeHfModel(
@@ -352,8 +377,10 @@ absl::StatusOr<std::unique_ptr<Model>> MakeHfModel(
     info.kv_bytes_per_token = 2 * config.layers * config.kv_heads *
                               config.head_dim *
                               static_cast<int64_t>(c10::elementSize(dtype));
+    RETURN_IF_ERROR(FitContext(options, config, device, info));
     return std::make_unique<HfModel>(std::move(config), *std::move(weights),
-                                     std::move(info), tensor_options);
+                                     std::move(info), tensor_options,
+                                     options.memory);
   });
 }
 

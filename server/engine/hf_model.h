@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -20,14 +21,18 @@ struct HfModelOptions {
   std::string dtype = "auto";   // "auto", "float32", "bfloat16"
   std::string device = "auto";  // "auto", "cpu", "cuda"
   int threads = 0;              // 0: all cores
-  int64_t max_context = 0;      // 0: the model's window
+  // 0: the model's window, or what memory has room for if that is less.
+  int64_t max_context = 0;
   int64_t prefill_chunk = 512;  // queries
+  // Bytes that texts may take beside the weights; unset: what is free.
+  std::optional<int64_t> memory;
 };
 
 // Loads config.json, generation_config.json and the safetensors weights of
 // `directory`. On "auto", the device is CUDA where libtorch has it, and the
 // dtype is bfloat16 on CUDA and on processors with AVX512-BF16 or AMX, else
 // float32. NotFound, InvalidArgument: what is missing or wrong, and where.
+// ResourceExhausted: a context was asked for that memory has no room for.
 absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(
     const std::string& directory, const HfModelOptions& options);
 

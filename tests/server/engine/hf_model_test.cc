@@ -114,6 +114,34 @@ TEST_F(HfModelTest, SameTokensGiveTheSameBits) {
   EXPECT_TRUE(at::equal(a_step.rows, b_step.rows));
 }
 
+TEST_F(HfModelTest, StatisticsChangeNoBitOfTheModel) {
+  auto model = Load(16);
+  const std::vector<int64_t> tokens = Tokens(100);
+  const auto with = Generate(*model, tokens).second;
+  auto sequence = model->NewSequence(100);
+  PrefillOptions options;
+  options.statistics = false;
+  auto prefill =
+      model->Prefill(**sequence, std::span(tokens).first(99), options);
+  ASSERT_TRUE(prefill.ok());
+  EXPECT_FALSE(prefill->sums.defined());
+  const StepInput input{sequence->get(), tokens.back(), /*rows=*/false};
+  auto without = model->Step({&input, 1});
+  ASSERT_TRUE(without.ok());
+  EXPECT_FALSE((*without)[0].rows.defined());
+  EXPECT_TRUE(at::equal((*without)[0].logits, with.logits));
+}
+
+TEST_F(HfModelTest, ALoadedAgainModelGivesTheSameBits) {
+  for (const char* dtype : {"float32", "bfloat16"}) {
+    const auto [a, a_step] = Generate(*Load(16, dtype), Tokens(100));
+    const auto [b, b_step] = Generate(*Load(16, dtype), Tokens(100));
+    EXPECT_TRUE(at::equal(a.sums, b.sums));
+    EXPECT_TRUE(at::equal(a_step.logits, b_step.logits));
+    EXPECT_TRUE(at::equal(a_step.rows, b_step.rows));
+  }
+}
+
 TEST_F(HfModelTest, RaggedSequencesStepTogether) {
   auto model = Load();
   const std::vector<int64_t> shorter = Tokens(9), longer = Tokens(40);
