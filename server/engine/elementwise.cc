@@ -6,6 +6,9 @@
 #include "ATen/Parallel.h"
 
 #include "server/cpu/kernels.h"
+#ifdef KVRECALL_WITH_CUDA
+#include "server/engine/elementwise_cuda.h"
+#endif
 
 namespace kvrecall {
 namespace {
@@ -82,6 +85,9 @@ void RotateRows(const at::Tensor& x, const at::Tensor& cos,
 }  // namespace
 
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+#ifdef KVRECALL_WITH_CUDA
+  if (x.device().is_cuda()) return RmsNormCuda(x, weight, eps);
+#endif
   if (!x.device().is_cpu()) return RmsNormWithAten(x, weight, eps);
   const cpu::Kernels& kernels = cpu::BestKernels();
   at::Tensor out = at::empty(x.sizes(), x.options());
@@ -94,6 +100,9 @@ at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
 
 at::Tensor SiluMul(const at::Tensor& gate_up) {
   const int64_t size = gate_up.size(1) / 2;
+#ifdef KVRECALL_WITH_CUDA
+  if (gate_up.device().is_cuda()) return SiluMulCuda(gate_up);
+#endif
   if (!gate_up.device().is_cpu())
     return at::silu(gate_up.narrow(1, 0, size)) * gate_up.narrow(1, size, size);
   const cpu::Kernels& kernels = cpu::BestKernels();
@@ -107,6 +116,12 @@ at::Tensor SiluMul(const at::Tensor& gate_up) {
 }
 
 void RotateInPlace(at::Tensor x, const at::Tensor& cos, const at::Tensor& sin) {
+#ifdef KVRECALL_WITH_CUDA
+  if (x.device().is_cuda()) {
+    RotateInPlaceCuda(x, cos, sin);
+    return;
+  }
+#endif
   if (!x.device().is_cpu()) {
     const int64_t half = x.size(2) / 2;
     const at::Tensor c = cos.unsqueeze(1), s = sin.unsqueeze(1);

@@ -13,11 +13,11 @@ namespace kvrecall {
 
 // Recall, mass and chance of the predicted sets against the gold sets, per
 // row, averaged; one record for each of `ks`, ascending, which both were
-// selected with, over n positions. `row_recalls` is filled where there are
+// selected with, over `n` positions. `row_recalls` is filled where there are
 // several rows. Formulas: common/METRICS.md.
 std::vector<RecallRecord> CompareSets(const RowSets& gold,
                                       const RowSets& predicted,
-                                      std::span<const int64_t> ks);
+                                      std::span<const int64_t> ks, int64_t n);
 
 // The exact expectation of a random set of k positions out of n that holds the
 // last one, against a gold set of k that has the last one or not.

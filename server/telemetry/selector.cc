@@ -1,11 +1,15 @@
 #include "server/telemetry/selector.h"
 
+#include <limits>
 #include <tuple>
 #include <vector>
 
 #include "ATen/ATen.h"
 
 #include "server/telemetry/selector_cpu.h"
+#ifdef KVRECALL_WITH_CUDA
+#include "server/telemetry/selection_cuda.h"
+#endif
 
 namespace kvrecall {
 namespace {
@@ -51,20 +55,67 @@ std::vector<RowSets> SelectTopWithAten(std::span<const SelectionJob> jobs,
   return sets;
 }
 
+at::Tensor CompareRowSetsWithAten(const RowSets& gold,
+                                  const RowSets& predicted) {
+  const at::Tensor level = at::maximum(gold.levels, predicted.levels);
+  const at::Tensor last = gold.levels.select(1, gold.levels.size(1) - 1);
+  std::vector<at::Tensor> common, has_last;
+  for (int64_t b = 0; b < gold.mass.size(1); ++b) {
+    common.push_back((level <= b).sum(-1).to(at::kDouble));
+    has_last.push_back((last <= b).to(at::kDouble));
+  }
+  return at::stack({at::stack(common, 1), predicted.mass, gold.mass,
+                    at::stack(has_last, 1)})
+      .to(at::kCPU);
+}
+
+#ifdef KVRECALL_WITH_CUDA
+namespace {
+
+RowSets SelectJobOnCuda(const SelectionJob& job, std::span<const int64_t> ks) {
+  RowSets sets;
+  sets.scores = job.scores.values;
+  if (job.scores.own_first)
+    sets.scores = at::constant_pad_nd(sets.scores, {0, 1},
+                                      std::numeric_limits<double>::infinity());
+  sets.scores = sets.scores.contiguous();
+  sets.weights = job.weights.contiguous();
+  const Thresholds thresholds = SelectTopCuda(sets.scores, ks);
+  sets.values = thresholds.values;
+  sets.positions = thresholds.positions;
+  return sets;
+}
+
+}  // namespace
+#endif
+
 std::vector<RowSets> SelectTop(std::span<const SelectionJob> jobs,
                                std::span<const int64_t> ks) {
   if (jobs.empty()) return {};
-  if (jobs[0].weights.device().is_cpu()) return SelectTopOnCpu(jobs, ks);
+  const at::Device device = jobs[0].weights.device();
+  if (device.is_cpu()) return SelectTopOnCpu(jobs, ks);
+#ifdef KVRECALL_WITH_CUDA
+  if (device.is_cuda()) {
+    std::vector<RowSets> sets;
+    for (const SelectionJob& job : jobs)
+      sets.push_back(SelectJobOnCuda(job, ks));
+    return sets;
+  }
+#endif
   return SelectTopWithAten(jobs, ks);
 }
 
-at::Tensor CountCommon(const RowSets& a, const RowSets& b) {
-  if (a.levels.device().is_cpu()) return CountCommonOnCpu(a, b);
-  const at::Tensor level = at::maximum(a.levels, b.levels);
-  std::vector<at::Tensor> counts;
-  for (int64_t k = 0; k < a.mass.size(1); ++k)
-    counts.push_back((level <= k).sum(-1));
-  return at::stack(counts, 1).to(at::kDouble);
+at::Tensor CompareRowSets(const RowSets& gold, const RowSets& predicted) {
+#ifdef KVRECALL_WITH_CUDA
+  if (gold.values.defined())
+    return CompareSetsCuda(gold.weights, {gold.values, gold.positions},
+                           predicted.scores,
+                           {predicted.values, predicted.positions})
+        .to(at::kCPU);
+#endif
+  if (gold.levels.device().is_cpu())
+    return CompareRowSetsOnCpu(gold, predicted);
+  return CompareRowSetsWithAten(gold, predicted);
 }
 
 }  // namespace kvrecall

@@ -32,6 +32,11 @@ struct RowSets {
   at::Tensor levels;
   // [R, B], float64: Σ of the row's weights over each set.
   at::Tensor mass;
+
+  // On CUDA the sets stay as their thresholds instead, and the rest is
+  // undefined: scores [R, N], the K-th highest [R, B], and the last position
+  // [R, B], int64, among equal ones that is inside.
+  at::Tensor scores, values, positions, weights;
 };
 
 // The most budgets that one call serves.
@@ -48,7 +53,9 @@ struct SelectionJob {
 std::vector<RowSets> SelectTop(std::span<const SelectionJob> jobs,
                                std::span<const int64_t> ks);
 
-// [R, B], float64: how many positions both sets of each K hold.
-at::Tensor CountCommon(const RowSets& a, const RowSets& b);
+// Of each K's sets, [4, R, B], float64, on the host: how many positions both
+// hold, the mass of the predicted, the mass of the gold, and 1 where the gold
+// set has the last position.
+at::Tensor CompareRowSets(const RowSets& gold, const RowSets& predicted);
 
 }  // namespace kvrecall

@@ -264,18 +264,29 @@ std::vector<RowSets> SelectTopOnCpu(std::span<const SelectionJob> jobs,
   return sets;
 }
 
-at::Tensor CountCommonOnCpu(const RowSets& a, const RowSets& b) {
-  const int64_t n = a.levels.size(1);
-  const int64_t budgets = a.mass.size(1);
-  at::Tensor common = at::empty(a.mass.sizes(), at::kLong);
-  at::parallel_for(0, a.levels.size(0), 4, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
+at::Tensor CompareRowSetsOnCpu(const RowSets& gold, const RowSets& predicted) {
+  const int64_t rows = gold.levels.size(0);
+  const int64_t n = gold.levels.size(1);
+  const int64_t budgets = gold.mass.size(1);
+  at::Tensor figures = at::empty({4, rows, budgets}, at::kDouble);
+  double* common = figures.data_ptr<double>();
+  double* has_last = common + 3 * rows * budgets;
+  const uint8_t* a = gold.levels.data_ptr<uint8_t>();
+  const uint8_t* b = predicted.levels.data_ptr<uint8_t>();
+  at::parallel_for(0, rows, 4, [&](int64_t begin, int64_t end) {
+    std::array<int64_t, kMostBudgets> counts;
+    for (int64_t r = begin; r < end; ++r) {
       cpu::BestRowKernels().count_common(
-          a.levels.data_ptr<uint8_t>() + r * n,
-          b.levels.data_ptr<uint8_t>() + r * n, n, static_cast<int>(budgets),
-          common.data_ptr<int64_t>() + r * budgets);
+          a + r * n, b + r * n, n, static_cast<int>(budgets), counts.data());
+      for (int64_t k = 0; k < budgets; ++k) {
+        common[r * budgets + k] = static_cast<double>(counts[k]);
+        has_last[r * budgets + k] = a[r * n + n - 1] <= k ? 1 : 0;
+      }
+    }
   });
-  return common.to(at::kDouble);
+  figures[1].copy_(predicted.mass);
+  figures[2].copy_(gold.mass);
+  return figures;
 }
 
 }  // namespace kvrecall

@@ -13,9 +13,11 @@ namespace kvrecall {
 
 std::vector<RowSets> SelectTopOnCpu(std::span<const SelectionJob> jobs,
                                     std::span<const int64_t> ks);
-at::Tensor CountCommonOnCpu(const RowSets& a, const RowSets& b);
+at::Tensor CompareRowSetsOnCpu(const RowSets& gold, const RowSets& predicted);
 
 std::vector<RowSets> SelectTopWithAten(std::span<const SelectionJob> jobs,
                                        std::span<const int64_t> ks);
+at::Tensor CompareRowSetsWithAten(const RowSets& gold,
+                                  const RowSets& predicted);
 
 }  // namespace kvrecall

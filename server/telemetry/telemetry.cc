@@ -90,7 +90,7 @@ StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
       const RowSets& held =
           scopes_[s].policies[p]->is_gold() ? gold : sets[next++];
       const std::vector<RecallRecord> recalls =
-          CompareSets(gold, held, budgets.ks);
+          CompareSets(gold, held, budgets.ks, n);
       for (size_t b = 0; b < count; ++b)
         record.recalls[(p * scopes_.size() + s) * count + b] =
             recalls[budgets.places[b]];

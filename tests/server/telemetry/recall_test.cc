@@ -47,7 +47,10 @@ void ExpectTwinsAgree(const Matrix& rows, const Matrix& scores) {
     for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
       const std::vector<SelectionJob> jobs = {{{a}, a}, {{s.to(dtype)}, a}};
       const std::vector<RowSets> sets = select(jobs, ks);
-      const std::vector<RecallRecord> got = CompareSets(sets[0], sets[1], ks);
+      const std::vector<RecallRecord> got =
+          CompareSets(sets[0], sets[1], ks, a.size(1));
+      ASSERT_TRUE(at::equal(CompareRowSetsOnCpu(sets[0], sets[1]),
+                            CompareRowSetsWithAten(sets[0], sets[1])));
       for (size_t b = 0; b < ks.size(); ++b) {
         ASSERT_EQ(got[b].k, ks[b]);
         ExpectEqual(got[b], RecallSlowly(rows, scores, ks[b]));
@@ -60,7 +63,7 @@ RecallRecord Compare(const at::Tensor& rows, const Scores& scores, int64_t k) {
   const int64_t ks[] = {k};
   const SelectionJob jobs[] = {{{rows}, rows}, {scores, rows}};
   const std::vector<RowSets> sets = SelectTop(jobs, ks);
-  return CompareSets(sets[0], sets[1], ks)[0];
+  return CompareSets(sets[0], sets[1], ks, rows.size(1))[0];
 }
 
 // All histories over {0, 1, 2} with ties of every kind: the order is higher
