@@ -42,7 +42,8 @@ packages=(
 if ! "$client_only"; then
   packages+=(
     # Without OpenBLAS, libtorch falls to a reference BLAS, many times slower.
-    libtorch-dev libopenblas0-pthread
+    # oneDNN, which libtorch uses too, multiplies the matrices of a prefill.
+    libtorch-dev libopenblas0-pthread libdnnl-dev
     prometheus-cpp-dev libcpp-httplib-dev libspdlog-dev libpcre2-dev libbenchmark-dev
     # What the scripts and the end-to-end tests use.
     sqlite3 python3 curl clang-format
