@@ -63,6 +63,7 @@ Json ProvenanceToJson(const Provenance& provenance) {
   json["mode"] = provenance.mode;
   json["prefill_chunk"] = provenance.prefill_chunk;
   json["policies"] = provenance.policies;
+  json["kernels"] = provenance.kernels;
   return json;
 }
 
@@ -111,6 +112,8 @@ absl::StatusOr<Provenance> ProvenanceFromJson(std::string_view text) {
     provenance.mode = json.at("mode");
     provenance.prefill_chunk = json.at("prefill_chunk");
     provenance.policies = json.at("policies").get<std::vector<std::string>>();
+    // Not in databases that were written before it was recorded.
+    provenance.kernels = json.value("kernels", "");
     return absl::OkStatus();
   }));
   return provenance;

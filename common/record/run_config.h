@@ -60,6 +60,7 @@ struct Provenance {
   std::string libtorch;          // version
   std::string mode;              // "exact": one sample at a time
   int64_t prefill_chunk = 0;     // queries per prefill chunk
+  std::string kernels;           // what computed: "avx512_bf16, oneDNN 2.6.3"
   // The run's policies, in their order, with every parameter written out:
   // "h2o(self=1)".
   std::vector<std::string> policies;

@@ -164,6 +164,7 @@ v1::Provenance ToProto(const Provenance& provenance) {
   message.set_libtorch(provenance.libtorch);
   message.set_mode(provenance.mode);
   message.set_prefill_chunk(provenance.prefill_chunk);
+  message.set_kernels(provenance.kernels);
   for (const std::string& policy : provenance.policies)
     message.add_policies(policy);
   return message;
@@ -186,6 +187,7 @@ Provenance FromProto(const v1::Provenance& message) {
   provenance.libtorch = message.libtorch();
   provenance.mode = message.mode();
   provenance.prefill_chunk = message.prefill_chunk();
+  provenance.kernels = message.kernels();
   provenance.policies.assign(message.policies().begin(),
                              message.policies().end());
   return provenance;

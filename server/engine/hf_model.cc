@@ -372,6 +372,7 @@ absl::StatusOr<std::unique_ptr<Model>> MakeHfModel(
     info.device = DeviceName(device);
     info.threads = threads;
     info.libtorch = LibtorchVersion();
+    info.kernels = device.is_cpu() ? CpuKernelsVersion() : device.str();
     info.prefill_chunk = options.prefill_chunk;
     info.weight_bytes = weights->bytes;
     info.kv_bytes_per_token = 2 * config.layers * config.kv_heads *

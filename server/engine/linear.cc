@@ -4,6 +4,7 @@
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
+#include "absl/strings/str_cat.h"
 
 #include "server/cpu/kernels.h"
 #ifdef KVRECALL_WITH_ONEDNN
@@ -87,6 +88,16 @@ at::Tensor MultiplyRows(const at::Tensor& x, const at::Tensor& weight,
 #endif
 
 }  // namespace
+
+std::string CpuKernelsVersion() {
+  std::string text = cpu::BestKernels().name;
+#ifdef KVRECALL_WITH_ONEDNN
+  const dnnl::version_t* version = dnnl::version();
+  absl::StrAppend(&text, ", oneDNN ", version->major, ".", version->minor, ".",
+                  version->patch);
+#endif
+  return text;
+}
 
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
                   const at::Tensor& bias) {

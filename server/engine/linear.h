@@ -8,6 +8,8 @@
 // Stateless but for oneDNN's own cache; runs on the calling thread and
 // libtorch's pool.
 
+#include <string>
+
 #include "ATen/core/Tensor.h"
 
 namespace kvrecall {
@@ -16,6 +18,10 @@ namespace kvrecall {
 // x's dtype. Sums are in float32.
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
                   const at::Tensor& bias);
+
+// The kernels and libraries that compute on the CPU here: "avx512_bf16, oneDNN
+// 2.6.3". Results differ in their last digits from one to another.
+std::string CpuKernelsVersion();
 
 // As above without bias, in float32, never rounded to x's dtype: logits.
 at::Tensor LinearToFloat(const at::Tensor& x, const at::Tensor& weight);

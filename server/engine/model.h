@@ -38,6 +38,7 @@ struct ModelInfo {
   std::string device;                  // "cpu", or the GPU's name
   int threads = 0;
   std::string libtorch;
+  std::string kernels;        // "avx512_bf16, oneDNN 2.6.3"; "cuda"
   int64_t prefill_chunk = 0;  // queries per prefill chunk
   int64_t weight_bytes = 0;
   int64_t kv_bytes_per_token = 0;

@@ -64,6 +64,7 @@ absl::StatusOr<Provenance> DescribeProvenance(const RunConfig& config,
   provenance.libtorch = model.libtorch;
   provenance.mode = "exact";
   provenance.prefill_chunk = model.prefill_chunk;
+  provenance.kernels = model.kernels;
   ASSIGN_OR_RETURN(provenance.policies, CompletePolicies(config.policies));
   return provenance;
 }

@@ -24,6 +24,7 @@ TEST(RecordJsonTest, ProvenanceRoundTrips) {
   provenance.model = "nano";
   provenance.threads = 2;
   provenance.prefill_chunk = 256;
+  provenance.kernels = "avx2";
   provenance.policies = {"h2o(self=1)", "oracle"};
   auto back = ProvenanceFromJson(ProvenanceToJson(provenance).dump());
   ASSERT_TRUE(back.ok()) << back.status();

@@ -47,6 +47,7 @@ Provenance SomeProvenance() {
   p.libtorch = "1.13";
   p.mode = "exact";
   p.prefill_chunk = 512;
+  p.kernels = "avx2";
   p.policies = {"h2o(self=1)", "oracle"};
   return p;
 }
