@@ -24,6 +24,7 @@
 #include "server/engine/sampler.h"
 #include "server/telemetry/distribution.h"
 #include "server/telemetry/telemetry.h"
+#include "tests/bench/forced_run.h"
 #include "tests/bench/memory.h"
 #include "tests/bench/roofline.h"
 #include "tests/bench/shapes.h"
@@ -34,6 +35,8 @@ namespace {
 
 struct Options {
   std::string model, shape, json;
+  std::string only;             // "plain", "telemetry", or both
+  std::string tokens, records;  // of a forced run, which times nothing
   HfModelOptions engine;
   std::vector<int64_t> prompts = {4096};
   int64_t decode = 64;
@@ -50,7 +53,8 @@ struct Result {
   std::vector<double> step_plain, step_telemetry;  // s, median of each repeat
   std::vector<double> bandwidth;                   // bytes/s
   std::vector<ProductRate> products;
-  double step_bytes = 0;  // weights and KV that a step reads
+  double step_bytes = 0;      // weights and KV that a step reads
+  int64_t loaded_memory = 0;  // once the weights were there
   int64_t base_memory = 0, peak_memory = 0, kv_bytes = 0;
 };
 
@@ -63,7 +67,8 @@ class Bench {
         options_(options),
         device_(model.info().device == "cpu" ? at::Device(at::kCPU)
                                              : at::Device(at::kCUDA, 0)),
-        bandwidth_(device_) {}
+        bandwidth_(device_),
+        loaded_memory_(CurrentMemory(device_)) {}
 
   absl::StatusOr<Result> Measure(int64_t prompt) {
     Result result;
@@ -74,20 +79,22 @@ class Bench {
     for (int64_t i = 0; i < prompt; ++i)
       tokens_.push_back((i * 7919 + 13) % model_.info().vocabulary);
     // Once unmeasured: kernels are compiled, memory is mapped.
-    RETURN_IF_ERROR(Prefill(false, nullptr));
+    RETURN_IF_ERROR(Prefill(!Wanted(false), nullptr));
+    result.loaded_memory = loaded_memory_;
     result.base_memory = CurrentMemory(device_);
     ResetPeakMemory(device_);
     for (int r = 0; r < options_.repeat; ++r) {
       // Each first in turn, so that neither gets the warmer machine.
       for (const bool telemetry : {r % 2 == 0, r % 2 != 0}) {
+        if (!Wanted(telemetry)) continue;
         std::vector<double>& times =
             telemetry ? result.prefill_telemetry : result.prefill_plain;
         RETURN_IF_ERROR(Prefill(telemetry, &times));
       }
     }
-    result.peak_memory = PeakMemory(device_);
     for (int r = 0; r < options_.repeat && options_.decode > 0; ++r)
       RETURN_IF_ERROR(Decode(result));
+    result.peak_memory = PeakMemory(device_);
     result.products = ProductRates(
         model_.info(), config_.intermediate_size, prompt,
         at::TensorOptions()
@@ -98,6 +105,11 @@ class Bench {
   }
 
  private:
+  bool Wanted(bool telemetry) const {
+    return options_.only.empty() ||
+           options_.only == (telemetry ? "telemetry" : "plain");
+  }
+
   double StepBytes(int64_t positions) const {
     const ModelInfo& info = model_.info();
     double bytes = static_cast<double>(info.weight_bytes +
@@ -145,15 +157,18 @@ class Bench {
     int64_t token = tokens_.back();
     for (int64_t t = 0; t < options_.decode; ++t) {
       absl::StatusOr<int64_t> next;
-      plain.push_back(Seconds(device_, [&] { next = PlainStep(token); }));
-      RETURN_IF_ERROR(next.status());
-      absl::Status status;
-      with.push_back(Seconds(device_, [&] { status = TelemetryStep(token); }));
-      RETURN_IF_ERROR(status);
+      if (Wanted(true)) {
+        with.push_back(Seconds(device_, [&] { next = TelemetryStep(token); }));
+        RETURN_IF_ERROR(next.status());
+      }
+      if (Wanted(false)) {
+        plain.push_back(Seconds(device_, [&] { next = PlainStep(token); }));
+        RETURN_IF_ERROR(next.status());
+      }
       token = *next;
     }
-    result.step_plain.push_back(Median(plain));
-    result.step_telemetry.push_back(Median(with));
+    if (Wanted(false)) result.step_plain.push_back(Median(plain));
+    if (Wanted(true)) result.step_telemetry.push_back(Median(with));
     for (int i = 0; i < 3; ++i)
       result.bandwidth.push_back(bandwidth_.Measure());
     return absl::OkStatus();
@@ -166,7 +181,7 @@ class Bench {
     return GreedyToken(seen[0].logits);
   }
 
-  absl::Status TelemetryStep(int64_t token) {
+  absl::StatusOr<int64_t> TelemetryStep(int64_t token) {
     const StepInput input{with_telemetry_.get(), token};
     ASSIGN_OR_RETURN(const std::vector<StepObservation> seen,
                      model_.Step({&input, 1}));
@@ -176,7 +191,7 @@ class Bench {
     record_ = telemetry_->Observe(
         seen[0].rows, distribution, next,
         seen[0].logits[next].item<float>() - distribution.log_normalizer);
-    return absl::OkStatus();
+    return next;
   }
 
   Model& model_;
@@ -185,6 +200,7 @@ class Bench {
   const Options& options_;
   const at::Device device_;
   const ReadBandwidth bandwidth_;
+  const int64_t loaded_memory_;
   std::vector<int64_t> tokens_;
   std::unique_ptr<Sequence> plain_, with_telemetry_;
   std::unique_ptr<SampleTelemetry> telemetry_;
@@ -226,36 +242,56 @@ nlohmann::json ToJson(const Result& r) {
       {"step_bytes", r.step_bytes},
       {"products", products},
       {"memory_bytes",
-       {{"before", r.base_memory},
+       {{"loaded", r.loaded_memory},
+        {"before", r.base_memory},
         {"peak", r.peak_memory},
         {"kv_cache", r.kv_bytes}}}};
 }
 
-void Print(const Result& r) {
-  const double plain = Median(r.prefill_plain);
-  const double with = Median(r.prefill_telemetry);
-  const double tokens = static_cast<double>(r.prompt);
-  std::printf("\nprompt of %lld tokens\n", static_cast<long long>(r.prompt));
-  std::printf("  prefill plain      %9.3f s  %9.0f tokens/s\n", plain,
-              tokens / plain);
-  std::printf("  prefill telemetry  %9.3f s  %9.0f tokens/s   ratio %.3f\n",
-              with, tokens / with,
-              MedianRatio(r.prefill_telemetry, r.prefill_plain));
-  std::printf("  its products alone %9.3f s  %8.0f %% of the plain prefill\n",
-              ProductSeconds(r), 100 * ProductSeconds(r) / plain);
+void PrintPrefill(const char* name, const std::vector<double>& seconds,
+                  const Result& r) {
+  if (seconds.empty()) return;
+  std::printf("  prefill %-9s  %9.3f s  %9.0f tokens/s\n", name,
+              Median(seconds), static_cast<double>(r.prompt) / Median(seconds));
+}
+
+void PrintProducts(const Result& r) {
+  std::printf("  its products alone %9.3f s", ProductSeconds(r));
+  if (!r.prefill_plain.empty())
+    std::printf("  %8.0f %% of the plain prefill",
+                100 * ProductSeconds(r) / Median(r.prefill_plain));
+  std::printf("\n");
   for (const ProductRate& p : r.products)
     std::printf("    %-18s %7.1f G operations at %6.0f G/s: %.3f s\n", p.name,
                 p.operations / 1e9, p.rate / 1e9, p.operations / p.rate);
-  if (!r.step_plain.empty()) {
-    std::printf("  decode plain       %9.2f ms/token\n",
-                1e3 * Median(r.step_plain));
-    std::printf("  decode telemetry   %9.2f ms/token             ratio %.3f\n",
-                1e3 * Median(r.step_telemetry),
-                MedianRatio(r.step_telemetry, r.step_plain));
+}
+
+void PrintSteps(const char* name, const std::vector<double>& seconds) {
+  if (seconds.empty()) return;
+  std::printf("  decode %-9s   %9.2f ms/token\n", name, 1e3 * Median(seconds));
+}
+
+// Of telemetry over plain, where both were measured.
+void PrintRatio(const char* name, const std::vector<double>& telemetry,
+                const std::vector<double>& plain) {
+  if (telemetry.empty() || plain.empty()) return;
+  std::printf("  %s, telemetry / plain: %.3f\n", name,
+              MedianRatio(telemetry, plain));
+}
+
+void Print(const Result& r) {
+  std::printf("\nprompt of %lld tokens\n", static_cast<long long>(r.prompt));
+  PrintPrefill("plain", r.prefill_plain, r);
+  PrintPrefill("telemetry", r.prefill_telemetry, r);
+  PrintRatio("prefill", r.prefill_telemetry, r.prefill_plain);
+  PrintProducts(r);
+  PrintSteps("plain", r.step_plain);
+  PrintSteps("telemetry", r.step_telemetry);
+  PrintRatio("decode", r.step_telemetry, r.step_plain);
+  if (!r.step_plain.empty())
     std::printf(
         "  read bandwidth     %9.1f GB/s; plain decode reaches %.0f %%\n",
         Median(r.bandwidth) / 1e9, 100 * RooflineShare(r));
-  }
   std::printf("  peak memory        %9.0f MiB (%.0f before, KV cache %.0f)\n",
               static_cast<double>(r.peak_memory) / kMiB,
               static_cast<double>(r.base_memory) / kMiB,
@@ -296,6 +332,8 @@ absl::Status RunBench(Options options) {
   nlohmann::json report = {{"setting", setting},
                            {"results", nlohmann::json::array()}};
   const c10::InferenceMode guard;
+  if (!options.tokens.empty())
+    return ForcedRun(*model, run, options.tokens, options.records);
   Bench bench(*model, config, std::move(run), options);
   for (const int64_t prompt : options.prompts) {
     ASSIGN_OR_RETURN(const Result result, bench.Measure(prompt));
@@ -350,7 +388,18 @@ int main(int argc, char** argv) {
   app.add_option("--policies", options.policies)->capture_default_str();
   app.add_option("--scopes", options.scopes)->capture_default_str();
   app.add_option("--budgets", options.budgets)->capture_default_str();
+  app.add_option("--only", options.only,
+                 "leave out the other: its memory and its caches")
+      ->check(CLI::IsMember({"plain", "telemetry"}));
   app.add_option("--json", options.json, "file for all figures");
+  CLI::Option* tokens = app.add_option(
+      "--tokens", options.tokens,
+      "time nothing; run {\"prompt\": [ids], \"forced\": [ids]} of this file");
+  CLI::Option* records =
+      app.add_option("--records", options.records,
+                     "file for the forced run's records, one JSON line a step");
+  tokens->needs(records);
+  records->needs(tokens);
   CLI11_PARSE(app, argc, argv);
   if (const absl::Status status = kvrecall::bench::RunBench(options);
       !status.ok()) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <vector>
 
 #include "ATen/core/Tensor.h"
@@ -32,9 +33,10 @@ inline double Median(std::vector<double> values) {
                                 : (values[middle - 1] + values[middle]) / 2;
 }
 
-// Of a[i] / b[i].
+// Of a[i] / b[i]; NaN where one was not measured.
 inline double MedianRatio(const std::vector<double>& a,
                           const std::vector<double>& b) {
+  if (a.size() != b.size()) return std::numeric_limits<double>::quiet_NaN();
   std::vector<double> ratios;
   for (size_t i = 0; i < a.size(); ++i) ratios.push_back(a[i] / b[i]);
   return Median(ratios);
