@@ -2,8 +2,11 @@
 
 import json
 import math
+import os
 import sqlite3
 import struct
+import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -54,6 +57,28 @@ class DemoTest(unittest.TestCase):
         self.assertEqual(self.run_line["provenance"]["model"], "nano")
         for name in ("model_digest", "tokenizer_digest"):
             self.assertRegex(self.run_line["provenance"][name], "^[0-9a-f]{64}$")
+
+        self.assertNotEqual(self.run_line["provenance"]["kernels"], "")
+
+    def test_another_server_under_load_gives_the_same_bits(self):
+        load = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                for _ in range(os.cpu_count())]
+        try:
+            with tempfile.TemporaryDirectory(prefix="kvrecall_e2e_") as folder:
+                with ServerProcess(folder) as server:
+                    run_id = json.loads(server.client(
+                        "submit", "--task", "demo", "--limit", str(SAMPLES),
+                        "--json").stdout)["run_id"]
+                    exported = server.client(
+                        "export", run_id, "--format", "jsonl").stdout
+        finally:
+            for process in load:
+                process.kill()
+                process.wait()
+        steps = [x for x in map(json.loads, exported.splitlines())
+                 if x["type"] == "step"]
+        # JSON has each number's shortest exact form.
+        self.assertEqual(steps, self.steps)
 
     def test_sigterm_ends_the_server_with_status_0(self):
         self.assertEqual(self.exit_status, 0, self.log)
