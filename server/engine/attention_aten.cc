@@ -5,6 +5,7 @@
 #include "ATen/ATen.h"
 
 #include "server/engine/attention.h"
+#include "server/engine/attention_aten.h"
 
 namespace kvrecall {
 namespace {
@@ -52,6 +53,8 @@ void AddSums(const at::Tensor& weights, int64_t first, at::Tensor sums) {
       .add_(weights.narrow(1, first, count).sum(std::vector<int64_t>{0, 1}),
             1.0 / static_cast<double>(weights.size(0)));
 }
+
+}  // namespace
 
 AttentionResult AttendWithAten(const at::Tensor& keys, const at::Tensor& values,
                                const at::Tensor& queries,
@@ -108,6 +111,8 @@ AttentionResult AttendWithAten(const at::Tensor& keys, const at::Tensor& values,
   }
   return result;
 }
+
+namespace {
 
 class AtenKvCache final : public KvCache {
  public:

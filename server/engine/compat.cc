@@ -12,7 +12,11 @@
 
 #include "torch/version.h"
 #ifdef KVRECALL_WITH_CUDA
+#include <cmath>
+#include <tuple>
+
 #include "ATen/cuda/CUDAContext.h"
+#include "ATen/ops/_flash_attention_forward.h"
 #include "c10/cuda/CUDACachingAllocator.h"
 #include "c10/cuda/CUDAException.h"
 #include "c10/cuda/CUDAGuard.h"
@@ -70,6 +74,28 @@ void SynchronizeDevice(at::Device device) {
   (void)device;
 #endif
 }
+
+#ifdef KVRECALL_WITH_CUDA
+AttentionResult FlashAttention(const at::Tensor& queries,
+                               const at::Tensor& keys,
+                               const at::Tensor& values) {
+  // FlashAttention 2, which libtorch calls since 2.1, aligns its causal mask
+  // to the bottom right; scaled_dot_product_attention, whose documented mask
+  // is the top left one, refuses it for unequal lengths, and so does not stand
+  // in between here. libtorch's own CausalBias(LOWER_RIGHT) relies on the same.
+  // The arguments up to `scale` are alike in all versions from 2.4 on; those
+  // behind it, and all results behind the second, are not.
+  const auto result = at::_flash_attention_forward(
+      queries.unsqueeze(0),                 // [1, Tq, query_heads, head_dim]
+      keys.transpose(0, 1).unsqueeze(0),    // [1, N, kv_heads, head_dim]
+      values.transpose(0, 1).unsqueeze(0),  // [1, N, kv_heads, head_dim]
+      /*cum_seq_q=*/{}, /*cum_seq_k=*/{}, queries.size(0), keys.size(1),
+      /*dropout_p=*/0.0, /*is_causal=*/true, /*return_debug_mask=*/false,
+      /*scale=*/1.0 / std::sqrt(static_cast<double>(queries.size(2))));
+  return {std::get<0>(result).squeeze(0),
+          std::get<1>(result).squeeze(0).contiguous()};
+}
+#endif
 
 absl::Status StatusFromTorchException() {
   try {

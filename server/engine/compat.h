@@ -12,6 +12,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
+#include "server/engine/attention.h"
+
 namespace kvrecall {
 
 // "1.13.1", or whatever this build links.
@@ -28,6 +30,16 @@ int64_t FreeDeviceMemory(at::Device device);
 
 // Waits until the device has done what was queued; nothing on the CPU.
 void SynchronizeDevice(at::Device device);
+
+#ifdef KVRECALL_WITH_CUDA
+// Causal attention of the bfloat16 queries [Tq, query_heads, head_dim], the
+// last Tq of N positions, over keys and values [kv_heads, N, head_dim] on
+// CUDA, by libtorch's FlashAttention; Tq > 1. Keys are not repeated for their
+// group. head_dim is a multiple of 8, at most 256.
+AttentionResult FlashAttention(const at::Tensor& queries,
+                               const at::Tensor& keys,
+                               const at::Tensor& values);
+#endif
 
 // Turns the exception being handled into a status: ResourceExhausted where
 // memory ran out, Internal otherwise, each with libtorch's first line. Call

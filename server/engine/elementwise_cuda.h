@@ -1,0 +1,32 @@
+#pragma once
+
+// The element-wise parts of a transformer block on CUDA, each one kernel. All
+// take float32 or bfloat16 with a contiguous last dimension, compute in
+// float32, and round to the input's dtype where Hugging Face's modules do.
+// They run on the device's current stream and never wait for it; the same
+// input gives the same bits. They throw c10::Error where memory runs out or a
+// shape is wrong.
+
+#include <cstdint>
+
+#include "ATen/core/Tensor.h"
+
+namespace kvrecall {
+
+// x [T, h], weight [h] → [T, h]: weight · x / √(mean(x²) + eps). The quotient
+// is rounded before it is multiplied with the weight, as Qwen2RMSNorm does.
+at::Tensor RmsNormCuda(const at::Tensor& x, const at::Tensor& weight,
+                       double eps);
+
+// gate_up [T, 2 · ffn], the gate's half first → [T, ffn]: silu(gate) · up. The
+// silu is rounded before it is multiplied, as Qwen2MLP does.
+at::Tensor SiluMulCuda(const at::Tensor& gate_up);
+
+// x [T, heads, d], whose rows stand at `positions` [T], int64; cos and sin
+// [≥ positions, 1, d / 2], float32 → [T, heads, d], contiguous. As
+// Rope::Rotate, bit for bit: products and sums in float32 whatever the dtype,
+// rounded once.
+at::Tensor RotateCuda(const at::Tensor& x, const at::Tensor& positions,
+                      const at::Tensor& cos, const at::Tensor& sin);
+
+}  // namespace kvrecall
