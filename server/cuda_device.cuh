@@ -72,11 +72,19 @@ __device__ __forceinline__ uint32_t PackPair(float low, float high) {
 }
 
 // Eight elements, 16-byte aligned, or one, as floats and back; storing rounds
-// to nearest, ties to even.
-template <typename T>
-__device__ __forceinline__ void LoadFloats(const T* from, float (&to)[8]) {
-  Raw8<T> raw;
-  LoadRaw8(from, raw);
+// to nearest, ties to even. Unlike LoadRaw8, these may read what the kernel
+// writes.
+__device__ __forceinline__ void LoadFloats(const c10::BFloat16* from,
+                                           float (&to)[8]) {
+  Raw8<c10::BFloat16> raw;
+  raw.words = *reinterpret_cast<const uint4*>(from);
+  Unpack8(raw, to);
+}
+
+__device__ __forceinline__ void LoadFloats(const float* from, float (&to)[8]) {
+  Raw8<float> raw;
+  raw.low = reinterpret_cast<const float4*>(from)[0];
+  raw.high = reinterpret_cast<const float4*>(from)[1];
   Unpack8(raw, to);
 }
 

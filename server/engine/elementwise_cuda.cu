@@ -18,27 +18,38 @@ constexpr int kWarps = kThreads / kWarpThreads;
 // addresses are multiples of it, else 1. Products are rounded one by one, so
 // that the compiler fuses nothing that libtorch does apart.
 
-// Grid: rows.
+template <typename T>
+struct RmsNormArgs {
+  const T* x;
+  int64_t token_stride, head_stride;
+  const T* weight;  // [size]
+  T* y;             // [T, heads, size]
+  int heads, size;
+  float eps;
+};
+
+// Grid: tokens × heads.
 template <typename T, int kWidth>
-__global__ void RmsNormRow(const T* x, int64_t x_stride, const T* weight, int h,
-                           float eps, T* y) {
+__global__ void RmsNormRow(const RmsNormArgs<T> a) {
   __shared__ float scratch[kWarps];
-  const T* row = x + blockIdx.x * x_stride;
-  T* out = y + static_cast<int64_t>(blockIdx.x) * h;
+  const int token = static_cast<int>(blockIdx.x) / a.heads;
+  const int head = static_cast<int>(blockIdx.x) % a.heads;
+  const T* row = a.x + token * a.token_stride + head * a.head_stride;
+  T* out = a.y + static_cast<int64_t>(blockIdx.x) * a.size;
   const int first = static_cast<int>(threadIdx.x) * kWidth;
   const int step = static_cast<int>(blockDim.x) * kWidth;
   float values[kWidth], weights[kWidth];
   float sum = 0;
-  for (int i = first; i < h; i += step) {
+  for (int i = first; i < a.size; i += step) {
     LoadFloats(row + i, values);
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) sum = fmaf(values[j], values[j], sum);
   }
   sum = BlockSum(sum, scratch);
-  const float factor = rsqrtf(sum / static_cast<float>(h) + eps);
-  for (int i = first; i < h; i += step) {
+  const float factor = rsqrtf(sum / static_cast<float>(a.size) + a.eps);
+  for (int i = first; i < a.size; i += step) {
     LoadFloats(row + i, values);
-    LoadFloats(weight + i, weights);
+    LoadFloats(a.weight + i, weights);
 #pragma unroll
     for (int j = 0; j < kWidth; ++j)
       values[j] =
@@ -66,12 +77,10 @@ __global__ void SiluMulRow(const T* gate_up, int64_t stride, int ffn, T* y) {
 
 template <typename T>
 struct RotateArgs {
-  const T* x;
+  T* x;  // [T, heads, 2 · half]
   int64_t token_stride, head_stride;
-  const int64_t* positions;
-  const float* cos;
-  const float* sin;
-  T* y;  // [T, heads, 2 · half]
+  const float* cos;  // [T, half]
+  const float* sin;  // [T, half]
   int heads, half;
 };
 
@@ -79,15 +88,14 @@ struct RotateArgs {
 template <typename T, int kWidth>
 __global__ void RotateToken(const RotateArgs<T> a) {
   const int64_t token = blockIdx.x;
-  const int64_t table = a.positions[token] * a.half;
+  const int64_t table = token * a.half;
   const int parts = a.half / kWidth;
   float first[kWidth], second[kWidth], c[kWidth], s[kWidth];
   for (int p = threadIdx.x; p < a.heads * parts; p += blockDim.x) {
     const int head = p / parts, i = p % parts * kWidth;
-    const T* from = a.x + token * a.token_stride + head * a.head_stride + i;
-    T* to = a.y + (token * a.heads + head) * 2 * a.half + i;
-    LoadFloats(from, first);
-    LoadFloats(from + a.half, second);
+    T* pair = a.x + token * a.token_stride + head * a.head_stride + i;
+    LoadFloats(pair, first);
+    LoadFloats(pair + a.half, second);
     LoadFloats(a.cos + table + i, c);
     LoadFloats(a.sin + table + i, s);
     float turned[kWidth];
@@ -95,12 +103,12 @@ __global__ void RotateToken(const RotateArgs<T> a) {
     for (int j = 0; j < kWidth; ++j)
       turned[j] =
           __fsub_rn(__fmul_rn(first[j], c[j]), __fmul_rn(second[j], s[j]));
-    StoreFloats(turned, to);
+    StoreFloats(turned, pair);
 #pragma unroll
     for (int j = 0; j < kWidth; ++j)
       turned[j] =
           __fadd_rn(__fmul_rn(second[j], c[j]), __fmul_rn(first[j], s[j]));
-    StoreFloats(turned, to + a.half);
+    StoreFloats(turned, pair + a.half);
   }
 }
 
@@ -121,10 +129,17 @@ bool IsWide(const at::Tensor& t) {
 template <typename T, int kWidth>
 void RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps,
              const at::Tensor& y) {
-  Launch(RmsNormRow<T, kWidth>, dim3(x.size(0)), ThreadsFor(x.size(1) / kWidth),
-         0, x.const_data_ptr<T>(), x.stride(0), weight.const_data_ptr<T>(),
-         static_cast<int>(x.size(1)), static_cast<float>(eps),
-         y.mutable_data_ptr<T>());
+  const bool by_head = x.dim() == 3;
+  const RmsNormArgs<T> args{x.const_data_ptr<T>(),
+                            x.stride(0),
+                            by_head ? x.stride(1) : 0,
+                            weight.const_data_ptr<T>(),
+                            y.mutable_data_ptr<T>(),
+                            static_cast<int>(by_head ? x.size(1) : 1),
+                            static_cast<int>(x.size(-1)),
+                            static_cast<float>(eps)};
+  Launch(RmsNormRow<T, kWidth>, dim3(x.size(0) * args.heads),
+         ThreadsFor(args.size / kWidth), 0, args);
 }
 
 template <typename T, int kWidth>
@@ -136,16 +151,13 @@ void SiluMul(const at::Tensor& gate_up, const at::Tensor& y) {
 }
 
 template <typename T, int kWidth>
-void Rotate(const at::Tensor& x, const at::Tensor& positions,
-            const at::Tensor& cos, const at::Tensor& sin,
-            const at::Tensor& y) {
-  const RotateArgs<T> args{x.const_data_ptr<T>(),
+void Rotate(const at::Tensor& x, const at::Tensor& cos,
+            const at::Tensor& sin) {
+  const RotateArgs<T> args{x.mutable_data_ptr<T>(),
                            x.stride(0),
                            x.stride(1),
-                           positions.const_data_ptr<int64_t>(),
                            cos.const_data_ptr<float>(),
                            sin.const_data_ptr<float>(),
-                           y.mutable_data_ptr<T>(),
                            static_cast<int>(x.size(1)),
                            static_cast<int>(x.size(2) / 2)};
   Launch(RotateToken<T, kWidth>, dim3(x.size(0)),
@@ -162,12 +174,13 @@ bool IsBFloat16(const at::Tensor& x) {
 
 at::Tensor RmsNormCuda(const at::Tensor& x, const at::Tensor& weight,
                        double eps) {
-  TORCH_CHECK(x.dim() == 2 && x.stride(1) == 1 && weight.is_contiguous() &&
+  TORCH_CHECK((x.dim() == 2 || x.dim() == 3) && x.stride(-1) == 1 &&
+              weight.is_contiguous() && weight.numel() == x.size(-1) &&
               weight.scalar_type() == x.scalar_type());
   const DeviceScope scope(x.device());
-  at::Tensor y = at::empty({x.size(0), x.size(1)}, x.options());
-  if (x.size(0) == 0) return y;
-  const bool wide = x.size(1) % 8 == 0 && IsWide(x) && IsWide(weight);
+  at::Tensor y = at::empty(x.sizes(), x.options());
+  if (y.numel() == 0) return y;
+  const bool wide = x.size(-1) % 8 == 0 && IsWide(x) && IsWide(weight);
   if (IsBFloat16(x))
     (wide ? RmsNorm<c10::BFloat16, 8> : RmsNorm<c10::BFloat16, 1>)(x, weight,
                                                                    eps, y);
@@ -193,22 +206,20 @@ at::Tensor SiluMulCuda(const at::Tensor& gate_up) {
   return y;
 }
 
-at::Tensor RotateCuda(const at::Tensor& x, const at::Tensor& positions,
-                      const at::Tensor& cos, const at::Tensor& sin) {
+void RotateInPlaceCuda(at::Tensor x, const at::Tensor& cos,
+                       const at::Tensor& sin) {
   TORCH_CHECK(x.dim() == 3 && x.stride(2) == 1 && x.size(2) % 2 == 0 &&
-              positions.is_contiguous() && cos.is_contiguous() &&
-              sin.is_contiguous() && cos.size(2) == x.size(2) / 2);
+              cos.is_contiguous() && sin.is_contiguous() &&
+              cos.size(0) == x.size(0) && cos.size(1) == x.size(2) / 2 &&
+              sin.sizes() == cos.sizes());
+  if (x.numel() == 0) return;
   const DeviceScope scope(x.device());
-  at::Tensor y = at::empty({x.size(0), x.size(1), x.size(2)}, x.options());
-  if (y.numel() == 0) return y;
   const bool wide =
       x.size(2) % 16 == 0 && IsWide(x) && IsWide(cos) && IsWide(sin);
   if (IsBFloat16(x))
-    (wide ? Rotate<c10::BFloat16, 8> : Rotate<c10::BFloat16, 1>)(
-        x, positions, cos, sin, y);
+    (wide ? Rotate<c10::BFloat16, 8> : Rotate<c10::BFloat16, 1>)(x, cos, sin);
   else
-    (wide ? Rotate<float, 8> : Rotate<float, 1>)(x, positions, cos, sin, y);
-  return y;
+    (wide ? Rotate<float, 8> : Rotate<float, 1>)(x, cos, sin);
 }
 
 }  // namespace kvrecall

@@ -13,8 +13,10 @@
 
 namespace kvrecall {
 
-// x [T, h], weight [h] → [T, h]: weight · x / √(mean(x²) + eps). The quotient
-// is rounded before it is multiplied with the weight, as Qwen2RMSNorm does.
+// x [T, size] or [T, heads, size] of any strides but the last, weight [size] →
+// packed, of x's shape: weight · x / √(mean(x²) + eps) over the last dimension.
+// The quotient is rounded before it is multiplied with the weight, as
+// Qwen2RMSNorm does.
 at::Tensor RmsNormCuda(const at::Tensor& x, const at::Tensor& weight,
                        double eps);
 
@@ -22,11 +24,10 @@ at::Tensor RmsNormCuda(const at::Tensor& x, const at::Tensor& weight,
 // silu is rounded before it is multiplied, as Qwen2MLP does.
 at::Tensor SiluMulCuda(const at::Tensor& gate_up);
 
-// x [T, heads, d], whose rows stand at `positions` [T], int64; cos and sin
-// [≥ positions, 1, d / 2], float32 → [T, heads, d], contiguous. As
-// Rope::Rotate, bit for bit: products and sums in float32 whatever the dtype,
-// rounded once.
-at::Tensor RotateCuda(const at::Tensor& x, const at::Tensor& positions,
-                      const at::Tensor& cos, const at::Tensor& sin);
+// Rotates x [T, heads, head_dim] in place, the two halves of a head against
+// each other; cos and sin [T, head_dim / 2], float32, packed. Products and sums
+// are float32's, each rounded, whatever the dtype; the result is rounded once.
+void RotateInPlaceCuda(at::Tensor x, const at::Tensor& cos,
+                       const at::Tensor& sin);
 
 }  // namespace kvrecall

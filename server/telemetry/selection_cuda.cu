@@ -138,6 +138,7 @@ __global__ void __launch_bounds__(kThreads)
   Bits prefix = 0;  // the bits found so far, in place
   Bits known = 0;   // which bits those are
 
+#pragma unroll 1
   for (int top = kBits; top > 0;) {
     const int shift = max(top - kDigitBits, 0);
     const int digit_mask = (1 << (top - shift)) - 1;
@@ -145,6 +146,7 @@ __global__ void __launch_bounds__(kThreads)
       histograms[i] = 0;
     __syncthreads();
     int* mine = histograms + threadIdx.x % kCopies * kCopyStride;
+#pragma unroll 4
     for (int i = threadIdx.x; i < n; i += kThreads) {
       const Bits bits = OrderedBits(row[i]);
       if ((bits & known) == prefix)
