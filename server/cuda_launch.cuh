@@ -3,8 +3,6 @@
 // What every CUDA file of the server shares: launching on the device's current
 // stream. Nothing here waits for the device. For .cu files alone.
 
-#include <cuda_runtime.h>
-
 #include <cstdint>
 
 #include "ATen/core/Tensor.h"
@@ -12,6 +10,7 @@
 #include "c10/cuda/CUDAGuard.h"
 #include "c10/cuda/CUDAStream.h"
 #include "c10/util/BFloat16.h"
+#include <cuda_runtime.h>
 
 namespace kvrecall {
 
@@ -32,10 +31,10 @@ void Launch(void (*kernel)(Params...), dim3 grid, dim3 block,
             size_t shared_bytes, const Args&... args) {
   // More than 48 KiB must be asked for.
   if (shared_bytes > size_t{48} << 10)
-    C10_CUDA_CHECK(cudaFuncSetAttribute(
-        reinterpret_cast<const void*>(kernel),
-        cudaFuncAttributeMaxDynamicSharedMemorySize,
-        static_cast<int>(shared_bytes)));
+    C10_CUDA_CHECK(
+        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                             cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(shared_bytes)));
   kernel<<<grid, block, shared_bytes, c10::cuda::getCurrentCUDAStream()>>>(
       args...);
   C10_CUDA_KERNEL_LAUNCH_CHECK();

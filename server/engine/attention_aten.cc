@@ -1,3 +1,5 @@
+#include "server/engine/attention_aten.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -5,7 +7,6 @@
 #include "ATen/ATen.h"
 
 #include "server/engine/attention.h"
-#include "server/engine/attention_aten.h"
 
 namespace kvrecall {
 namespace {

@@ -1,8 +1,11 @@
 #include "server/engine/attention_cuda.h"
 
+#include <algorithm>
+
 #include "ATen/ATen.h"
-#include "ATen/cuda/CUDAContext.h"
+#include "c10/cuda/CUDAException.h"
 #include "c10/cuda/CUDAGuard.h"
+#include <cuda_runtime_api.h>
 
 #include "server/engine/attention_aten.h"
 #include "server/engine/attention_cuda_kernels.h"
@@ -89,7 +92,11 @@ bool CudaKvCacheTakes(const KvShape& shape, const at::TensorOptions& options) {
   if (!options.device().is_cuda() || !CudaKernelsTake(shape.head_dim, 1) ||
       (dtype != at::kFloat && dtype != at::kBFloat16))
     return false;
-  return at::cuda::getDeviceProperties(options.device().index())->major >= 8;
+  int major = 0;
+  C10_CUDA_CHECK(cudaDeviceGetAttribute(
+      &major, cudaDevAttrComputeCapabilityMajor,
+      std::max(0, static_cast<int>(options.device().index()))));
+  return major >= 8;
 }
 
 std::unique_ptr<KvCache> MakeCudaKvCache(const KvShape& shape,

@@ -1,5 +1,6 @@
 #include "server/engine/compat.h"
 
+#include <algorithm>
 #include <exception>
 #include <limits>
 #include <new>
@@ -15,11 +16,12 @@
 #include <cmath>
 #include <tuple>
 
-#include "ATen/cuda/CUDAContext.h"
 #include "ATen/ops/_flash_attention_forward.h"
 #include "c10/cuda/CUDACachingAllocator.h"
 #include "c10/cuda/CUDAException.h"
 #include "c10/cuda/CUDAGuard.h"
+#include "c10/cuda/CUDAStream.h"
+#include <cuda_runtime_api.h>
 #endif
 
 namespace kvrecall {
@@ -43,8 +45,12 @@ bool CudaAvailable() {
 
 std::string DeviceName(at::Device device) {
 #ifdef KVRECALL_WITH_CUDA
-  if (device.is_cuda())
-    return at::cuda::getDeviceProperties(device.index())->name;
+  if (device.is_cuda()) {
+    cudaDeviceProp properties;
+    C10_CUDA_CHECK(cudaGetDeviceProperties(
+        &properties, std::max(0, static_cast<int>(device.index()))));
+    return properties.name;
+  }
 #endif
   return device.is_cpu() ? "cpu" : device.str();
 }
@@ -69,7 +75,7 @@ int64_t FreeDeviceMemory(at::Device device) {
 void SynchronizeDevice(at::Device device) {
 #ifdef KVRECALL_WITH_CUDA
   if (device.is_cuda())
-    at::cuda::getCurrentCUDAStream(device.index()).synchronize();
+    c10::cuda::getCurrentCUDAStream(device.index()).synchronize();
 #else
   (void)device;
 #endif

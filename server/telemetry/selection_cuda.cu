@@ -75,6 +75,7 @@ __device__ __forceinline__ void FindDigit(const int* histogram, int rank,
   const int lane = threadIdx.x % kWarpThreads;
   const int highest = kDigits - 1 - lane * kPerLane;
   int count = 0;
+#pragma unroll 8
   for (int i = 0; i < kPerLane; ++i) count += histogram[highest - i];
   int up_to = count;  // entries in this lane's digits and the higher ones
 #pragma unroll
@@ -84,6 +85,7 @@ __device__ __forceinline__ void FindDigit(const int* histogram, int rank,
   }
   int above = up_to - count;
   if (above >= rank || up_to < rank) return;  // one lane stays
+#pragma unroll 1
   for (int i = 0; i < kPerLane; ++i) {
     const int here = histogram[highest - i];
     if (above + here >= rank) {

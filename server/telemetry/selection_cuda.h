@@ -24,8 +24,7 @@ struct Thresholds {
 
 // scores [R, N], float32 or float64, last dimension contiguous; no NaN, +∞ is
 // allowed. ks: B set sizes, each in 1 … N, in any order.
-Thresholds SelectTopCuda(const at::Tensor& scores,
-                         std::span<const int64_t> ks);
+Thresholds SelectTopCuda(const at::Tensor& scores, std::span<const int64_t> ks);
 
 // rows [R, N], float32: the attention that `gold` was selected from.
 // predicted_scores [R, N], float32 or float64: what `predicted` was selected

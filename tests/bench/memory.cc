@@ -22,10 +22,12 @@ int64_t StatusKilobytes(const std::string& field) {
 }
 
 #ifdef KVRECALL_WITH_CUDA
-const c10::cuda::CUDACachingAllocator::Stat& Allocated(
-    c10::cuda::CUDACachingAllocator::DeviceStats& stats) {
+// The statistic of all pools together. Its types moved between the versions of
+// libtorch.
+auto Allocated(const at::Device& device) {
   constexpr size_t kAggregate = 0;
-  return stats.allocated_bytes[kAggregate];
+  return c10::cuda::CUDACachingAllocator::getDeviceStats(device.index())
+      .allocated_bytes[kAggregate];
 }
 #endif
 
@@ -33,11 +35,7 @@ const c10::cuda::CUDACachingAllocator::Stat& Allocated(
 
 int64_t CurrentMemory(const at::Device& device) {
 #ifdef KVRECALL_WITH_CUDA
-  if (device.is_cuda()) {
-    auto stats =
-        c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
-    return Allocated(stats).current;
-  }
+  if (device.is_cuda()) return Allocated(device).current;
 #endif
   (void)device;
   return StatusKilobytes("VmRSS:") * 1024;
@@ -45,11 +43,7 @@ int64_t CurrentMemory(const at::Device& device) {
 
 int64_t PeakMemory(const at::Device& device) {
 #ifdef KVRECALL_WITH_CUDA
-  if (device.is_cuda()) {
-    auto stats =
-        c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
-    return Allocated(stats).peak;
-  }
+  if (device.is_cuda()) return Allocated(device).peak;
 #endif
   (void)device;
   return StatusKilobytes("VmHWM:") * 1024;

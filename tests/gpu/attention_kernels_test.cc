@@ -139,13 +139,14 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Large, KernelTest,
-    ::testing::Combine(
-        ::testing::Values(Case{256, 4096, 28, 4, 128},
-                          Case{1000, 1000, 28, 4, 128},
-                          Case{2048, 3001, 14, 2, 64},
-                          Case{4500, 4600, 6, 2, 128}, Case{64, 32768, 7, 1, 128},
-                          Case{513, 2049, 40, 8, 80}, Case{777, 1555, 12, 4, 96}),
-        kDtypes));
+    ::testing::Combine(::testing::Values(Case{256, 4096, 28, 4, 128},
+                                         Case{1000, 1000, 28, 4, 128},
+                                         Case{2048, 3001, 14, 2, 64},
+                                         Case{4500, 4600, 6, 2, 128},
+                                         Case{64, 32768, 7, 1, 128},
+                                         Case{513, 2049, 40, 8, 80},
+                                         Case{777, 1555, 12, 4, 96}),
+                       kDtypes));
 
 TEST(WeightTest, BelowTheSmallestNormalFloatCountsAsZero) {
   // Scores 0, −90 and −80: exp(−90) is denormal in float32.

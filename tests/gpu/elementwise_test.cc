@@ -56,9 +56,9 @@ TEST_P(ElementwiseTest, SiluMulEqualsLibtorch) {
   for (const int64_t ffn : {1, 5, 8, 4864, 18944}) {
     const at::Tensor x = Draw({7, 2 * ffn}) * 4;
     const at::Tensor y = SiluMulCuda(x);
-    EXPECT_LE(WorstError(y, at::silu(x.narrow(1, 0, ffn)) *
-                                x.narrow(1, ffn, ffn)),
-              Tolerance())
+    EXPECT_LE(
+        WorstError(y, at::silu(x.narrow(1, 0, ffn)) * x.narrow(1, ffn, ffn)),
+        Tolerance())
         << ffn;
     EXPECT_TRUE(SameBits(y, SiluMulCuda(x)));
   }

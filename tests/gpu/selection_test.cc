@@ -146,8 +146,7 @@ INSTANTIATE_TEST_SUITE_P(
                        ::testing::Values(at::kFloat, at::kDouble)));
 
 TEST(SelectionBudgetTest, MoreBudgetsThanOneLaunchTakes) {
-  const at::Tensor scores =
-      at::randn({2, 100}).to(OnDevice(at::kFloat));
+  const at::Tensor scores = at::randn({2, 100}).to(OnDevice(at::kFloat));
   std::vector<int64_t> ks(70);
   std::iota(ks.begin(), ks.end(), 3);
   const Thresholds top = SelectTopCuda(scores, ks);
