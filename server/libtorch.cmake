@@ -126,6 +126,9 @@ target_link_libraries(
             "${torch_libraries}/libc10_cuda.so"
             "${torch_libraries}/libc10.so"
             "${CUDA_RUNTIME_LIBRARY}")
-# What libtorch itself needs is found when it is loaded.
-target_link_options(kvrecall_torch INTERFACE
-                    -Wl,--unresolved-symbols=ignore-in-shared-libs)
+# What libtorch itself needs is found when it is loaded. The runtime's folder is
+# named, since CMake leaves out those that the compiler searches by itself.
+get_filename_component(cuda_runtime_folder "${CUDA_RUNTIME_LIBRARY}" DIRECTORY)
+target_link_options(
+  kvrecall_torch INTERFACE -Wl,--unresolved-symbols=ignore-in-shared-libs
+  "-Wl,-rpath,${cuda_runtime_folder}")

@@ -64,7 +64,8 @@ struct RowRange {
 
 template <typename T>
 __device__ RowRange BlockRows(const ColumnArgs<T>& a, int first_key) {
-  const int split_begin = a.from + static_cast<int>(blockIdx.z) * a.split_queries;
+  const int split_begin =
+      a.from + static_cast<int>(blockIdx.z) * a.split_queries;
   const int end = min(split_begin + a.split_queries, a.tq);
   // Query i sees the keys up to N − Tq + i.
   const int begin = max(split_begin, first_key - (a.n - a.tq));
@@ -257,7 +258,8 @@ __global__ void __launch_bounds__(kWarps* kWarpThreads, 2)
         // The choices are the warp's: all its lanes take the same.
         if (last < first || LastKey(a, last) < first_key) continue;
         const c10::BFloat16* rows = tile.rows + sub * RowTile<kHeadDim>::kLine;
-        if (last == first + 15 && LastKey(a, first) >= first_key + kWarpKeys - 1)
+        if (last == first + 15 &&
+            LastKey(a, first) >= first_key + kWarpKeys - 1)
           AddRows<kHeadDim, false>(a, rows, tile.lse + sub, first, range.end,
                                    first_key, keys, sums);
         else
@@ -326,7 +328,8 @@ __global__ void __launch_bounds__(kPlainKeys)
     // A sum per tile first: its rounding errors stay those of few terms.
     float tile_sum = 0;
     for (int row = 0; row < count; ++row) {
-      const float weight = expf(Dot<kHeadDim>(rows[row], k) * a.scale - lse[row]);
+      const float weight =
+          expf(Dot<kHeadDim>(rows[row], k) * a.scale - lse[row]);
       tile_sum += key <= last_keys[row] && weight >= FLT_MIN ? weight : 0.0f;
     }
     sum += tile_sum;
