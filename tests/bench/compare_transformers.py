@@ -73,17 +73,18 @@ def enter_environment(directory):
     return versions
 
 
-def checkpoint(shape, dtype):
+def checkpoint(shape, dtype, calm=False):
     """The directory of the random checkpoint, made on first use."""
     import random_checkpoint
-    directory = BUILD / "compare-models" / f"{shape}-{dtype}"
+    name = f"{shape}-{dtype}-calm" if calm else f"{shape}-{dtype}"
+    directory = BUILD / "compare-models" / name
     if directory.exists():
         return directory
     print(f"writing {directory}", flush=True)
     directory.parent.mkdir(parents=True, exist_ok=True)
     # Renamed when whole: an interrupted run leaves no half checkpoint.
     partial = pathlib.Path(tempfile.mkdtemp(dir=directory.parent))
-    random_checkpoint.write(shape, dtype, partial)
+    random_checkpoint.write(shape, dtype, partial, calm)
     partial.rename(directory)
     return directory
 
@@ -299,7 +300,8 @@ def equality(args):
     """The tally of kvrecall's recalls against transformers', in float32."""
     import compare_equality
     import random_checkpoint
-    model = checkpoint(args.shape, "float32")
+    # Calm, so that what differs is not the growth of rounding errors.
+    model = checkpoint(args.shape, "float32", calm=True)
     vocabulary = random_checkpoint.SHAPES[args.shape]["vocab_size"]
     tokens = {
         "prompt": compare_equality.prompt_tokens(args.equality_prompt,
