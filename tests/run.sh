@@ -59,7 +59,8 @@ check_format() {
     echo "skipped: clang-format 14 is needed, there is '${version:-none}'"
     return
   fi
-  git ls-files -z --cached --others --exclude-standard -- '*.h' '*.cc' \
+  git ls-files -z --cached --others --exclude-standard \
+    -- '*.h' '*.cc' '*.cu' '*.cuh' \
     | xargs -0 -r "$formatter" --dry-run -Werror
 }
 

@@ -42,11 +42,11 @@ struct Divider {
 
 template <typename T>
 struct ColumnArgs {
-  const T* queries;       // [Tq, kv_heads · per_group, head_dim]
-  const T* keys;          // [kv_heads][N, head_dim]
-  int64_t key_stride;     // elements from one KV head to the next
-  const float* lse;       // [kv_heads · per_group, Tq]
-  float* partials;        // [splits, kv_heads, N]
+  const T* queries;    // [Tq, kv_heads · per_group, head_dim]
+  const T* keys;       // [kv_heads][N, head_dim]
+  int64_t key_stride;  // elements from one KV head to the next
+  const float* lse;    // [kv_heads · per_group, Tq]
+  float* partials;     // [splits, kv_heads, N]
   Divider per_group;
   int kv_heads;
   int head_dim;

@@ -25,7 +25,7 @@ constexpr float kLn2 = 0.69314718055994530942f;
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarpThreads;
 constexpr int kSplitKeys = 128;
-constexpr int kMostHeads = 8;     // of a group
+constexpr int kMostHeads = 8;      // of a group
 constexpr int kMostHeadDim = 128;  // sixteen lanes of eight elements
 
 // A weight, or 0 where it is below the smallest normal float.
@@ -111,9 +111,9 @@ __device__ __forceinline__ void ScoreSplit(
 
 template <typename T>
 struct DecodeArgs {
-  const T* query;   // [kv_heads · per_group, head_dim]
-  const T* keys;    // [kv_heads][N, head_dim]
-  const T* values;  // [kv_heads][N, head_dim]
+  const T* query;                    // [kv_heads · per_group, head_dim]
+  const T* keys;                     // [kv_heads][N, head_dim]
+  const T* values;                   // [kv_heads][N, head_dim]
   int64_t key_stride, value_stride;  // elements from one KV head to the next
   float* outputs;  // [splits, heads, head_dim], relative to the maximum
   float* maxima;   // [splits, heads], of the scores in base 2
@@ -263,11 +263,11 @@ __global__ void MergeSplits(const DecodeArgs<T> a, int splits, T* output,
 
   float sum = 0;
   for (int s = threadIdx.y; s < splits; s += kMergeLanes)
-    sum = fmaf(weights[s],
-               a.outputs[(static_cast<int64_t>(s) * a.heads + head) *
-                             a.head_dim +
-                         threadIdx.x],
-               sum);
+    sum =
+        fmaf(weights[s],
+             a.outputs[(static_cast<int64_t>(s) * a.heads + head) * a.head_dim +
+                       threadIdx.x],
+             sum);
   parts[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y == 0) {
@@ -295,8 +295,8 @@ __global__ void RowFromScores(const float* scores, const float* lse2, int n,
 
 template <typename T>
 struct RowArgs {
-  const T* query;     // [kv_heads · per_group, head_dim]
-  const T* keys;      // [kv_heads][n, head_dim]
+  const T* query;  // [kv_heads · per_group, head_dim]
+  const T* keys;   // [kv_heads][n, head_dim]
   int64_t key_stride;
   const float* lse;  // [kv_heads · per_group], lse_stride apart
   int64_t lse_stride;
@@ -333,8 +333,8 @@ __global__ void __launch_bounds__(kThreads) StoreRow(const RowArgs<T> a) {
 __global__ void StoreSlot(const uint4* keys, const uint4* values,
                           int64_t key_stride, int64_t value_stride,
                           int64_t key_head_stride, int64_t value_head_stride,
-                          uint4* slot, int64_t half_stride,
-                          int64_t head_stride, int kv_heads, int parts) {
+                          uint4* slot, int64_t half_stride, int64_t head_stride,
+                          int kv_heads, int parts) {
   const bool is_value = blockIdx.y == 1;
   const uint4* from = is_value ? values + blockIdx.x * value_stride
                                : keys + blockIdx.x * key_stride;
@@ -492,9 +492,8 @@ void StoreKeysValuesCuda(const at::Tensor& keys, const at::Tensor& values,
   }
   const DeviceScope scope(keys.device());
   Launch(StoreSlot, dim3(t, 2),
-         dim3(std::min<int64_t>(CeilDiv(kv_heads * parts, kWarpThreads) *
-                                    kWarpThreads,
-                                kThreads)),
+         dim3(std::min<int64_t>(
+             CeilDiv(kv_heads * parts, kWarpThreads) * kWarpThreads, kThreads)),
          0, static_cast<const uint4*>(keys.const_data_ptr()),
          static_cast<const uint4*>(values.const_data_ptr()),
          keys.stride(0) / part, values.stride(0) / part, keys.stride(1) / part,

@@ -2,9 +2,8 @@
 
 // The steps between the matrix products, each in one pass over its tensors: on
 // the CPU and on CUDA by kernels of the project's own, elsewhere by libtorch's
-// operators.
-// float32 inside, whatever the dtype. Stateless; runs on the calling thread
-// and libtorch's pool.
+// operators. float32 inside, whatever the dtype. Stateless; runs on the calling
+// thread and libtorch's pool, or the device's current stream.
 
 #include <cstdint>
 

@@ -70,8 +70,7 @@ __global__ void SiluMulRow(const T* gate_up, int64_t stride, int ffn, T* y) {
   LoadFloats(row + ffn, up);
 #pragma unroll
   for (int j = 0; j < kWidth; ++j)
-    gate[j] =
-        __fmul_rn(RoundTo<T>(gate[j] / (1.0f + expf(-gate[j]))), up[j]);
+    gate[j] = __fmul_rn(RoundTo<T>(gate[j] / (1.0f + expf(-gate[j]))), up[j]);
   StoreFloats(gate, y + static_cast<int64_t>(blockIdx.y) * ffn + i);
 }
 
@@ -130,14 +129,11 @@ template <typename T, int kWidth>
 void RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps,
              const at::Tensor& y) {
   const bool by_head = x.dim() == 3;
-  const RmsNormArgs<T> args{x.const_data_ptr<T>(),
-                            x.stride(0),
-                            by_head ? x.stride(1) : 0,
-                            weight.const_data_ptr<T>(),
-                            y.mutable_data_ptr<T>(),
-                            static_cast<int>(by_head ? x.size(1) : 1),
-                            static_cast<int>(x.size(-1)),
-                            static_cast<float>(eps)};
+  const RmsNormArgs<T> args{
+      x.const_data_ptr<T>(),        x.stride(0),
+      by_head ? x.stride(1) : 0,    weight.const_data_ptr<T>(),
+      y.mutable_data_ptr<T>(),      static_cast<int>(by_head ? x.size(1) : 1),
+      static_cast<int>(x.size(-1)), static_cast<float>(eps)};
   Launch(RmsNormRow<T, kWidth>, dim3(x.size(0) * args.heads),
          ThreadsFor(args.size / kWidth), 0, args);
 }
@@ -151,8 +147,7 @@ void SiluMul(const at::Tensor& gate_up, const at::Tensor& y) {
 }
 
 template <typename T, int kWidth>
-void Rotate(const at::Tensor& x, const at::Tensor& cos,
-            const at::Tensor& sin) {
+void Rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   const RotateArgs<T> args{x.mutable_data_ptr<T>(),
                            x.stride(0),
                            x.stride(1),

@@ -83,7 +83,10 @@ at::Tensor MultiplyRows(const at::Tensor& x, const at::Tensor& weight,
 #else
 at::Tensor MultiplyRows(const at::Tensor& x, const at::Tensor& weight,
                         const at::Tensor& bias, at::ScalarType out_dtype) {
-  return at::linear(x, weight, bias).to(out_dtype);
+  // Widened first where the result must not be rounded.
+  if (out_dtype != x.scalar_type())
+    return at::linear(x.to(out_dtype), weight.to(out_dtype));
+  return at::linear(x, weight, bias);
 }
 #endif
 

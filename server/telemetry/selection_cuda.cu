@@ -167,8 +167,7 @@ __global__ void __launch_bounds__(kThreads)
     known |= static_cast<Bits>(digit_mask) << shift;
     top = shift;
   }
-  const int position =
-      FindPosition(row, n, prefix, rank, warp_counts, &found);
+  const int position = FindPosition(row, n, prefix, rank, warp_counts, &found);
   if (threadIdx.x == 0) {
     const int64_t place =
         static_cast<int64_t>(blockIdx.x) * budgets + first_budget + blockIdx.y;
@@ -307,9 +306,8 @@ at::Tensor CompareSetsCuda(const at::Tensor& rows, const Thresholds& gold,
               predicted.values.is_contiguous() &&
               predicted.positions.is_contiguous());
   const DeviceScope scope(rows.device());
-  const at::Tensor figures =
-      at::empty({4, rows.size(0), gold.values.size(1)},
-                rows.options().dtype(at::kDouble));
+  const at::Tensor figures = at::empty({4, rows.size(0), gold.values.size(1)},
+                                       rows.options().dtype(at::kDouble));
   if (figures.numel() == 0) return figures;
   if (is_double)
     Compare<double>(rows, gold, predicted_scores, predicted, figures);
