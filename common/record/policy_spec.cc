@@ -18,7 +18,8 @@ namespace {
 absl::Status Malformed(std::string_view text, std::string_view why) {
   return absl::InvalidArgumentError(
       absl::StrCat("policy '", std::string(text), "': ", std::string(why),
-                   "; write it like h2o or random(seed=7)"));
+                   "; write it like h2o, random(seed=7) or "
+                   "h2o_evict@entropy(2)"));
 }
 
 bool IsName(absl::string_view text) {
@@ -28,20 +29,45 @@ bool IsName(absl::string_view text) {
          });
 }
 
+std::string NumberText(double value) {
+  const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
+  return whole ? nlohmann::json(static_cast<int64_t>(value)).dump()
+               : nlohmann::json(value).dump();
+}
+
+bool ReadNumber(absl::string_view text, double* value) {
+  return absl::SimpleAtod(text, value) && std::isfinite(*value);
+}
+
+// "entropy(2)".
+absl::StatusOr<TriggerSpec> ParseTrigger(std::string_view policy,
+                                         absl::string_view text) {
+  TriggerSpec trigger;
+  const size_t open = text.find('(');
+  trigger.name = std::string(text.substr(0, open));
+  if (!IsName(trigger.name) || open == absl::string_view::npos ||
+      text.back() != ')' ||
+      !ReadNumber(text.substr(open + 1, text.size() - open - 2),
+                  &trigger.value))
+    return Malformed(policy, absl::StrCat("'@", text,
+                                          "' is not a trigger with one number "
+                                          "in parentheses"));
+  return trigger;
+}
+
 }  // namespace
 
 std::string PolicySpec::ToString() const {
   std::string text = name;
   const char* separator = "(";
   for (const auto& [key, value] : parameters) {
-    const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
-    const std::string number =
-        whole ? nlohmann::json(static_cast<int64_t>(value)).dump()
-              : nlohmann::json(value).dump();
-    absl::StrAppend(&text, separator, key, "=", number);
+    absl::StrAppend(&text, separator, key, "=", NumberText(value));
     separator = ",";
   }
   if (!parameters.empty()) text += ')';
+  if (trigger)
+    absl::StrAppend(&text, "@", trigger->name, "(", NumberText(trigger->value),
+                    ")");
   return text;
 }
 
@@ -49,6 +75,10 @@ absl::StatusOr<PolicySpec> ParsePolicySpec(std::string_view text) {
   absl::string_view rest =
       absl::StripAsciiWhitespace(absl::string_view(text.data(), text.size()));
   PolicySpec spec;
+  if (const size_t at = rest.find('@'); at != absl::string_view::npos) {
+    ASSIGN_OR_RETURN(spec.trigger, ParseTrigger(text, rest.substr(at + 1)));
+    rest = rest.substr(0, at);
+  }
   const size_t open = rest.find('(');
   spec.name = std::string(rest.substr(0, open));
   if (!IsName(spec.name))
@@ -62,8 +92,7 @@ absl::StatusOr<PolicySpec> ParsePolicySpec(std::string_view text) {
         absl::StrSplit(part, absl::MaxSplits('=', 1));
     const std::string key(absl::StripAsciiWhitespace(pair.first));
     double value = 0;
-    if (!IsName(key) || !absl::SimpleAtod(pair.second, &value) ||
-        !std::isfinite(value))
+    if (!IsName(key) || !ReadNumber(pair.second, &value))
       return Malformed(text,
                        absl::StrCat("'", part, "' is not a name=number pair"));
     if (!spec.parameters.emplace(key, value).second)

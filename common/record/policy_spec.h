@@ -1,10 +1,11 @@
 #pragma once
 
 // A policy as it is written in flags, requests and records:
-// "h2o", "random(seed=7)". Which names and parameters exist is known to
-// server/telemetry alone; here they are only read and written.
+// "h2o", "random(seed=7)", "h2o_evict@entropy(2)". Which names, parameters and
+// triggers exist is policy_catalog's to know; here they are read and written.
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,12 +14,22 @@
 
 namespace kvrecall {
 
+// When an irreversible policy takes its set anew.
+struct TriggerSpec {
+  std::string name;  // [a-z][a-z0-9_]*
+  double value = 0;
+
+  friend bool operator==(const TriggerSpec&, const TriggerSpec&) = default;
+};
+
 struct PolicySpec {
   std::string name;                          // [a-z][a-z0-9_]*
   std::map<std::string, double> parameters;  // sorted by name
+  std::optional<TriggerSpec> trigger;
 
-  // Canonical text: name, then the parameters in order of their names, each
-  // number in its shortest exact form. ParsePolicySpec reads it back exactly.
+  // Canonical text: name, the parameters in order of their names, the trigger;
+  // each number in its shortest exact form. ParsePolicySpec reads it back
+  // exactly.
   std::string ToString() const;
 
   friend bool operator==(const PolicySpec&, const PolicySpec&) = default;

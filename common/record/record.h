@@ -22,9 +22,30 @@ struct RecallRecord {
   std::optional<double> lift;  // (recall − chance) / (1 − chance), ≤ 1
   double mass = 0;             // attention on M_pred, [0, 1]
   double mass_ratio = 0;       // mass / mass of M_gold, [0, 1]
-  std::vector<float> row_recalls;  // [rows]; empty where the scope has one row
+  // Recall among the gold positions that are neither the first 4 nor the last
+  // 32, over the rows that have such; null where none has.
+  std::optional<double> recall_without_free_hits;
+  // 1 − Jaccard index of M_gold with the step's before; null at step 1.
+  std::optional<double> drift;
+  // Positions that a trigger took back, mean over rows; null for a policy that
+  // loses nothing for good.
+  std::optional<double> fetched_back;
+  // [layers]: mean over the layer's rows; empty in scope global.
+  std::vector<float> layer_recalls;
 
   friend bool operator==(const RecallRecord&, const RecallRecord&) = default;
+};
+
+// The step's token distribution p' with attention limited, beside the oracle's
+// p: one lane of the entropy gap.
+struct GapRecord {
+  double kl = 0;              // KL(p ‖ p'), nats, ≥ 0
+  double entropy_change = 0;  // H(p') − H(p), nats
+  double logprob_change = 0;  // ln p'(y_t) − ln p(y_t), nats
+  int64_t token_id = 0;       // arg max of p'
+  bool top1_agrees = false;   // whether that is the arg max of p too
+
+  friend bool operator==(const GapRecord&, const GapRecord&) = default;
 };
 
 // One decode step.
@@ -40,6 +61,7 @@ struct StepRecord {
   double attention_entropy = 0;       // nats, mean over layers
   double attention_entropy_std = 0;   // nats, population, over layers
   std::vector<RecallRecord> recalls;  // in the order of Lanes(config)
+  std::vector<GapRecord> gaps;        // in the order of RunConfig::gaps
 
   friend bool operator==(const StepRecord&, const StepRecord&) = default;
 };
@@ -65,6 +87,10 @@ struct SampleResult {
   int64_t generated_tokens = 0;  // T, the step that chose an EOS included
   std::string text;              // decoded, special tokens skipped
   std::optional<double> score;   // the task's metric, [0, 1]
+  // In the order of RunConfig::gaps: the score of the text that the lane's own
+  // tokens make, each chosen after the oracle's text so far. Empty where the
+  // task has no score or the text was forced.
+  std::vector<double> gap_scores;
   FinishReason finish_reason = FinishReason::kLength;
   double prefill_seconds = 0;
   double decode_seconds = 0;

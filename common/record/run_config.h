@@ -6,9 +6,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
+
 #include "common/record/budget.h"
+#include "common/record/gap_spec.h"
 #include "common/record/policy_spec.h"
 #include "common/record/scope.h"
 
@@ -17,6 +21,19 @@ namespace kvrecall {
 // Number of the definitions in common/METRICS.md. It grows whenever the same
 // input would give another number; runs of different versions are not mixed.
 inline constexpr int kDefinitionsVersion = 1;
+
+// What decides the next token.
+enum class Force {
+  kNone,  // the model
+  kGold,  // the tokens of the sample's first answer, then one EOS
+  kText,  // the tokens of the sample's forced_text, then one EOS
+};
+
+// "none", "gold" or "text".
+std::string_view ForceName(Force force);
+
+// InvalidArgument names the text and what there is.
+absl::StatusOr<Force> ParseForce(std::string_view text);
 
 // The request, as the client sent it and as the server completed it.
 struct RunConfig {
@@ -28,6 +45,8 @@ struct RunConfig {
   int64_t max_prompt_tokens = 0;  // 0 in a request: from the model's window
   bool ignore_eos = false;        // generate max_new_tokens, whatever comes
   std::string chat_template;      // "auto", "none" or "chatml"
+  std::vector<GapSpec> gaps;      // lanes of the entropy gap; may be empty
+  Force force = Force::kNone;
 
   friend bool operator==(const RunConfig&, const RunConfig&) = default;
 };
@@ -39,8 +58,9 @@ struct Lane {
   int budget = 0;  // index into RunConfig::budgets
 };
 
-// All lanes of a run: by policy, then scope, then budget. The recalls of a
-// StepRecord stand in this order everywhere: in memory, on the wire, on disk.
+// All lanes of a run: by policy, then scope, then budget; without the scopes
+// that a policy is not defined in. The recalls of a StepRecord stand in this
+// order everywhere: in memory, on the wire, on disk.
 std::vector<Lane> Lanes(const RunConfig& config);
 
 // What produced the numbers, besides the request. Filled in by the server.

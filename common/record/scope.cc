@@ -12,15 +12,23 @@
 namespace kvrecall {
 
 std::string_view ScopeName(Scope scope) {
-  return scope == Scope::kGlobal ? "global" : "layer";
+  switch (scope) {
+    case Scope::kGlobal:
+      return "global";
+    case Scope::kLayer:
+      return "layer";
+    case Scope::kHead:
+      return "head";
+  }
+  return "unknown";
 }
 
 absl::StatusOr<Scope> ParseScope(std::string_view text) {
-  for (Scope scope : {Scope::kGlobal, Scope::kLayer})
+  for (Scope scope : {Scope::kGlobal, Scope::kLayer, Scope::kHead})
     if (text == ScopeName(scope)) return scope;
   return absl::InvalidArgumentError(
       absl::StrCat("unknown scope '", std::string(text),
-                   "'; the scopes are global and layer"));
+                   "'; the scopes are global, layer and head"));
 }
 
 absl::StatusOr<std::vector<Scope>> ParseScopes(std::string_view text) {

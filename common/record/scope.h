@@ -12,9 +12,10 @@ namespace kvrecall {
 enum class Scope {
   kGlobal,  // one row: the mean over all layers and query heads
   kLayer,   // a row per layer: the mean over its query heads
+  kHead,    // a row per layer and KV group: the mean over its query heads
 };
 
-// "global" or "layer".
+// "global", "layer" or "head".
 std::string_view ScopeName(Scope scope);
 
 // InvalidArgument names the text and the scopes there are.

@@ -52,6 +52,14 @@ class Sequence {
   virtual int64_t length() const = 0;
   // Positions that fit.
   virtual int64_t capacity() const = 0;
+  // The keys, after RoPE, of `count` positions held from `first` on:
+  // [layers, kv_heads, count, head_dim], float32.
+  virtual at::Tensor Keys(int64_t first, int64_t count) const = 0;
+  // Inner products of the first `positions` keys held with a direction of each
+  // layer's and group's own: [layers, kv_heads, head_dim], float32 →
+  // [layers, kv_heads, positions], float32, accumulated in float32.
+  virtual at::Tensor KeyProducts(const at::Tensor& directions,
+                                 int64_t positions) const = 0;
 };
 
 // Attention statistics over the queries of a prefill of P − 1 tokens. A group
@@ -114,6 +122,19 @@ class Model {
   // outside the vocabulary, or a full sequence.
   virtual absl::StatusOr<std::vector<StepObservation>> Step(
       std::span<const StepInput> inputs) = 0;
+
+  // Computes the last step of `sequence`, which fed `token`, again: once for
+  // each lane, with what its query sees of the past limited. visible[i] is
+  // [R, N − 1], uint8, 1 where lane i sees a position before its own (which it
+  // always sees); R = 1 (the same everywhere), layers, or layers × kv_heads.
+  // A lane has a key and a value of its own for its own position; one reading
+  // of the weights serves all lanes. Returns logits [lanes, vocabulary],
+  // float32, raw; the sequence stays as it is, bit for bit. InvalidArgument: a
+  // token outside the vocabulary, an empty sequence, no lane, or a mask of
+  // another shape.
+  virtual absl::StatusOr<at::Tensor> StepMasked(
+      const Sequence& sequence, int64_t token,
+      std::span<const at::Tensor> visible) = 0;
 };
 
 }  // namespace kvrecall
