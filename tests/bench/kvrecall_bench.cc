@@ -22,6 +22,7 @@
 #include "server/engine/hf_config.h"
 #include "server/engine/hf_model.h"
 #include "server/engine/model_locator.h"
+#include "server/engine/sampler.h"
 #include "server/telemetry/distribution.h"
 #include "server/telemetry/gap.h"
 #include "server/telemetry/telemetry.h"
@@ -196,9 +197,7 @@ class Bench {
     const StepInput input{plain_.get(), token, /*rows=*/false};
     ASSIGN_OR_RETURN(const std::vector<StepObservation> seen,
                      model_.Step({&input, 1}));
-    ASSIGN_OR_RETURN(const TokenDistribution distribution,
-                     DescribeLogits(seen[0].logits));
-    return distribution.best;
+    return GreedyToken(seen[0].logits);
   }
 
   absl::StatusOr<int64_t> TelemetryStep(int64_t token) {
