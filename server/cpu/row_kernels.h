@@ -56,6 +56,10 @@ struct RowKernels {
   int64_t (*lowest_of_doubles)(const double* scores, const uint16_t* masks,
                                int64_t n, uint16_t bit);
 
+  // out[j] = the mean over `count` rows, `stride` apart.
+  void (*mean_of_rows)(const float* rows, int64_t stride, int64_t count,
+                       int64_t n, float* out);
+
   // −Σ p ln p, 0 · ln 0 = 0.
   double (*entropy)(const float* p, int64_t n);
 

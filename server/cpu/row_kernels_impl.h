@@ -131,6 +131,34 @@ int64_t LowestOf(const T* scores, const uint16_t* masks, int64_t n,
   return lowest;
 }
 
+// Columns in registers at a time.
+constexpr int kMeanVectors = 4;
+
+void MeanOfRows(const float* rows, int64_t stride, int64_t count, int64_t n,
+                float* out) {
+  const Vec divisor = Broadcast(static_cast<float>(count));
+  constexpr int64_t kColumns = kMeanVectors * kLanes;
+  int64_t j = 0;
+  for (; j + kColumns <= n; j += kColumns) {
+    Vec sums[kMeanVectors];
+#pragma GCC unroll 4
+    for (int i = 0; i < kMeanVectors; ++i)
+      sums[i] = Load(rows + j + i * kLanes);
+    for (int64_t r = 1; r < count; ++r)
+#pragma GCC unroll 4
+      for (int i = 0; i < kMeanVectors; ++i)
+        sums[i] = sums[i] + Load(rows + r * stride + j + i * kLanes);
+#pragma GCC unroll 4
+    for (int i = 0; i < kMeanVectors; ++i)
+      Store(out + j + i * kLanes, sums[i] / divisor);
+  }
+  for (; j < n; ++j) {
+    float sum = rows[j];
+    for (int64_t r = 1; r < count; ++r) sum += rows[r * stride + j];
+    out[j] = sum / static_cast<float>(count);
+  }
+}
+
 // p · log₂ p for p in [0, 1], 0 where p = 0: Broadcast(0) times anything
 // finite.
 inline Vec TimesLog2(Vec p) { return p * Log2(Max(p, Broadcast(1e-38f))); }
@@ -245,5 +273,5 @@ LogitSums SumLogits(const float* z, int64_t n) {
 #define KVRECALL_CPU_ROW_KERNELS                                     \
   {Keys<float>, Keys<double>, CountAtLeast, CollectBetween,          \
    MarkAtLeast, WeighSets, LowestOf<float>, LowestOf<double>,        \
-   RowEntropy, AddToDoubleRow, SumLogits}
+   MeanOfRows, RowEntropy, AddToDoubleRow, SumLogits}
 // clang-format on

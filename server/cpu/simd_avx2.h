@@ -106,12 +106,10 @@ inline uint32_t MaskAtLeast(const uint32_t* keys, uint32_t threshold) {
 // Bit i is set where masks[i] has the bits of `bit`, i < 16.
 inline uint32_t MaskOfBit(const uint16_t* masks, uint16_t bit) {
   const __m256i wanted = _mm256_set1_epi16(static_cast<short>(bit));
-  const __m256i m =
-      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(masks));
+  const __m256i m = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(masks));
   const __m256i has = _mm256_cmpeq_epi16(_mm256_and_si256(m, wanted), wanted);
-  return static_cast<uint32_t>(_mm_movemask_epi8(
-      _mm_packs_epi16(_mm256_castsi256_si128(has),
-                      _mm256_extracti128_si256(has, 1))));
+  return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(
+      _mm256_castsi256_si128(has), _mm256_extracti128_si256(has, 1))));
 }
 // All ones in the eight lanes whose bit of `mask` is set.
 inline __m256i EightLanes(uint32_t mask) {

@@ -112,10 +112,10 @@ class SampleRun {
   absl::Status Start(absl::Time now) {
     const int64_t needed = prompt_tokens() + max_steps();
     if (needed > model_.info().context_window)
-      return absl::OutOfRangeError(absl::StrCat(
-          "the prompt of ", prompt_tokens(), " tokens and ", max_steps(),
-          " new ones do not fit the model's ", model_.info().context_window,
-          " positions"));
+      return absl::OutOfRangeError(
+          absl::StrCat("the prompt of ", prompt_tokens(), " tokens and ",
+                       max_steps(), " new ones do not fit the model's ",
+                       model_.info().context_window, " positions"));
     SampleStart start;
     start.prompt_tokens = prompt_tokens();
     start.raw_prompt_tokens = sample_.prompt.raw_tokens;

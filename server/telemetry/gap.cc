@@ -39,8 +39,8 @@ absl::StatusOr<std::vector<GapRecord>> CompareGaps(
     GapRecord record;
     record.kl = std::max(0.0, divergences[i].item<double>());
     record.entropy_change = limited.entropy - distribution.entropy;
-    record.logprob_change = lanes[i][token].item<float>() -
-                            limited.log_normalizer - own_logprob;
+    record.logprob_change =
+        lanes[i][token].item<float>() - limited.log_normalizer - own_logprob;
     record.token_id = limited.best;
     record.top1_agrees = limited.best == distribution.best;
     records.push_back(record);

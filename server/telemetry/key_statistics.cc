@@ -36,8 +36,8 @@ void KeyStatistics::TakeIn() {
 
 at::Tensor KeyStatistics::Similarities() const {
   const at::Tensor direction =
-      sums_ / sums_.square().sum(-1, /*keepdim=*/true).sqrt().clamp_min(
-                  kLeastNorm);
+      sums_ /
+      sums_.square().sum(-1, /*keepdim=*/true).sqrt().clamp_min(kLeastNorm);
   return sequence_.KeyProducts(direction.to(at::kFloat), known_) /
          norms().clamp_min(kLeastNorm);
 }

@@ -20,11 +20,11 @@ namespace kvrecall {
 // of earlier queries only, and the keys of earlier positions.
 struct StepView {
   Scope scope = Scope::kGlobal;
-  int64_t layers = 1;         // L
-  int64_t rows = 1;           // R, rows of the scope
-  int64_t step = 1;           // t
-  int64_t positions = 1;      // N_t; the step's own position is N_t − 1
-  int64_t prompt_tokens = 1;  // P
+  int64_t layers = 1;           // L
+  int64_t rows = 1;             // R, rows of the scope
+  int64_t step = 1;             // t
+  int64_t positions = 1;        // N_t; the step's own position is N_t − 1
+  int64_t prompt_tokens = 1;    // P
   std::span<const int64_t> ks;  // K of each budget
   double previous_entropy = 0;  // H_{t−1}, nats; of no meaning at step 1
   // S_t: [R, N_t − 1], float64, the sum of the rows of all earlier queries.

@@ -29,9 +29,7 @@ Scores RandomPolicy::Score(const StepView& view) {
     priorities_ = priorities_.to(view.accumulated.device());
     rounded_ = priorities_.to(at::kFloat);
   }
-  return {priorities_.narrow(1, 0, needed),
-          {1},
-          rounded_.narrow(1, 0, needed)};
+  return {priorities_.narrow(1, 0, needed), {1}, rounded_.narrow(1, 0, needed)};
 }
 
 }  // namespace kvrecall

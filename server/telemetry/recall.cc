@@ -59,8 +59,7 @@ RecallRecord MakeRecall(const GoldSets& sets, const BudgetFigures& gold,
   for (int64_t r = 0; r < rows; ++r) {
     const double recall = hits(r) / static_cast<double>(record.k);
     record.recall += recall;
-    record.chance +=
-        ChanceRecall(record.k, sets.n, gold.Of(kHasLast, r) != 0);
+    record.chance += ChanceRecall(record.k, sets.n, gold.Of(kHasLast, r) != 0);
     record.mass += held.Of(kMass, r);
     record.mass_ratio += held.Of(kMass, r) / gold.Of(kMass, r);
     if (gold.Of(kEarned, r) > 0) {

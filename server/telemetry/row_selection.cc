@@ -35,10 +35,9 @@ uint32_t KeyBracket::Guess(bool even) const {
   const double part = even ? static_cast<double>(at_least_low - wanted) /
                                  static_cast<double>(at_least_low - above_high)
                            : 0.5;
-  return low +
-         std::clamp<uint32_t>(
-             static_cast<uint32_t>(part * static_cast<double>(width)), 1,
-             width);
+  return low + std::clamp<uint32_t>(
+                   static_cast<uint32_t>(part * static_cast<double>(width)), 1,
+                   width);
 }
 
 template <typename T>

@@ -198,8 +198,7 @@ struct MarkArgs {
 
 // Grid: spans of kThreads positions, rows.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    MarkMembers(const MarkArgs<T> a) {
+__global__ void __launch_bounds__(kThreads) MarkMembers(const MarkArgs<T> a) {
   const int j = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
   if (j >= a.n) return;
   const T score = a.scores[blockIdx.y * a.score_stride + j];
@@ -293,7 +292,8 @@ void Mark(const at::Tensor& scores, const Thresholds& thresholds,
                    static_cast<int>(bits.size()),
                    {}};
   std::copy(bits.begin(), bits.end(), args.bits);
-  Launch(MarkMembers<T>, dim3(CeilDiv(scores.size(1), kThreads), scores.size(0)),
+  Launch(MarkMembers<T>,
+         dim3(CeilDiv(scores.size(1), kThreads), scores.size(0)),
          dim3(kThreads), 0, args);
 }
 

@@ -23,10 +23,10 @@ at::Tensor RankPositions(const at::Tensor& scores) {
 // others.
 at::Tensor Ranks(const at::Tensor& values, int64_t w, int64_t n) {
   const int64_t count = n - std::min(w, n);
-  const at::Tensor ranks = RankPositions(values.narrow(1, 0, count)) + n - count;
-  const at::Tensor last =
-      at::arange(n - count - 1, -1, -1, ranks.options())
-          .expand({ranks.size(0), n - count});
+  const at::Tensor ranks =
+      RankPositions(values.narrow(1, 0, count)) + n - count;
+  const at::Tensor last = at::arange(n - count - 1, -1, -1, ranks.options())
+                              .expand({ranks.size(0), n - count});
   return at::cat({ranks, last}, 1);
 }
 
@@ -44,8 +44,8 @@ at::Tensor SizesOf(const SetJob& job, int b) {
 
 at::Tensor SelectAnew(const SetJob& job) {
   const int64_t n = job.weights.size(1);
-  at::Tensor masks = at::zeros(job.weights.sizes(),
-                               job.weights.options().dtype(at::kShort));
+  at::Tensor masks =
+      at::zeros(job.weights.sizes(), job.weights.options().dtype(at::kShort));
   at::Tensor ranks;
   for (int b = 0; b < job.budgets; ++b) {
     if (b == 0 || job.scores.last.size() > 1)

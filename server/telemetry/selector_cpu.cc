@@ -182,7 +182,8 @@ class RowJob {
         masks, other, rows_.weights.data_ptr<float>() + row_ * n_, n_, budgets_,
         common.data(), mass.data());
     for (int b = 0; b < budgets_; ++b) {
-      Figure(kCommon, b) = other == nullptr ? 0 : static_cast<double>(common[b]);
+      Figure(kCommon, b) =
+          other == nullptr ? 0 : static_cast<double>(common[b]);
       Figure(kMass, b) = mass[b];
       Figure(kHasLast, b) = (masks[n_ - 1] >> b) & 1;
       Figure(kEarned, b) = static_cast<double>(K(b));

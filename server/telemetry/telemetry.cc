@@ -16,7 +16,8 @@ namespace kvrecall {
 namespace {
 
 at::Tensor NoMasks(int64_t rows, int64_t positions, at::Device device) {
-  return at::zeros({rows, positions}, at::TensorOptions(at::kShort).device(device));
+  return at::zeros({rows, positions},
+                   at::TensorOptions(at::kShort).device(device));
 }
 
 // All figures on the host, in one transfer.
@@ -93,8 +94,7 @@ void SampleTelemetry::Begin(const PrefillObservation& prefill,
   const at::Device device = prefill.sums.device();
   kv_heads_ = prefill.sums.size(1);
   for (ScopeState& state : scopes_) {
-    const int64_t rows =
-        ScopeRowCount(state.scope, shape_.layers, kv_heads_);
+    const int64_t rows = ScopeRowCount(state.scope, shape_.layers, kv_heads_);
     state.accumulated =
         at::zeros({rows, capacity}, prefill.sums.options().dtype(at::kDouble));
     state.accumulated.narrow(1, 0, known)
@@ -106,8 +106,8 @@ void SampleTelemetry::Begin(const PrefillObservation& prefill,
     state.gold = NoMasks(rows, capacity, device);
     state.previous_gold = NoMasks(rows, capacity, device);
     for (PolicyState& policy : state.policies)
-      if (!policy.policy->is_gold() && (policy.policy->irreversible() ||
-                                        IsKept(policy.index, state.scope)))
+      if (!policy.policy->is_gold() &&
+          (policy.policy->irreversible() || IsKept(policy.index, state.scope)))
         policy.held = NoMasks(rows, capacity, device);
   }
   if (wants_norms_ || wants_similarities_) keys_.emplace(sequence, capacity);
@@ -222,18 +222,17 @@ void SampleTelemetry::FillRecalls(std::span<const at::Tensor> rows, int64_t n,
   record.recalls.resize(lanes_.size());
   size_t next = scopes_.size();
   for (size_t s = 0; s < scopes_.size(); ++s) {
-    const GoldSets gold = {figures[s], ks_, previous_ks_, n,
-                           scopes_[s].scope == Scope::kGlobal ? 1
-                                                              : shape_.layers};
+    const GoldSets gold = {
+        figures[s], ks_, previous_ks_, n,
+        scopes_[s].scope == Scope::kGlobal ? 1 : shape_.layers};
     for (const PolicyState& policy : scopes_[s].policies) {
       std::vector<RecallRecord> recalls =
-          policy.policy->is_gold()
-              ? MakeOracleRecalls(gold)
-              : MakeRecalls(gold, figures[next++],
-                            policy.policy->irreversible());
-      std::move(recalls.begin(), recalls.end(),
-                record.recalls.begin() +
-                    FirstLane(policy.index, scopes_[s].scope));
+          policy.policy->is_gold() ? MakeOracleRecalls(gold)
+                                   : MakeRecalls(gold, figures[next++],
+                                                 policy.policy->irreversible());
+      std::move(
+          recalls.begin(), recalls.end(),
+          record.recalls.begin() + FirstLane(policy.index, scopes_[s].scope));
     }
   }
 }
@@ -248,8 +247,7 @@ int SampleTelemetry::FirstLane(int policy, Scope scope) const {
   return static_cast<int>(lane - lanes_.begin());
 }
 
-const SampleTelemetry::ScopeState& SampleTelemetry::StateOf(
-    Scope scope) const {
+const SampleTelemetry::ScopeState& SampleTelemetry::StateOf(Scope scope) const {
   return *std::find_if(
       scopes_.begin(), scopes_.end(),
       [&](const ScopeState& state) { return state.scope == scope; });

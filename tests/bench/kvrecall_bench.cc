@@ -211,11 +211,11 @@ class Bench {
         seen[0].rows, distribution, next,
         seen[0].logits[next].item<float>() - distribution.log_normalizer);
     if (run_.gaps.empty()) return next;
-    ASSIGN_OR_RETURN(const at::Tensor lanes,
-                     model_.StepMasked(*with_telemetry_, token,
-                                       telemetry_->GapMasks()));
-    ASSIGN_OR_RETURN(record_.gaps, CompareGaps(seen[0].logits, distribution,
-                                               lanes, next));
+    ASSIGN_OR_RETURN(
+        const at::Tensor lanes,
+        model_.StepMasked(*with_telemetry_, token, telemetry_->GapMasks()));
+    ASSIGN_OR_RETURN(record_.gaps,
+                     CompareGaps(seen[0].logits, distribution, lanes, next));
     return next;
   }
 

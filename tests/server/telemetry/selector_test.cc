@@ -189,8 +189,8 @@ TEST(SelectorTest, SixteenBudgetsFillAMask) {
 
 TEST(SelectorTest, HeldSetsGoOnAndTheLowestIsDropped) {
   const at::Tensor weights = at::full({1, 5}, 0.2);
-  SetJob job = Job({at::tensor({3.0, 1.0, 1.0, 9.0}).view({1, 4}), {1}},
-                   weights, {3});
+  SetJob job =
+      Job({at::tensor({3.0, 1.0, 1.0, 9.0}).view({1, 4}), {1}}, weights, {3});
   // 3 is not held: nothing may enter but 4. Of equal ones the last goes.
   job.held = at::tensor({1, 1, 1, 0, 0}, at::kShort).view({1, 5});
   job.had = {3};
