@@ -189,6 +189,16 @@ bool IsDefinedIn(const PolicySpec& spec, Scope scope) {
   return entry == nullptr || !entry->per_layer || scope != Scope::kGlobal;
 }
 
+absl::Status CheckScopes(const PolicySpec& spec,
+                         std::span<const Scope> scopes) {
+  for (Scope scope : scopes)
+    if (IsDefinedIn(spec, scope)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      spec.name,
+      " gives each layer a budget of its own, so it is not defined in scope "
+      "global; add layer or head"));
+}
+
 absl::StatusOr<std::vector<PolicySpec>> ParsePolicyList(std::string_view text) {
   if (text != "all") return ParsePolicySpecs(text);
   std::vector<PolicySpec> specs;

@@ -25,7 +25,7 @@ struct TriggerSpec {
 struct PolicySpec {
   std::string name;                          // [a-z][a-z0-9_]*
   std::map<std::string, double> parameters;  // sorted by name
-  std::optional<TriggerSpec> trigger;
+  std::optional<TriggerSpec> trigger = std::nullopt;
 
   // Canonical text: name, the parameters in order of their names, the trigger;
   // each number in its shortest exact form. ParsePolicySpec reads it back

@@ -46,6 +46,12 @@ TEST(SampleJsonTest, ParseSampleReadsItBack) {
   EXPECT_EQ(back->length, sample.length);
   EXPECT_EQ(back->language, sample.language);
   EXPECT_EQ(back->all_classes, sample.all_classes);
+  EXPECT_EQ(back->forced_text, std::nullopt);
+  sample.forced_text = "Ada \"L\"\n";
+  EXPECT_EQ(ParseSample(SampleToJson(sample).value())->forced_text,
+            sample.forced_text);
+  sample.forced_text = "";
+  EXPECT_EQ(ParseSample(SampleToJson(sample).value())->forced_text, "");
 }
 
 TEST(SampleJsonTest, WhatCouldNotBeReadBackIsRefused) {
@@ -56,7 +62,9 @@ TEST(SampleJsonTest, WhatCouldNotBeReadBackIsRefused) {
   bytes.context = "\xff";
   Sample negative = TestSample("negative");
   negative.length = -1;
-  for (const Sample& sample : {no_id, nul, bytes, negative}) {
+  Sample forced = TestSample("forced");
+  forced.forced_text = std::string("\0", 1);
+  for (const Sample& sample : {no_id, nul, bytes, negative, forced}) {
     const absl::Status status = SampleToJson(sample).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(sample.id));
