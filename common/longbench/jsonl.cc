@@ -253,12 +253,12 @@ absl::StatusOr<Sample> ParseSample(std::string_view line) {
 
 absl::StatusOr<std::vector<Sample>> ReadSamples(const std::string& path) {
   std::vector<Sample> samples;
-  RETURN_IF_ERROR(
-      ForEachLine(path, [&](std::string_view line) -> absl::StatusOr<std::string> {
-        ASSIGN_OR_RETURN(Sample sample, ParseSample(line));
-        samples.push_back(std::move(sample));
-        return samples.back().id;
-      }));
+  const auto read = [&](std::string_view line) -> absl::StatusOr<std::string> {
+    ASSIGN_OR_RETURN(Sample sample, ParseSample(line));
+    samples.push_back(std::move(sample));
+    return samples.back().id;
+  };
+  RETURN_IF_ERROR(ForEachLine(path, read));
   if (samples.empty()) return HoldsNothing(path, "samples");
   return samples;
 }
@@ -266,14 +266,14 @@ absl::StatusOr<std::vector<Sample>> ReadSamples(const std::string& path) {
 absl::StatusOr<std::map<std::string, std::string>> ReadTexts(
     const std::string& path) {
   std::map<std::string, std::string> texts;
-  RETURN_IF_ERROR(
-      ForEachLine(path, [&](std::string_view line) -> absl::StatusOr<std::string> {
-        ASSIGN_OR_RETURN(const Json object, ParseObject(line));
-        ASSIGN_OR_RETURN(std::string id, RequiredString(object, "_id"));
-        ASSIGN_OR_RETURN(std::string text, RequiredString(object, "text"));
-        texts.emplace(id, std::move(text));
-        return id;
-      }));
+  const auto read = [&](std::string_view line) -> absl::StatusOr<std::string> {
+    ASSIGN_OR_RETURN(const Json object, ParseObject(line));
+    ASSIGN_OR_RETURN(const std::string id, RequiredString(object, "_id"));
+    ASSIGN_OR_RETURN(std::string text, RequiredString(object, "text"));
+    texts.emplace(id, std::move(text));
+    return id;
+  };
+  RETURN_IF_ERROR(ForEachLine(path, read));
   if (texts.empty()) return HoldsNothing(path, "texts");
   return texts;
 }
