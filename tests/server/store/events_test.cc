@@ -256,7 +256,7 @@ TEST_F(EventsTest, TheViewOfGapsGivesTheLastAttempt) {
   auto row = (*database)->Prepare(
       "SELECT run, sample, attempt, step, n, token, entropy, lane, kind, "
       "policy, scope, budget, kl, entropy_change, logprob_change, "
-      "gap_token_id, top1_agrees FROM gaps");
+      "gap_token_id, top1_agrees FROM gaps ORDER BY kind DESC");
   ASSERT_TRUE(row.ok()) << row.status();
   const RunConfig config = TestConfig();
   for (size_t i = 0; i < config.gaps.size(); ++i) {
