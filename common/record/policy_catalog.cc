@@ -18,7 +18,8 @@ constexpr double kMostPositions = 1 << 20;
 constexpr double kMostWhole = 9007199254740991.0;  // 2⁵³ − 1
 
 constexpr PolicyParameter kH2oParameters[] = {
-    {"self", 1, 0, 1, NumberRule::kWhole, "1: its own position is held"},
+    {"self", 1, 0, 1, NumberRule::kWhole,
+     "1: the step's own position is always held"},
 };
 constexpr PolicyParameter kH2oWindowParameters[] = {
     {"w", 32, 1, kMostPositions, NumberRule::kWhole, "last positions held"},
@@ -36,8 +37,7 @@ constexpr PolicyParameter kRandomParameters[] = {
 
 constexpr PolicyEntry kPolicies[] = {
     {"h2o",
-     "most accumulated attention; a position may come back (self=0: the "
-     "step's own position is not forced)",
+     "most accumulated attention; a position may come back",
      "the study's shadow of arXiv 2306.14048", kH2oParameters},
     {"h2o_window", "the last w positions, then most accumulated attention",
      "common practice after arXiv 2306.14048", kH2oWindowParameters},
@@ -132,7 +132,8 @@ absl::Status CheckNumber(const PolicySpec& spec, const PolicyParameter& rule,
                                                        : "an odd number";
   return absl::InvalidArgumentError(
       absl::StrCat("policy '", spec.ToString(), "': ", std::string(rule.name),
-                   " must be ", kind, " from ", rule.least, " to ", rule.most));
+                   " must be ", kind, " from ", NumberText(rule.least), " to ",
+                   NumberText(rule.most)));
 }
 
 absl::Status CheckParameter(const PolicySpec& spec, const PolicyEntry& entry,

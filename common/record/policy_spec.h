@@ -14,6 +14,10 @@
 
 namespace kvrecall {
 
+// A number as policies are written with: in its shortest exact form, a whole
+// one without a decimal point. Finite numbers only.
+std::string NumberText(double value);
+
 // When an irreversible policy takes its set anew.
 struct TriggerSpec {
   std::string name;  // [a-z][a-z0-9_]*

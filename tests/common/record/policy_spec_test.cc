@@ -20,6 +20,14 @@ TEST(PolicySpecTest, CommasInsideParenthesesBelongToThePolicy) {
   EXPECT_EQ(specs->size(), 3u);
 }
 
+TEST(PolicySpecTest, NumbersAreWrittenExactlyAndWholeOnesAsSuch) {
+  EXPECT_EQ(NumberText(32), "32");
+  EXPECT_EQ(NumberText(1048576), "1048576");
+  EXPECT_EQ(NumberText(9007199254740991), "9007199254740991");
+  EXPECT_EQ(NumberText(0.1), "0.1");
+  EXPECT_EQ(NumberText(-2.5), "-2.5");
+}
+
 TEST(PolicySpecTest, ATriggerStandsBehindThePolicy) {
   const auto spec = ParsePolicySpec("h2o_evict(a=1)@entropy(2.0)");
   ASSERT_TRUE(spec.ok()) << spec.status();
