@@ -18,7 +18,8 @@ constexpr double kMostPositions = 1 << 20;
 constexpr double kMostWhole = 9007199254740991.0;  // 2⁵³ − 1
 
 constexpr PolicyParameter kH2oParameters[] = {
-    {"self", 1, 0, 1, NumberRule::kWhole, "1: its own position is held"},
+    {"self", 1, 0, 1, NumberRule::kWhole,
+     "1: the step's own position is always held"},
 };
 constexpr PolicyParameter kH2oWindowParameters[] = {
     {"w", 32, 1, kMostPositions, NumberRule::kWhole, "last positions held"},
@@ -36,8 +37,7 @@ constexpr PolicyParameter kRandomParameters[] = {
 
 constexpr PolicyEntry kPolicies[] = {
     {"h2o",
-     "most accumulated attention; a position may come back (self=0: the "
-     "step's own position is not forced)",
+     "most accumulated attention; a position may come back",
      "the study's shadow of arXiv 2306.14048", kH2oParameters},
     {"h2o_window", "the last w positions, then most accumulated attention",
      "common practice after arXiv 2306.14048", kH2oWindowParameters},
@@ -135,7 +135,8 @@ absl::Status CheckNumber(const PolicySpec& spec, const PolicyParameter& rule,
                                                        : "an odd number";
   return absl::InvalidArgumentError(
       absl::StrCat("policy '", spec.ToString(), "': ", std::string(rule.name),
-                   " must be ", kind, " from ", rule.least, " to ", rule.most));
+                   " must be ", kind, " from ", NumberText(rule.least), " to ",
+                   NumberText(rule.most)));
 }
 
 absl::Status CheckParameter(const PolicySpec& spec, const PolicyEntry& entry,
@@ -190,6 +191,16 @@ absl::StatusOr<PolicySpec> CompletePolicySpec(PolicySpec spec) {
 bool IsDefinedIn(const PolicySpec& spec, Scope scope) {
   const PolicyEntry* entry = FindPolicy(spec.name);
   return entry == nullptr || !entry->per_layer || scope != Scope::kGlobal;
+}
+
+absl::Status CheckScopes(const PolicySpec& spec,
+                         std::span<const Scope> scopes) {
+  for (Scope scope : scopes)
+    if (IsDefinedIn(spec, scope)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      spec.name,
+      " gives each layer a budget of its own, so it is not defined in scope "
+      "global; add layer or head"));
 }
 
 absl::StatusOr<std::vector<PolicySpec>> ParsePolicyList(std::string_view text) {
