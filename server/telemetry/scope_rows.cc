@@ -7,11 +7,20 @@
 
 namespace kvrecall {
 
-int64_t ScopeRowCount(Scope scope, int64_t layers) {
-  return scope == Scope::kGlobal ? 1 : layers;
+int64_t ScopeRowCount(Scope scope, int64_t layers, int64_t kv_heads) {
+  switch (scope) {
+    case Scope::kGlobal:
+      return 1;
+    case Scope::kLayer:
+      return layers;
+    case Scope::kHead:
+      return layers * kv_heads;
+  }
+  return 0;
 }
 
 at::Tensor RowsToScope(const at::Tensor& group_rows, Scope scope) {
+  if (scope == Scope::kHead) return group_rows.flatten(0, 1);
   if (scope == Scope::kLayer) return group_rows.mean(1);
   return group_rows.flatten(0, 1).mean(0, /*keepdim=*/true);
 }
