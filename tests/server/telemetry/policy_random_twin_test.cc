@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -264,7 +266,9 @@ class RandomComparison {
                          const std::optional<double>& want,
                          const std::string& what) {
     ASSERT_EQ(got.has_value(), want.has_value()) << what;
-    if (want) EXPECT_NEAR(*got, *want, 1e-9) << what;
+    if (want) {
+      EXPECT_NEAR(*got, *want, 1e-9) << what;
+    }
   }
 
   Choice choice_;

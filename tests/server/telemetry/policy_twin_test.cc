@@ -3,9 +3,10 @@
 // its own: thousands of them in one SampleTelemetry.
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
-#include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ATen/ATen.h"
@@ -291,7 +292,8 @@ TEST(KeyTwinTest, EqualsOnEveryHistoryOfThreeKeysUpToSixPositions) {
 
 // `oracle` alone looks at the step's own row.
 TEST(OracleTwinTest, EqualsOnEveryRowOfTheStepItself) {
-  for (const auto [values, positions] : {std::pair(3, 4), std::pair(2, 6)}) {
+  for (const auto& [values, positions] :
+       {std::pair(3, 4), std::pair(2, 6)}) {
     const int64_t count = Power(values, positions);
     TextHistory text = TextWithoutAttention(count, positions, positions);
     for (int64_t id = 0; id < count; ++id)
