@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "ATen/ATen.h"
-#include "absl/strings/str_cat.h"
 
 #include "common/base/status_macros.h"
 #include "common/record/policy_catalog.h"
@@ -48,8 +47,9 @@ absl::StatusOr<std::unique_ptr<SampleTelemetry>> SampleTelemetry::Create(
 }
 
 absl::Status SampleTelemetry::AddPolicies(const PolicyContext& context) {
+  for (const PolicySpec& policy : config_.policies)
+    RETURN_IF_ERROR(CheckScopes(policy, config_.scopes));
   std::set<int64_t> windows;
-  std::set<int> somewhere;
   for (const Scope scope : config_.scopes) {
     ScopeState& state = scopes_.emplace_back();
     state.scope = scope;
@@ -59,7 +59,6 @@ absl::Status SampleTelemetry::AddPolicies(const PolicyContext& context) {
       if (!IsDefinedIn(spec, scope)) continue;
       PolicyState& added = state.policies.emplace_back();
       added.index = static_cast<int>(p);
-      somewhere.insert(added.index);
       ASSIGN_OR_RETURN(added.policy, MakePolicy(spec, context));
       const PolicyNeeds needs = NeedsOf(spec);
       if (needs.window > 0) windows.insert(needs.window);
@@ -68,12 +67,6 @@ absl::Status SampleTelemetry::AddPolicies(const PolicyContext& context) {
     }
   }
   windows_.assign(windows.begin(), windows.end());
-  for (size_t p = 0; p < config_.policies.size(); ++p)
-    if (!somewhere.contains(static_cast<int>(p)))
-      return absl::InvalidArgumentError(absl::StrCat(
-          config_.policies[p].name,
-          " gives each layer a budget of its own, so it is not defined in "
-          "scope global; add layer or head"));
   return absl::OkStatus();
 }
 
