@@ -46,7 +46,8 @@ struct SetJob {
   // Masks [R, ≥ N], int16. Undefined if nobody wants to see them.
   at::Tensor held;
   // [B], not empty: the sets go on from those of `held`, which has so many
-  // positions in each row, all below N − 1. Position N − 1 joins, and whatever
+  // positions in each row, all below N − 1; ks are at most one more. Position
+  // N − 1 joins, and whatever
   // is too much goes, the last in the order first; nothing else may enter.
   std::vector<int64_t> had;
   // `held` has sets that are chosen anew: count what came back.

@@ -208,7 +208,7 @@ TEST(SelectorTest, HeldSetsGoOnAsTheirTwinSays) {
       SetJob before = Job({values.to(dtype), {1}}, weights, {90, 180, 270});
       FormSetsOnCpu({&before, 1});
       SetJob job = Job({values.flip({1}).contiguous().to(dtype), {1, 40, 7}},
-                       weights, {90, 181, 269});
+                       weights, {90, 180, 268});
       job.held = before.held;
       job.held.select(1, n - 1).zero_();
       job.had = {89, 179, 269};
