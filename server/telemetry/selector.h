@@ -47,8 +47,8 @@ struct SetJob {
   at::Tensor held;
   // [B], not empty: the sets go on from those of `held`, which has so many
   // positions in each row, all below N − 1; ks are at most one more. Position
-  // N − 1 joins, and whatever
-  // is too much goes, the last in the order first; nothing else may enter.
+  // N − 1 joins, and whatever is too much goes, the last in the order first;
+  // nothing else may enter.
   std::vector<int64_t> had;
   // `held` has sets that are chosen anew: count what came back.
   bool count_fetched = false;
