@@ -74,7 +74,8 @@ RunConfig PoliciesConfig(const std::string& policies,
                          const std::string& budgets,
                          std::vector<Scope> scopes) {
   RunConfig config;
-  for (const PolicySpec& spec : ParsePolicyList(policies).value())
+  const std::vector<PolicySpec> specs = ParsePolicyList(policies).value();
+  for (const PolicySpec& spec : specs)
     config.policies.push_back(CompletePolicySpec(spec).value());
   config.budgets = ParseBudgets(budgets).value();
   config.scopes = std::move(scopes);
