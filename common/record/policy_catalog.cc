@@ -36,8 +36,7 @@ constexpr PolicyParameter kRandomParameters[] = {
 };
 
 constexpr PolicyEntry kPolicies[] = {
-    {"h2o",
-     "most accumulated attention; a position may come back",
+    {"h2o", "most accumulated attention; a position may come back",
      "the study's shadow of arXiv 2306.14048", kH2oParameters},
     {"h2o_window", "the last w positions, then most accumulated attention",
      "common practice after arXiv 2306.14048", kH2oWindowParameters},
@@ -56,7 +55,8 @@ constexpr PolicyEntry kPolicies[] = {
      "prompt positions by the pooled attention of the last prompt queries; all "
      "generated ones",
      "arXiv 2404.14469", kSnapKvParameters},
-    {"tova", "drops the least attended of the previous query; it is gone",
+    {"tova",
+     "drops the least attended of the previous query; it is gone",
      "arXiv 2401.06104",
      {},
      /*irreversible=*/true},
@@ -64,7 +64,9 @@ constexpr PolicyEntry kPolicies[] = {
      "arXiv 2406.02069", kSnapKvParameters, /*irreversible=*/false,
      /*per_layer=*/true},
     {"knorm", "the keys of smallest norm", "arXiv 2406.11430", {}},
-    {"keydiff", "the keys least similar to the mean key", "arXiv 2504.15364",
+    {"keydiff",
+     "the keys least similar to the mean key",
+     "arXiv 2504.15364",
      {}},
     {"random", "a fixed random priority of each position: the floor",
      "splitmix64 over seed, sample, row and position", kRandomParameters},
@@ -130,10 +132,9 @@ absl::Status CheckNumber(const PolicySpec& spec, const PolicyParameter& rule,
   const char* kind = rule.rule == NumberRule::kAny     ? "a number"
                      : rule.rule == NumberRule::kWhole ? "a whole number"
                                                        : "an odd number";
-  return absl::InvalidArgumentError(
-      absl::StrCat("policy '", spec.ToString(), "': ", std::string(rule.name),
-                   " must be ", kind, " from ", NumberText(rule.least), " to ",
-                   NumberText(rule.most)));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "policy '", spec.ToString(), "': ", std::string(rule.name), " must be ",
+      kind, " from ", NumberText(rule.least), " to ", NumberText(rule.most)));
 }
 
 absl::Status CheckParameter(const PolicySpec& spec, const PolicyEntry& entry,

@@ -104,8 +104,8 @@ TEST_F(NamesTest, OfAStep) {
   EXPECT_EQ(
       Without(ColumnsOf("steps"), {"run", "sequence", "sample", "attempt"}),
       names);
-  EXPECT_EQ(
-      Without(KeysOf(step_), {"type", "sample_id", "recalls", "gaps"}), names);
+  EXPECT_EQ(Without(KeysOf(step_), {"type", "sample_id", "recalls", "gaps"}),
+            names);
   ExpectDocumented(names);
   ExpectDocumented({"recalls", "gaps"});
 }
@@ -115,9 +115,8 @@ TEST_F(NamesTest, OfARecall) {
   EXPECT_THAT(names, Contains("recall_without_free_hits"));
   EXPECT_EQ(Without(ColumnsOf("step_recalls"), {"run", "sequence", "lane"}),
             names);
-  EXPECT_EQ(
-      Without(KeysOf(step_["recalls"][0]), {"policy", "scope", "budget"}),
-      names);
+  EXPECT_EQ(Without(KeysOf(step_["recalls"][0]), {"policy", "scope", "budget"}),
+            names);
   ExpectDocumented(names);
   for (const std::string& name : Without(names, {"layer_recalls"})) {
     EXPECT_THAT(ColumnsOf("recalls"), Contains(name));

@@ -176,9 +176,8 @@ TEST_F(MetricsTest, EveryFamilyIsDocumented) {
   std::string rows;
   for (const MetricSpec& spec : Catalog()) {
     const std::string labels =
-        *spec.labels == '\0'
-            ? "–"
-            : absl::StrReplaceAll(spec.labels, {{",", ", "}});
+        *spec.labels == '\0' ? "–"
+                             : absl::StrReplaceAll(spec.labels, {{",", ", "}});
     const std::string row =
         absl::StrCat("\n| `", spec.name, "` | ", labels, " | ");
     EXPECT_THAT(page.str(), HasSubstr(row));
