@@ -94,9 +94,9 @@ absl::Status SummaryBuilder::AddStep(SampleSeries& sample,
                      " combinations of policy, scope and budget"));
   }
   if (step.gaps.size() != config_.gaps.size()) {
-    return absl::DataLossError(absl::StrCat(
-        "step ", step.step, " has ", step.gaps.size(), " gaps; the run has ",
-        config_.gaps.size(), " gap lanes"));
+    return absl::DataLossError(
+        absl::StrCat("step ", step.step, " has ", step.gaps.size(),
+                     " gaps; the run has ", config_.gaps.size(), " gap lanes"));
   }
   sample.entropy.push_back(step.entropy);
   for (size_t i = 0; i < lanes_.size(); ++i) {

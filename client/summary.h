@@ -31,8 +31,8 @@ struct LaneSummary {
   std::optional<double> recall_without_free_hits;
   std::optional<double> drift;
   std::optional<double> fetched_back;  // positions per step
-  std::optional<double> pearson;  // entropy with recall, pooled over steps
-  int64_t pearson_n = 0;          // pairs
+  std::optional<double> pearson;       // entropy with recall, pooled over steps
+  int64_t pearson_n = 0;               // pairs
 };
 
 // One gap lane: means over all steps. Empty: no step, or no score.

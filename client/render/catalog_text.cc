@@ -51,9 +51,8 @@ void AppendPolicy(const PolicyEntry& policy, int name_width, std::string* out) {
 }
 
 void AppendTrigger(const TriggerEntry& trigger, std::string* out) {
-  const std::string form =
-      absl::StrCat("@", std::string(trigger.name), "(",
-                   std::string(trigger.value.name), ")");
+  const std::string form = absl::StrCat("@", std::string(trigger.name), "(",
+                                        std::string(trigger.value.name), ")");
   absl::StrAppend(out, Padded(form, 22), std::string(trigger.summary), "; ",
                   Range(trigger.value), "\n");
 }
@@ -67,16 +66,17 @@ std::string RenderCatalog() {
     name_width = std::max(name_width, DisplayWidth(policy.name) + 2);
     if (policy.irreversible) irreversible.emplace_back(policy.name);
   }
-  std::string out = absl::StrCat(
-      Padded("policy", name_width),
-      "what it holds, beside the step's own position\n\n");
+  std::string out =
+      absl::StrCat(Padded("policy", name_width),
+                   "what it holds, beside the step's own position\n\n");
   for (const PolicyEntry& policy : AllPolicies()) {
     AppendPolicy(policy, name_width, &out);
   }
   absl::StrAppend(&out, "\nA trigger, behind ",
                   absl::StrJoin(irreversible, " or "),
                   ", makes it take its set anew, as at step 1:\n\n");
-  for (const TriggerEntry& trigger : AllTriggers()) AppendTrigger(trigger, &out);
+  for (const TriggerEntry& trigger : AllTriggers())
+    AppendTrigger(trigger, &out);
   return absl::StrCat(out, "\nExample: --policies \"", kExample,
                       "\"; \"all\" is every policy\n");
 }

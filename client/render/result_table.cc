@@ -33,17 +33,16 @@ bool AnyFetchedBack(const RunSummary& summary) {
 }
 
 std::string LaneTable(const RunSummary& summary, bool fetched) {
-  std::vector<TextTable::Column> columns = {
-      {"policy", Align::kLeft},
-      {"scope", Align::kLeft},
-      {"budget"},
-      {"n"},
-      {"recall"},
-      {"no free"},
-      {"chance"},
-      {"lift"},
-      {"mass ratio"},
-      {"Pearson"}};
+  std::vector<TextTable::Column> columns = {{"policy", Align::kLeft},
+                                            {"scope", Align::kLeft},
+                                            {"budget"},
+                                            {"n"},
+                                            {"recall"},
+                                            {"no free"},
+                                            {"chance"},
+                                            {"lift"},
+                                            {"mass ratio"},
+                                            {"Pearson"}};
   if (fetched) columns.push_back({"fetched"});
   TextTable table(std::move(columns));
   for (const LaneSummary& row : summary.lanes) {
@@ -118,10 +117,10 @@ std::string Totals(const RunSummary& summary) {
     absl::StrAppend(&samples, ", ", summary.samples_unfinished, " unfinished");
   }
   const std::string score =
-      summary.score ? absl::StrFormat("%s of 100 (n = %d)",
-                                      FormatScore(summary.score),
-                                      summary.scored_samples)
-                    : kUndefined;
+      summary.score
+          ? absl::StrFormat("%s of 100 (n = %d)", FormatScore(summary.score),
+                            summary.scored_samples)
+          : kUndefined;
   return absl::StrCat("samples     ", samples, "\n", "mean score  ", score,
                       "\n", "tokens      ", summary.prompt_tokens, " prompt, ",
                       summary.generated_tokens, " generated\n");

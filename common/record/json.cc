@@ -95,8 +95,7 @@ absl::StatusOr<RunConfig> ConfigFromJson(std::string_view text) {
           ASSIGN_OR_RETURN(GapSpec gap, ParseGapSpec(lane));
           config.gaps.push_back(std::move(gap));
         }
-        ASSIGN_OR_RETURN(config.force,
-                         ParseForce(json.value("force", "none")));
+        ASSIGN_OR_RETURN(config.force, ParseForce(json.value("force", "none")));
         return absl::OkStatus();
       }));
   return config;

@@ -36,8 +36,7 @@ constexpr PolicyParameter kRandomParameters[] = {
 };
 
 constexpr PolicyEntry kPolicies[] = {
-    {"h2o",
-     "most accumulated attention; a position may come back",
+    {"h2o", "most accumulated attention; a position may come back",
      "the study's shadow of arXiv 2306.14048", kH2oParameters},
     {"h2o_window", "the last w positions, then most accumulated attention",
      "common practice after arXiv 2306.14048", kH2oWindowParameters},
@@ -133,10 +132,9 @@ absl::Status CheckNumber(const PolicySpec& spec, const PolicyParameter& rule,
   const char* kind = rule.rule == NumberRule::kAny     ? "a number"
                      : rule.rule == NumberRule::kWhole ? "a whole number"
                                                        : "an odd number";
-  return absl::InvalidArgumentError(
-      absl::StrCat("policy '", spec.ToString(), "': ", std::string(rule.name),
-                   " must be ", kind, " from ", NumberText(rule.least), " to ",
-                   NumberText(rule.most)));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "policy '", spec.ToString(), "': ", std::string(rule.name), " must be ",
+      kind, " from ", NumberText(rule.least), " to ", NumberText(rule.most)));
 }
 
 absl::Status CheckParameter(const PolicySpec& spec, const PolicyEntry& entry,

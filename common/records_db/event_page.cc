@@ -52,9 +52,9 @@ class EventPage {
 
  private:
   absl::Status Broken(int64_t sequence, const char* what) const {
-    return absl::DataLossError(
-        absl::StrCat(database_.path(), ": run '", std::string(run_id_),
-                     "': event ", sequence, " ", what));
+    return absl::DataLossError(absl::StrCat(database_.path(), ": run '",
+                                            std::string(run_id_), "': event ",
+                                            sequence, " ", what));
   }
 
   Event& At(int64_t sequence) {  // the queries bound `sequence`

@@ -91,10 +91,10 @@ absl::StatusOr<Force> FromProto(v1::Force force, std::string_view field) {
     case v1::FORCE_TEXT:
       return Force::kText;
     default:
-      return FieldError(field, absl::StrCat("unknown forced continuation ",
-                                            force,
-                                            "; there are FORCE_NONE, "
-                                            "FORCE_GOLD and FORCE_TEXT"));
+      return FieldError(field,
+                        absl::StrCat("unknown forced continuation ", force,
+                                     "; there are FORCE_NONE, "
+                                     "FORCE_GOLD and FORCE_TEXT"));
   }
 }
 

@@ -27,8 +27,8 @@ constexpr double kNats[] = {.01, .05, .1, .25, .5, 1, 1.5, 2, 3, 4, 6, 8, 12};
 constexpr double kDivergence[] = {.0001, .001, .01, .05, .1, .25, .5, 1,
                                   1.5,   2,    3,   4,   6,  8,   12, 20};
 // Nats of a change, mostly a loss.
-constexpr double kChange[] = {-20, -12, -8,   -6,   -4,  -3,  -2, -1, -.5,
-                              -.1, -.01, 0,   .01,  .1,  .5,  1,  2,  4};
+constexpr double kChange[] = {-20, -12,  -8, -6,  -4, -3, -2, -1, -.5,
+                              -.1, -.01, 0,  .01, .1, .5, 1,  2,  4};
 // Shares of 1. A value that equals a bound counts as within it.
 constexpr double kShare[] = {.05, .1, .2, .3,  .4,  .5, .6,
                              .7,  .8, .9, .95, .99, 1};

@@ -175,10 +175,9 @@ prometheus::Counter& Metrics::FetchedBackSeries(const std::string& policy,
 }
 
 Metrics::GapSeries Metrics::GapSeriesOf(const std::string& lane) {
-  return {
-      &gap_kl_family_.Add({{"lane", lane}}, BucketsOf(MetricId::kGapKl)),
-      &gap_logprob_family_.Add({{"lane", lane}},
-                               BucketsOf(MetricId::kGapLogprobChange))};
+  return {&gap_kl_family_.Add({{"lane", lane}}, BucketsOf(MetricId::kGapKl)),
+          &gap_logprob_family_.Add({{"lane", lane}},
+                                   BucketsOf(MetricId::kGapLogprobChange))};
 }
 
 Metrics::RunSeries Metrics::Resolve(const RunConfig& config) {
@@ -196,10 +195,9 @@ Metrics::RunSeries Metrics::Resolve(const RunConfig& config) {
     const bool loses = entry != nullptr && entry->irreversible;
     series.recalls.push_back(global ? &RecallSeries(policy, budget) : nullptr);
     series.fetched_back.push_back(
-        global && loses
-            ? &FetchedBackSeries(policies_.Admit(policy.ToString()),
-                                 budgets_.Admit(budget.ToString()))
-            : nullptr);
+        global && loses ? &FetchedBackSeries(policies_.Admit(policy.ToString()),
+                                             budgets_.Admit(budget.ToString()))
+                        : nullptr);
   }
   for (const GapSpec& gap : config.gaps)
     series.gaps.push_back(GapSeriesOf(gap_lanes_.Admit(gap.ToString())));

@@ -49,12 +49,10 @@ absl::Status CheckLists(const RunConfig& config) {
 // What must hold between policies, scopes, budgets and gap lanes.
 absl::Status CheckLanes(const RunConfig& config) {
   for (size_t i = 0; i < config.policies.size(); ++i) {
-    const absl::Status status =
-        CheckScopes(config.policies[i], config.scopes);
+    const absl::Status status = CheckScopes(config.policies[i], config.scopes);
     if (!status.ok())
-      return FieldError(
-          FieldPath("", "config.policies", static_cast<int>(i)),
-          std::string(status.message()));
+      return FieldError(FieldPath("", "config.policies", static_cast<int>(i)),
+                        std::string(status.message()));
   }
   const absl::Status gaps = CheckGaps(config);
   if (gaps.ok()) return absl::OkStatus();

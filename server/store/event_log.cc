@@ -102,17 +102,17 @@ absl::Status CheckEvents(const std::vector<Event>& events, size_t lanes,
                        " recalls; expected one for each of ", lanes, " lanes"));
     }
     if (step != nullptr && step->gaps.size() != gaps) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "step ", step->step, " has ", step->gaps.size(),
-          " gaps; expected one for each of ", gaps, " gap lanes"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("step ", step->step, " has ", step->gaps.size(),
+                       " gaps; expected one for each of ", gaps, " gap lanes"));
     }
     const auto* result = std::get_if<SampleResult>(&event.body);
     if (result != nullptr && !result->gap_scores.empty() &&
         result->gap_scores.size() != gaps) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "a result has ", result->gap_scores.size(),
-          " gap scores; expected none, or one for each of ", gaps,
-          " gap lanes"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("a result has ", result->gap_scores.size(),
+                       " gap scores; expected none, or one for each of ", gaps,
+                       " gap lanes"));
     }
   }
   return absl::OkStatus();
@@ -188,11 +188,10 @@ absl::Status EventLog::AppendStep(const LeaseKey& key, int64_t sequence,
           "?10, ?11, ?12, ?13)"));
   int64_t lane = 0;
   for (const RecallRecord& r : step.recalls) {
-    RETURN_IF_ERROR(insert.Bind(key.run, sequence, lane++, r.k, r.recall,
-                                r.chance, r.lift, r.mass, r.mass_ratio,
-                                FloatsBlob(r.layer_recalls),
-                                r.recall_without_free_hits, r.drift,
-                                r.fetched_back));
+    RETURN_IF_ERROR(
+        insert.Bind(key.run, sequence, lane++, r.k, r.recall, r.chance, r.lift,
+                    r.mass, r.mass_ratio, FloatsBlob(r.layer_recalls),
+                    r.recall_without_free_hits, r.drift, r.fetched_back));
     RETURN_IF_ERROR(insert.Run());
   }
   return AppendGaps(key, sequence, step);

@@ -87,8 +87,7 @@ absl::Status RunQueue::InsertLanes(int64_t run, const RunConfig& config) {
         "INSERT INTO gap_lanes (run, gap, lane, kind, policy, scope, budget, "
         "budget_kind, budget_value) "
         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        run, number++, gap.ToString(),
-        only_pred ? "only_pred" : "without_gold",
+        run, number++, gap.ToString(), only_pred ? "only_pred" : "without_gold",
         only_pred ? std::optional(gap.policy.ToString()) : std::nullopt,
         ScopeName(gap.scope), gap.budget.ToString(),
         BudgetKindName(gap.budget.kind), gap.budget.value));

@@ -31,7 +31,8 @@ absl::StatusOr<std::string> SampleToJson(const Sample& sample) {
   if (sample.length < 0) return BadSample(sample, "its length is negative");
   if (HasNul(sample.id) || HasNul(sample.dataset) || HasNul(sample.input) ||
       HasNul(sample.context) || HasNul(sample.language) ||
-      HasNul(sample.forced_text.value_or("")) || AnyHasNul(sample.answers) || AnyHasNul(sample.all_classes)) {
+      HasNul(sample.forced_text.value_or("")) || AnyHasNul(sample.answers) ||
+      AnyHasNul(sample.all_classes)) {
     return BadSample(sample, "a text contains a NUL character");
   }
   nlohmann::ordered_json json = {{"_id", sample.id},

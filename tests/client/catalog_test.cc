@@ -55,8 +55,7 @@ TEST(CatalogTextTest, TheExampleIsRight) {
   const std::string text = RenderCatalog();
   const std::string begin = "Example: --policies \"";
   const size_t at = text.find(begin) + begin.size();
-  const auto specs =
-      ParsePolicyList(text.substr(at, text.find('"', at) - at));
+  const auto specs = ParsePolicyList(text.substr(at, text.find('"', at) - at));
   ASSERT_TRUE(specs.ok()) << specs.status();
   for (const PolicySpec& spec : *specs) {
     EXPECT_TRUE(CompletePolicySpec(spec).ok()) << spec.ToString();

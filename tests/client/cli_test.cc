@@ -133,26 +133,26 @@ TEST_F(CliTest, SubmitSendsEveryPolicyScopeAndTheGapsMeantByDefault) {
       << err_.str();
   const v1::RunConfig config = server_->script().creates.at(0).config();
   EXPECT_EQ(config.policies_size(), 12);
-  EXPECT_THAT(config.scopes(),
-              testing::ElementsAre(v1::SCOPE_GLOBAL, v1::SCOPE_LAYER,
-                                   v1::SCOPE_HEAD));
-  EXPECT_THAT(config.gaps(), testing::ElementsAre("without_gold(0.1)",
-                                                  "only_pred(h2o,0.1)"));
+  EXPECT_THAT(
+      config.scopes(),
+      testing::ElementsAre(v1::SCOPE_GLOBAL, v1::SCOPE_LAYER, v1::SCOPE_HEAD));
+  EXPECT_THAT(config.gaps(),
+              testing::ElementsAre("without_gold(0.1)", "only_pred(h2o,0.1)"));
   EXPECT_EQ(config.force(), v1::FORCE_GOLD);
 }
 
 TEST_F(CliTest, SubmitTakesGapLanesAndPoliciesWithTriggers) {
   Start(MakeScript(1, 1));
-  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", WriteSamples(1),
-                 "--policies", "tova@entropy(2),snapkv(w=8,kernel=3)",
-                 "--budgets", "0.1",
-                 "--gap=without_gold(0.1,layer),"
-                 "only_pred(snapkv(w=8,kernel=3),0.1)"}),
-            kExitOk)
+  EXPECT_EQ(
+      Run({"submit", "--task", "demo", "--data", WriteSamples(1), "--policies",
+           "tova@entropy(2),snapkv(w=8,kernel=3)", "--budgets", "0.1",
+           "--gap=without_gold(0.1,layer),"
+           "only_pred(snapkv(w=8,kernel=3),0.1)"}),
+      kExitOk)
       << err_.str();
   const v1::RunConfig config = server_->script().creates.at(0).config();
-  EXPECT_THAT(config.policies(), testing::ElementsAre("tova@entropy(2)",
-                                                      "snapkv(kernel=3,w=8)"));
+  EXPECT_THAT(config.policies(),
+              testing::ElementsAre("tova@entropy(2)", "snapkv(kernel=3,w=8)"));
   EXPECT_THAT(config.gaps(),
               testing::ElementsAre("without_gold(0.1,layer)",
                                    "only_pred(snapkv(kernel=3,w=8),0.1)"));
@@ -218,9 +218,8 @@ TEST_F(CliTest, ShowHasTheGapLanesInTableAndJson) {
   AddGaps(&script);
   Start(script);
   EXPECT_EQ(Run({"show", "run-1"}), kExitOk) << err_.str();
-  EXPECT_THAT(out_.str(),
-              HasSubstr("gaps                 without_gold(0.1), "
-                        "only_pred(h2o,tokens:4,layer)\n"));
+  EXPECT_THAT(out_.str(), HasSubstr("gaps                 without_gold(0.1), "
+                                    "only_pred(h2o,tokens:4,layer)\n"));
   EXPECT_THAT(out_.str(), HasSubstr("\nwithout_gold(0.1) "));
   EXPECT_EQ(Run({"show", "run-1", "--json"}), kExitOk);
   const json result = json::parse(out_.str());

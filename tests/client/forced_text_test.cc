@@ -40,12 +40,13 @@ TEST_F(ForcedTextTest, EachSampleGetsTheTextOfItsId) {
 }
 
 TEST_F(ForcedTextTest, ASampleWithoutATextIsNamed) {
-  absl::Status status = Force(
-      "{\"_id\":\"c\",\"text\":\"C\"}\n{\"_id\":\"a\",\"text\":\"A\"}\n");
+  absl::Status status =
+      Force("{\"_id\":\"c\",\"text\":\"C\"}\n{\"_id\":\"a\",\"text\":\"A\"}\n");
   EXPECT_TRUE(absl::IsNotFound(status));
   EXPECT_EQ(status.message(), path_ + ": no text for sample 'b'");
   status = Force("{\"_id\":\"c\",\"text\":\"C\"}\n");
-  EXPECT_EQ(status.message(), path_ + ": no text for sample 'a', nor for 1 more");
+  EXPECT_EQ(status.message(),
+            path_ + ": no text for sample 'a', nor for 1 more");
 }
 
 TEST_F(ForcedTextTest, AFileThatCannotBeReadIsAnError) {

@@ -108,11 +108,11 @@ TEST(JsonLinesTest, GapsAreNamedByTheirLane) {
   const std::vector<json> lines = Write(script);
   EXPECT_EQ(lines[1]["gap_scores"].dump(), "[0.25,1.0]");
   EXPECT_EQ(lines[3]["gaps"].dump(),
-            R"([{"entropy_change":0.25,"kl":1.0,"lane":"without_gold(0.1)",)"
-            R"("logprob_change":-0.25,"token_id":102,"top1_agrees":true},)"
-            R"({"entropy_change":-0.5,"kl":0.0,)"
-            R"("lane":"only_pred(h2o,tokens:4,layer)","logprob_change":0.5,)"
-            R"("token_id":7,"top1_agrees":false}])");
+            R"j([{"entropy_change":0.25,"kl":1.0,"lane":"without_gold(0.1)",)j"
+            R"j("logprob_change":-0.25,"token_id":102,"top1_agrees":true},)j"
+            R"j({"entropy_change":-0.5,"kl":0.0,)j"
+            R"j("lane":"only_pred(h2o,tokens:4,layer)","logprob_change":0.5,)j"
+            R"j("token_id":7,"top1_agrees":false}])j");
 }
 
 TEST(JsonLinesTest, APolicyWithoutAScopeKeepsTheOtherLanesInPlace) {

@@ -285,8 +285,8 @@ TEST_F(ReadTextsTest, GivesTheTextsByIdAndIgnoresOtherFields) {
                            "\n\n"
                            R"({"text":"","_id":"a"})");
   ASSERT_TRUE(texts.ok()) << texts.status();
-  EXPECT_THAT(*texts, ElementsAre(testing::Pair("a", ""),
-                                  testing::Pair("b", "two\n")));
+  EXPECT_THAT(*texts,
+              ElementsAre(testing::Pair("a", ""), testing::Pair("b", "two\n")));
 }
 
 TEST_F(ReadTextsTest, ABadLineIsNamedByFileAndNumber) {

@@ -78,7 +78,8 @@ RunConfig Config(const char* policies, const char* scopes,
 
 std::vector<std::string> DefaultTexts(const RunConfig& config) {
   std::vector<std::string> texts;
-  for (const GapSpec& gap : DefaultGaps(config)) texts.push_back(gap.ToString());
+  for (const GapSpec& gap : DefaultGaps(config))
+    texts.push_back(gap.ToString());
   return texts;
 }
 
@@ -89,9 +90,9 @@ TEST(DefaultGapsTest, AreTheGoldSetAndH2oAtEachBudget) {
 }
 
 TEST(DefaultGapsTest, WithoutH2oItIsTheFirstPolicyButTheOracle) {
-  EXPECT_THAT(DefaultTexts(Config("oracle,tova,random", "layer", "0.1")),
-              ElementsAre("without_gold(0.1,layer)",
-                          "only_pred(tova,0.1,layer)"));
+  EXPECT_THAT(
+      DefaultTexts(Config("oracle,tova,random", "layer", "0.1")),
+      ElementsAre("without_gold(0.1,layer)", "only_pred(tova,0.1,layer)"));
   EXPECT_THAT(DefaultTexts(Config("oracle", "global", "0.1")),
               ElementsAre("without_gold(0.1)"));
 }

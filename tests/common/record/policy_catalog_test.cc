@@ -37,10 +37,9 @@ TEST(PolicyCatalogTest, EveryPolicyIsThereOnceWithASummaryAndASource) {
     EXPECT_FALSE(policy.source.empty()) << policy.name;
     EXPECT_EQ(FindPolicy(policy.name), &policy);
   }
-  EXPECT_THAT(names,
-              ElementsAre("h2o", "h2o_window", "h2o_mean", "h2o_evict",
-                          "streaming", "snapkv", "tova", "pyramidkv", "knorm",
-                          "keydiff", "random", "oracle"));
+  EXPECT_THAT(names, ElementsAre("h2o", "h2o_window", "h2o_mean", "h2o_evict",
+                                 "streaming", "snapkv", "tova", "pyramidkv",
+                                 "knorm", "keydiff", "random", "oracle"));
   EXPECT_EQ(FindPolicy("h20"), nullptr);
 }
 
@@ -91,8 +90,7 @@ TEST(PolicyCatalogTest, AKernelIsOdd) {
               HasSubstr("kernel must be an odd number from 1 to 1023"));
   EXPECT_THAT(Complaint("pyramidkv(kernel=1.5)"), HasSubstr("an odd number"));
   for (const char* kernel : {"1", "3", "1023"})
-    EXPECT_TRUE(
-        Complete("snapkv(kernel=" + std::string(kernel) + ")").ok());
+    EXPECT_TRUE(Complete("snapkv(kernel=" + std::string(kernel) + ")").ok());
 }
 
 TEST(PolicyCatalogTest, OnlyWhatLosesPositionsTakesATrigger) {

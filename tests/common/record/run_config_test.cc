@@ -40,9 +40,9 @@ TEST(LanesTest, GoByPolicyThenScopeThenBudget) {
 }
 
 TEST(LanesTest, APolicyHasNoLaneInAScopeThatItIsNotDefinedIn) {
-  EXPECT_THAT(Texts(Config("pyramidkv,h2o", "head,global", "0.1")),
-              ElementsAre("pyramidkv head 0.1", "h2o head 0.1",
-                          "h2o global 0.1"));
+  EXPECT_THAT(
+      Texts(Config("pyramidkv,h2o", "head,global", "0.1")),
+      ElementsAre("pyramidkv head 0.1", "h2o head 0.1", "h2o global 0.1"));
   EXPECT_TRUE(Lanes(Config("pyramidkv", "global", "0.1")).empty());
 }
 

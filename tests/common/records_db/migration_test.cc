@@ -68,8 +68,8 @@ class MigrationTest : public ::testing::Test {
     path_ = dir_.File("old.db");
     auto database = Database::Open(path_, {});
     ASSERT_TRUE(database.ok()) << database.status();
-    const absl::Status made = (*database)->Exec(
-        ReadText("tests/common/records_db/schema_v1.sql"));
+    const absl::Status made =
+        (*database)->Exec(ReadText("tests/common/records_db/schema_v1.sql"));
     ASSERT_TRUE(made.ok()) << made;
     config_.task = "hotpotqa";
     config_.policies = {{"h2o", {}}};
@@ -137,8 +137,7 @@ TEST_F(MigrationTest, RecordsAreKeptAndReadBack) {
   ASSERT_TRUE(events.ok()) << events.status();
   ASSERT_THAT(*events, SizeIs(3));
   const std::optional<double> none;
-  StepRecord step{1,   5,      42, "x", 0.5, -0.25, 0.75, 0.125,
-                  2.5, 0.0625, {}, {}};
+  StepRecord step{1, 5, 42, "x", 0.5, -0.25, 0.75, 0.125, 2.5, 0.0625, {}, {}};
   step.recalls = {
       {1, 0.5, 0.25, none, 0.75, 1.0, none, none, none, {}},
       {1, 0.5, 0.25, 0.5, 0.75, 1.0, none, none, none, {1.0f, 2.0f}}};

@@ -79,8 +79,7 @@ TEST_F(ReaderTest, RebuildsEvents) {
   AddEvents();
   const auto events = reader_->ReadAfter("run1", 0, 10);
   ASSERT_TRUE(events.ok()) << events.status();
-  StepRecord step{1,   5,      42,     "x", 0.5, -0.25, 0.75, 0.125,
-                  2.5, 0.0625, {}, {}};
+  StepRecord step{1, 5, 42, "x", 0.5, -0.25, 0.75, 0.125, 2.5, 0.0625, {}, {}};
   const std::optional<double> none;
   step.recalls = {
       {1, 0.5, 0.25, none, 0.75, 1.0, none, none, none, {}},
@@ -138,15 +137,16 @@ TEST_F(ReaderTest, AMissingGapIsDataLoss) {
 TEST_F(ReaderTest, GapScoresAreThoseOfTheSample) {
   AddEvents();
   const auto set = [this](const char* scores) {
-    ASSERT_TRUE(db_->Run("UPDATE samples SET state = 'done', prompt_tokens = 5, "
-                         "raw_prompt_tokens = 6, truncated = 0, "
-                         "queue_seconds = 0, generated_tokens = 1, text = 't', "
-                         "score = 0.5, finish_reason = 'eos', "
-                         "prefill_seconds = 1, decode_seconds = 1, "
-                         "gap_scores = ?1",
-                         scores == nullptr ? std::optional<std::string>()
-                                           : std::optional<std::string>(scores))
-                    .ok());
+    ASSERT_TRUE(
+        db_->Run("UPDATE samples SET state = 'done', prompt_tokens = 5, "
+                 "raw_prompt_tokens = 6, truncated = 0, "
+                 "queue_seconds = 0, generated_tokens = 1, text = 't', "
+                 "score = 0.5, finish_reason = 'eos', "
+                 "prefill_seconds = 1, decode_seconds = 1, "
+                 "gap_scores = ?1",
+                 scores == nullptr ? std::optional<std::string>()
+                                   : std::optional<std::string>(scores))
+            .ok());
   };
   set("[0.5,0.1]");
   auto samples = reader_->ListSamples("run1", 0, 10);

@@ -17,10 +17,9 @@ using ::testing::HasSubstr;
 RunConfig SomeConfig() {
   RunConfig config;
   config.task = "hotpotqa";
-  config.policies = {
-      {"h2o", {}},
-      {"random", {{"seed", 7}}},
-      {"p", {{"x", 0.1}}, TriggerSpec{"entropy", 1.0 / 3}}};
+  config.policies = {{"h2o", {}},
+                     {"random", {{"seed", 7}}},
+                     {"p", {{"x", 0.1}}, TriggerSpec{"entropy", 1.0 / 3}}};
   config.scopes = {Scope::kLayer, Scope::kHead, Scope::kGlobal};
   config.budgets = {{Budget::Kind::kCurrentRatio, 0.1},
                     {Budget::Kind::kPromptRatio, 1.0 / 3},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <fstream>
 #include <limits>
 #include <set>
 #include <sstream>
@@ -13,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "prometheus/text_serializer.h"
@@ -163,6 +165,28 @@ TEST_F(MetricsTest, EveryMetricOfTheCatalogIsExportedWithItsTypeAndHelp) {
           << name;
     }
     std::getline(lines, hash);
+  }
+}
+
+// The user's page has a row for each family, with its labels, and for nothing
+// else.
+TEST_F(MetricsTest, EveryFamilyIsDocumented) {
+  std::ostringstream page;
+  page << std::ifstream("common/METRICS.md").rdbuf();
+  std::string rows;
+  for (const MetricSpec& spec : Catalog()) {
+    const std::string labels =
+        *spec.labels == '\0' ? "–"
+                             : absl::StrReplaceAll(spec.labels, {{",", ", "}});
+    const std::string row =
+        absl::StrCat("\n| `", spec.name, "` | ", labels, " | ");
+    EXPECT_THAT(page.str(), HasSubstr(row));
+    rows += row;
+  }
+  std::istringstream lines(page.str());
+  for (std::string line; std::getline(lines, line);) {
+    if (!absl::StartsWith(line, "| `kvrecall_")) continue;
+    EXPECT_THAT(rows, HasSubstr(line.substr(0, line.find('`', 3) + 1)));
   }
 }
 

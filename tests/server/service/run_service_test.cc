@@ -200,8 +200,8 @@ TEST_F(RunServiceTest, GapLanesAreKeptAsTheyWereAskedFor) {
   v1::Run run;
   const grpc::Status status = Create(request, &run);
   ASSERT_TRUE(status.ok()) << status.error_message();
-  EXPECT_THAT(run.config().gaps(), ElementsAre("only_pred(h2o,0.1,head)",
-                                               "without_gold(0.3,head)"));
+  EXPECT_THAT(run.config().gaps(),
+              ElementsAre("only_pred(h2o,0.1,head)", "without_gold(0.3,head)"));
 }
 
 TEST_F(RunServiceTest, GetRunAndCancelRunAnswerWithTheRun) {
@@ -331,9 +331,9 @@ TEST_F(RunServiceTest, SubmitSamplesRefusesASampleWithoutTheTextToForce) {
     v1::SubmitSamplesResponse response;
     ASSERT_TRUE(Submit(request, &response).ok());
     EXPECT_EQ(response.results(0).message(), c.refusal);
-    EXPECT_EQ(response.results(0).outcome(),
-              c.force == v1::FORCE_NONE ? Submitted::OUTCOME_ACCEPTED
-                                        : Submitted::OUTCOME_REFUSED);
+    EXPECT_EQ(response.results(0).outcome(), c.force == v1::FORCE_NONE
+                                                 ? Submitted::OUTCOME_ACCEPTED
+                                                 : Submitted::OUTCOME_REFUSED);
     EXPECT_EQ(response.results(1).outcome(), Submitted::OUTCOME_ACCEPTED);
     EXPECT_EQ(store_.samples(run.run_id()).back().forced_text, "");
   }

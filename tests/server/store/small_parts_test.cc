@@ -93,16 +93,15 @@ TEST(CheckEventsTest, WhatCouldNotBeKeptIsRefused) {
   std::get<SampleResult>(one_score.body).gap_scores = {0.5};
   Event bad_score = make.Result();
   std::get<SampleResult>(bad_score.body).gap_scores = {0.5, NAN};
-  const std::vector<std::vector<Event>> bad = {
-      {nan},
-      {infinite},
-      {drift},
-      {gap},
-      {one_gap},
-      {one_score},
-      {bad_score},
-      {{0, "", 1, RunEnd()}},
-      {make.Result(), make.Step(1)}};
+  const std::vector<std::vector<Event>> bad = {{nan},
+                                               {infinite},
+                                               {drift},
+                                               {gap},
+                                               {one_gap},
+                                               {one_score},
+                                               {bad_score},
+                                               {{0, "", 1, RunEnd()}},
+                                               {make.Result(), make.Step(1)}};
   for (const auto& events : bad) {
     EXPECT_TRUE(absl::IsInvalidArgument(check(events)));
   }
