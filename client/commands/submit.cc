@@ -178,10 +178,10 @@ void AddSubmitCommand(CLI::App& app, CommandContext& context) {
       ->capture_default_str();
   command
       ->add_option("--gap", options->gaps,
-                   "Measure the entropy gap, in the lanes given "
-                   "(\"without_gold(0.1),only_pred(h2o,0.1)\") or for each "
-                   "budget without the gold set and with the first policy "
-                   "only")
+                   "Measure the entropy gap in these lanes "
+                   "(\"without_gold(0.1),only_pred(h2o,0.1)\"); without a "
+                   "value at each budget, without the gold set and with h2o's "
+                   "positions only")
       ->expected(0, 1)
       ->default_str(kDefaultGaps);
   command->add_option("--force", options->force,

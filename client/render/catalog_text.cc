@@ -78,7 +78,7 @@ std::string RenderCatalog() {
   for (const TriggerEntry& trigger : AllTriggers())
     AppendTrigger(trigger, &out);
   return absl::StrCat(out, "\nExample: --policies \"", kExample,
-                      "\"; \"all\" is every policy\n");
+                      "\"\nAll:     --policies all\n");
 }
 
 }  // namespace kvrecall

@@ -29,8 +29,9 @@ TEST(RecordJsonTest, GapLanesTriggersAndTheForcedContinuationRoundTrip) {
       *ParseGapSpecs("without_gold(0.1,head),only_pred(tova@random(0.1),0.1)");
   config.force = Force::kGold;
   const auto json = ConfigToJson(config);
-  EXPECT_EQ(json["gaps"].dump(),
-            R"j(["without_gold(0.1,head)","only_pred(tova@random(0.1),0.1)"])j");
+  EXPECT_EQ(
+      json["gaps"].dump(),
+      R"j(["without_gold(0.1,head)","only_pred(tova@random(0.1),0.1)"])j");
   EXPECT_EQ(json["force"], "gold");
   auto back = ConfigFromJson(json.dump());
   ASSERT_TRUE(back.ok()) << back.status();
