@@ -54,11 +54,22 @@ struct AttentionTile {
   const U* values = nullptr;
   // [rows]: positions below the limit are visible; ≥ 1 in the first block.
   const int64_t* limits = nullptr;
+  // Null, or instead of limits [⌈rows / mask_rows⌉, mask_stride]: bit i of word
+  // w is set where rows that share the mask see position w · kLanes + i. Whole
+  // blocks must be readable; a row may see nothing.
+  const uint16_t* masks = nullptr;
+  int64_t mask_stride = 0;
+  int mask_rows = 1;
   int64_t first_block = 0;
   int64_t blocks = 0;
 
+  // Goes on from the output, exponent and lane_sums that an earlier tile of the
+  // same rows left.
+  bool resume = false;
+
   // Results. A weight is 2^(scaled score − exponent of its block); true
-  // weights divide by 2^(exponent − exponent of the block) · sum.
+  // weights divide by 2^(exponent − exponent of the block) · sum. A row that
+  // saw nothing has output and sum 0 and an exponent below any score's.
   float* output = nullptr;    // [rows, head_lanes], times `sum`
   float* exponent = nullptr;  // [rows]: the largest scaled score
   float* sum = nullptr;       // [rows]
@@ -88,12 +99,39 @@ struct ColumnSums {
   float* store = nullptr;    // [columns]
 };
 
+// Inner products of keys with one direction.
+template <typename T>
+struct KeyProducts {
+  // [⌈positions / kLanes⌉, head_units, kLanes], as a tile has them.
+  const typename Unit<T>::Type* keys = nullptr;
+  int head_units = 0;
+  const float* direction = nullptr;  // [head_units · s], 0 behind the head size
+  int64_t positions = 0;
+  float* out = nullptr;  // [positions]
+};
+
+// A few vectors times one matrix.
+template <typename T>
+struct VectorProducts {
+  const T* weights = nullptr;  // [rows, size]
+  int64_t rows = 0, size = 0;
+  const T* x = nullptr;  // [vectors, size]
+  int64_t vectors = 0;
+  // Row i times vector j goes to out[j · out_stride + i].
+  float* out = nullptr;
+  int64_t out_stride = 0;
+};
+
 struct Kernels {
   const char* name;
 
   void (*attend_float)(const AttentionTile<float>&);
   void (*attend_bfloat16)(const AttentionTile<Bfloat16>&);
   void (*column_sums)(const ColumnSums&);
+
+  // In float32, of keys widened exactly; one sequential reading of the keys.
+  void (*key_products_float)(const KeyProducts<float>&);
+  void (*key_products_bfloat16)(const KeyProducts<Bfloat16>&);
 
   // out = x / √(mean(x²) + eps) · weight for one row of `size`; the quotient
   // is rounded to T before the product, as Hugging Face does. `eps` > 0.
@@ -108,12 +146,10 @@ struct Kernels {
   void (*silu_mul_bfloat16)(const Bfloat16* gate, const Bfloat16* up,
                             int64_t size, Bfloat16* out);
 
-  // out[i] = row i of `weights` [rows, size] times x, for one vector x: at the
-  // memory's speed. Sums are in float32; so is `out`.
-  void (*multiply_vector_float)(const float* weights, const float* x,
-                                int64_t rows, int64_t size, float* out);
-  void (*multiply_vector_bfloat16)(const Bfloat16* weights, const Bfloat16* x,
-                                   int64_t rows, int64_t size, float* out);
+  // At the memory's speed: a row of the matrix is read once. Sums are in
+  // float32; no bit of a vector's depends on the vectors beside it.
+  void (*multiply_vectors_float)(const VectorProducts<float>&);
+  void (*multiply_vectors_bfloat16)(const VectorProducts<Bfloat16>&);
 
   // x[i], x[i + half] rotated by the angle whose cosine and sine are given;
   // `half` numbers each. `out` may be `x`.

@@ -9,6 +9,9 @@ namespace {
 
 // A score that no attention row can reach, and whose power of two is 0.
 constexpr float kUnseen = -1e30f;
+// The exponent of a row that has seen nothing: below that of any score, and so
+// far above kUnseen times any scale that unseen positions weigh 0 even there.
+constexpr float kLeastExponent = -1e27f;
 
 // ---- Matrix products ------------------------------------------------------
 
@@ -104,16 +107,26 @@ struct RowState {
   float decay;     // what the new block takes older weights times
 };
 
-// Scores of one block to weights 2^(scale · score − exponent), in place, and
-// their sums by lane.
-inline RowState WeighRow(float* scores, int64_t visible, float scale,
-                         bool first, float exponent, float* lane_sums) {
+inline void HideFrom(float* scores, int64_t visible) {
   for (int64_t j = visible < 0 ? 0 : visible; j < kBlock; ++j)
     scores[j] = kUnseen;
+}
+
+inline void HideUnseen(float* scores, const uint16_t* mask) {
+  const Vec unseen = Broadcast(kUnseen);
+  for (int j = 0; j < kBlock; j += kLanes)
+    Store(scores + j, Select(mask[j / kLanes], Load(scores + j), unseen));
+}
+
+// Scores of one block to weights 2^(scale · score − exponent), in place, and
+// their sums by lane.
+inline RowState WeighRow(float* scores, float scale, bool first, float exponent,
+                         float* lane_sums) {
   Vec largest = Load(scores);
   for (int j = kLanes; j < kBlock; j += kLanes)
     largest = Max(largest, Load(scores + j));
-  const float top = LargestLane(largest) * scale;
+  const float scaled = LargestLane(largest) * scale;
+  const float top = scaled > kLeastExponent ? scaled : kLeastExponent;
   RowState state = {top, 0};
   if (!first) {
     state.exponent = top > exponent ? top : exponent;
@@ -157,7 +170,7 @@ void Attend(const AttentionTile<T>& tile) {
   float* decay = tile.sum;  // free until the end
   for (int64_t b = 0; b < tile.blocks; ++b) {
     const int64_t begin = (tile.first_block + b) * kBlock;
-    const bool first = b == 0;
+    const bool first = b == 0 && !tile.resume;
     float* weights = tile.weights + (tile.keep ? b * rows * kBlock : 0);
     Multiply<U>(
         {tile.queries, tile.head_units, tile.keys + begin * tile.head_units,
@@ -165,9 +178,15 @@ void Attend(const AttentionTile<T>& tile) {
          kBlock, nullptr},
         rows, kBlock / kLanes);
     for (int r = 0; r < rows; ++r) {
-      const RowState state = WeighRow(
-          weights + int64_t{r} * kBlock, tile.limits[r] - begin, tile.scale,
-          first, tile.exponent[r], tile.lane_sums + r * kLanes);
+      float* scores = weights + int64_t{r} * kBlock;
+      if (tile.masks == nullptr)
+        HideFrom(scores, tile.limits[r] - begin);
+      else
+        HideUnseen(scores, tile.masks + r / tile.mask_rows * tile.mask_stride +
+                               begin / kLanes);
+      const RowState state =
+          WeighRow(scores, tile.scale, first, tile.exponent[r],
+                   tile.lane_sums + r * kLanes);
       tile.exponent[r] = state.exponent;
       decay[r] = state.decay;
       if (tile.keep) tile.block_exponent[b * rows + r] = state.exponent;
@@ -250,24 +269,83 @@ void SumColumns(const ColumnSums& c) {
   }
 }
 
-// ---- Matrix times vector --------------------------------------------------
+// ---- Products of keys -----------------------------------------------------
 
 // How far ahead of the reading to fetch, in bytes: rows are one stream, which
 // the processor's own prefetcher follows too slowly.
 constexpr int64_t kFetchAhead = 2048;
 
-inline float DotRow(const float* row, const float* x, int64_t size) {
-  Vec sums[2] = {Broadcast(0), Broadcast(0)};
+// What a unit of each of sixteen keys adds to their products: `sums` holds a
+// chain for each number of a unit.
+inline void AddKeyUnit(const float* units, const float* direction, Vec* sums) {
+  sums[0] = MulAdd(Load(units), Broadcast(direction[0]), sums[0]);
+}
+inline void AddKeyUnit(const uint32_t* units, const float* direction,
+                       Vec* sums) {
+  sums[0] = MulAdd(FirstsOfPairs(units), Broadcast(direction[0]), sums[0]);
+  sums[1] = MulAdd(SecondsOfPairs(units), Broadcast(direction[1]), sums[1]);
+}
+
+template <typename T>
+void MultiplyKeys(const KeyProducts<T>& p) {
+  using U = typename Unit<T>::Type;
+  constexpr int kNumbers = Unit<T>::kNumbers;
+  const U* units = p.keys;
+  for (int64_t begin = 0; begin < p.positions; begin += kLanes) {
+    Vec sums[2][2] = {{Broadcast(0), Broadcast(0)},
+                      {Broadcast(0), Broadcast(0)}};
+    int u = 0;
+    for (; u + 2 <= p.head_units; u += 2)
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i, units += kLanes) {
+        __builtin_prefetch(reinterpret_cast<const char*>(units) + kFetchAhead);
+        AddKeyUnit(units, p.direction + (u + i) * kNumbers, sums[i]);
+      }
+    if (u < p.head_units) {
+      AddKeyUnit(units, p.direction + u * kNumbers, sums[0]);
+      units += kLanes;
+    }
+    const Vec products = (sums[0][0] + sums[0][1]) + (sums[1][0] + sums[1][1]);
+    if (begin + kLanes <= p.positions) {
+      Store(p.out + begin, products);
+      continue;
+    }
+    float last[kLanes];
+    Store(last, products);
+    for (int64_t j = begin; j < p.positions; ++j) p.out[j] = last[j - begin];
+  }
+}
+
+// ---- Matrix times vectors -------------------------------------------------
+
+// Vectors that share the reading of a row: two accumulators each, in
+// registers.
+constexpr int kMostVectors = kNv == 4 ? 8 : 2;
+
+// `out` [kVectors] at `out_stride`; vectors at p.x + j · p.size.
+template <int kVectors>
+inline void DotRow(const float* row, const float* x, int64_t size, float* out,
+                   int64_t out_stride) {
+  Vec sums[kVectors][2];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) sums[v][0] = sums[v][1] = Broadcast(0);
   int64_t i = 0;
   for (; i + 2 * kLanes <= size; i += 2 * kLanes)
+#pragma GCC unroll 2
     for (int j = 0; j < 2; ++j) {
       const float* p = row + i + j * kLanes;
       __builtin_prefetch(reinterpret_cast<const char*>(p) + kFetchAhead);
-      sums[j] = MulAdd(Load(p), Load(x + i + j * kLanes), sums[j]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v)
+        sums[v][j] =
+            MulAdd(Load(p), Load(x + v * size + i + j * kLanes), sums[v][j]);
     }
-  float sum = SumOfLanes(sums[0] + sums[1]);
-  for (; i < size; ++i) sum += row[i] * x[i];
-  return sum;
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    float sum = SumOfLanes(sums[v][0] + sums[v][1]);
+    for (int64_t k = i; k < size; ++k) sum += row[k] * x[v * size + k];
+    out[v * out_stride] = sum;
+  }
 }
 
 inline float Widened(Bfloat16 value) {
@@ -277,28 +355,60 @@ inline float Widened(Bfloat16 value) {
   return wide;
 }
 
-inline float DotRow(const Bfloat16* row, const Bfloat16* x, int64_t size) {
+template <int kVectors>
+inline void DotRow(const Bfloat16* row, const Bfloat16* x, int64_t size,
+                   float* out, int64_t out_stride) {
   constexpr int kPairs = 2 * kLanes;  // numbers in a vector of pairs
-  Vec sums[2] = {Broadcast(0), Broadcast(0)};
+  Vec sums[kVectors][2];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) sums[v][0] = sums[v][1] = Broadcast(0);
   int64_t i = 0;
   for (; i + 2 * kPairs <= size; i += 2 * kPairs)
+#pragma GCC unroll 2
     for (int j = 0; j < 2; ++j) {
       const Bfloat16* p = row + i + j * kPairs;
       __builtin_prefetch(reinterpret_cast<const char*>(p) + kFetchAhead);
-      sums[j] = AddPairProducts(sums[j], p, x + i + j * kPairs);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v)
+        sums[v][j] =
+            AddPairProducts(sums[v][j], p, x + v * size + i + j * kPairs);
     }
   for (; i + kPairs <= size; i += kPairs)
-    sums[0] = AddPairProducts(sums[0], row + i, x + i);
-  float sum = SumOfLanes(sums[0] + sums[1]);
-  for (; i < size; ++i) sum += Widened(row[i]) * Widened(x[i]);
-  return sum;
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v)
+      sums[v][0] = AddPairProducts(sums[v][0], row + i, x + v * size + i);
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    float sum = SumOfLanes(sums[v][0] + sums[v][1]);
+    for (int64_t k = i; k < size; ++k)
+      sum += Widened(row[k]) * Widened(x[v * size + k]);
+    out[v * out_stride] = sum;
+  }
+}
+
+// Vectors `first` and the `count` − 1 behind it, for a range of rows.
+template <int kVectors, typename T>
+inline void MultiplyRows(const VectorProducts<T>& p, int64_t begin, int64_t end,
+                         int64_t first, int64_t count) {
+  if constexpr (kVectors > 0) {
+    if (count < kVectors)
+      return MultiplyRows<kVectors - 1>(p, begin, end, first, count);
+    for (int64_t r = begin; r < end; ++r)
+      DotRow<kVectors>(p.weights + r * p.size, p.x + first * p.size, p.size,
+                       p.out + first * p.out_stride + r, p.out_stride);
+  }
 }
 
 template <typename T>
-void MultiplyVector(const T* weights, const T* x, int64_t rows, int64_t size,
-                    float* out) {
-  for (int64_t r = 0; r < rows; ++r)
-    out[r] = DotRow(weights + r * size, x, size);
+void MultiplyVectors(const VectorProducts<T>& p) {
+  // More vectors than fit the registers find the rows in the nearest cache.
+  const int64_t step = p.vectors <= kMostVectors ? p.rows : 1;
+  for (int64_t r = 0; r < p.rows; r += step)
+    for (int64_t v = 0; v < p.vectors; v += kMostVectors) {
+      const int64_t left = p.vectors - v;
+      MultiplyRows<kMostVectors>(p, r, r + step, v,
+                                 left < kMostVectors ? left : kMostVectors);
+    }
 }
 
 // ---- Element-wise steps ---------------------------------------------------
@@ -408,8 +518,9 @@ void Rotate(const T* x, const float* cos, const float* sin, int64_t half,
 #define KVRECALL_CPU_KERNELS(name)                       \
   {name,                                                 \
    Attend<float>, Attend<Bfloat16>, SumColumns,          \
+   MultiplyKeys<float>, MultiplyKeys<Bfloat16>,          \
    RmsNorm<float>, RmsNorm<Bfloat16>,                    \
    SiluMulRow<float>, SiluMulRow<Bfloat16>,              \
-   MultiplyVector<float>, MultiplyVector<Bfloat16>,      \
+   MultiplyVectors<float>, MultiplyVectors<Bfloat16>,    \
    Rotate<float>, Rotate<Bfloat16>}
 // clang-format on

@@ -76,6 +76,18 @@ inline Vec TimesPowerOfTwo(Vec a, Vec n) {
   return {TimesPowerOfTwo(a.low, n.low), TimesPowerOfTwo(a.high, n.high)};
 }
 
+inline __m256 Select(uint32_t bits, __m256 a, __m256 b) {
+  const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i set =
+      _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane);
+  return _mm256_blendv_ps(b, a,
+                          _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lane)));
+}
+// a where the lane's bit is set, else b.
+inline Vec Select(uint32_t bits, Vec a, Vec b) {
+  return {Select(bits, a.low, b.low), Select(bits >> 8, a.high, b.high)};
+}
+
 inline float LargestLane(Vec a) {
   const __m256 eight = _mm256_max_ps(a.low, a.high);
   __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight),
@@ -110,6 +122,21 @@ inline __m256 WidenBfloat16(const Bfloat16* p) {
 }
 inline Vec LoadBfloat16(const Bfloat16* p) {
   return {WidenBfloat16(p), WidenBfloat16(p + 8)};
+}
+
+inline __m256i LoadEightPairs(const uint32_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+// Of sixteen pairs of bfloat16 numbers, those in the low and in the high
+// halves.
+inline Vec FirstsOfPairs(const uint32_t* p) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(LoadEightPairs(p), 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(LoadEightPairs(p + 8), 16))};
+}
+inline Vec SecondsOfPairs(const uint32_t* p) {
+  const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000));
+  return {_mm256_castsi256_ps(_mm256_and_si256(LoadEightPairs(p), high)),
+          _mm256_castsi256_ps(_mm256_and_si256(LoadEightPairs(p + 8), high))};
 }
 
 inline __m256i RoundToBfloat16(__m256 a) {

@@ -35,6 +35,10 @@ inline Vec Round(Vec a) {
 inline Vec TimesPowerOfTwo(Vec a, Vec n) {
   return {_mm512_scalef_ps(a.v, n.v)};
 }
+// a where the lane's bit is set, else b.
+inline Vec Select(uint32_t bits, Vec a, Vec b) {
+  return {_mm512_mask_blend_ps(static_cast<__mmask16>(bits), b.v, a.v)};
+}
 inline float LargestLane(Vec a) { return _mm512_reduce_max_ps(a.v); }
 inline float SumOfLanes(Vec a) { return _mm512_reduce_add_ps(a.v); }
 
@@ -48,6 +52,16 @@ inline Vec LoadBfloat16(const Bfloat16* p) {
   const __m512i wide = _mm512_cvtepu16_epi32(
       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+}
+
+// Of sixteen pairs of bfloat16 numbers, those in the low and in the high
+// halves.
+inline Vec FirstsOfPairs(const uint32_t* p) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16))};
+}
+inline Vec SecondsOfPairs(const uint32_t* p) {
+  const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000));
+  return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), high))};
 }
 
 // Rounded to nearest, ties to even. No NaN must come.

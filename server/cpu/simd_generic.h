@@ -73,6 +73,10 @@ inline Vec TimesPowerOfTwo(Vec a, Vec n) {
     return __builtin_ldexpf(a.v[i], static_cast<int>(n.v[i]));
   });
 }
+// a where the lane's bit is set, else b.
+inline Vec Select(uint32_t bits, Vec a, Vec b) {
+  return Each([&](int i) { return (bits >> i & 1) != 0 ? a.v[i] : b.v[i]; });
+}
 inline float LargestLane(Vec a) {
   float largest = a.v[0];
   for (float lane : a.v) largest = lane > largest ? lane : largest;
@@ -96,6 +100,15 @@ inline Vec LoadBfloat16(const Bfloat16* p) {
   return Each(
       [&](int i) { return FromBits(static_cast<uint32_t>(p[i].bits) << 16); });
 }
+// Of sixteen pairs of bfloat16 numbers, those in the low and in the high
+// halves.
+inline Vec FirstsOfPairs(const uint32_t* p) {
+  return Each([&](int i) { return FromBits(p[i] << 16); });
+}
+inline Vec SecondsOfPairs(const uint32_t* p) {
+  return Each([&](int i) { return FromBits(p[i] & 0xffff0000); });
+}
+
 // Rounded to nearest, ties to even. No NaN must come.
 inline void StoreBfloat16(Bfloat16* p, Vec a) {
   for (int i = 0; i < kLanes; ++i) {

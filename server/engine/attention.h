@@ -50,6 +50,17 @@ struct AttentionRequest {
   std::vector<SumTarget> sums;
 };
 
+// Lanes: alternatives to the same query at the same position, each with a key
+// and a value of its own for that position and limited in what it sees of the
+// past.
+struct LaneQueries {
+  at::Tensor queries;       // [lanes, query_heads, head_dim]
+  at::Tensor keys, values;  // [lanes, kv_heads, head_dim]: their own
+  // For each lane [1 or kv_heads, past], uint8 on the cache's device: 1 where
+  // it sees, 0 where not; one row is every head's.
+  std::vector<at::Tensor> visible;
+};
+
 struct AttentionResult {
   at::Tensor output;       // [Tq, query_heads, head_dim], the queries' dtype
   at::Tensor log_sum_exp;  // [query_heads, Tq], float32: ln Σ exp(scaled q·k)
@@ -64,9 +75,18 @@ class KvCache {
   virtual void Write(int64_t layer, int64_t position, const at::Tensor& keys,
                      const at::Tensor& values) = 0;
 
-  // [kv_heads, positions, head_dim]: what was written; a view or a copy.
-  virtual at::Tensor Keys(int64_t layer, int64_t positions) const = 0;
-  virtual at::Tensor Values(int64_t layer, int64_t positions) const = 0;
+  // [kv_heads, count, head_dim]: what was written at `first` and the
+  // positions that follow; a view or a copy.
+  virtual at::Tensor Keys(int64_t layer, int64_t first,
+                          int64_t count) const = 0;
+  virtual at::Tensor Values(int64_t layer, int64_t first,
+                            int64_t count) const = 0;
+
+  // Inner products of the first `positions` keys of every layer with
+  // directions [layers, kv_heads, head_dim], float32 → [layers, kv_heads,
+  // positions], float32. Keys are widened exactly, directions never rounded.
+  virtual at::Tensor KeyProducts(const at::Tensor& directions,
+                                 int64_t positions) const;
 
   // Queries [Tq, query_heads, head_dim] are the last Tq of the first
   // `positions` (N) of the layer: query i sees the positions 0 … N − Tq + i.
@@ -76,6 +96,16 @@ class KvCache {
   virtual AttentionResult Attend(int64_t layer, int64_t positions,
                                  const at::Tensor& queries,
                                  const AttentionRequest& request) const = 0;
+
+  // Attention of lanes at position `past`, over what each sees of the `past`
+  // positions before it and over its own key and value, which it always sees;
+  // what the cache holds at `past` (< capacity) and behind plays no part.
+  // Arithmetic as in
+  // Attend → [lanes, query_heads, head_dim], the queries' dtype. A lane that
+  // sees everything gets what Attend gives a single query whose key and value
+  // are in the cache: on the CPU bit for bit.
+  virtual at::Tensor AttendMasked(int64_t layer, int64_t past,
+                                  const LaneQueries& lanes) const;
 };
 
 // The fastest cache for the device and dtype (float32 or bfloat16) of

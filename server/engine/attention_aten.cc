@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "ATen/ATen.h"
 
@@ -115,6 +116,48 @@ AttentionResult AttendWithAten(const at::Tensor& keys, const at::Tensor& values,
 
 namespace {
 
+// Where lanes see a position of the head `head`: [lanes, past], bool.
+at::Tensor SeenBy(const LaneQueries& lanes, int64_t head) {
+  std::vector<at::Tensor> rows;
+  for (const at::Tensor& visible : lanes.visible)
+    rows.push_back(visible[visible.size(0) == 1 ? 0 : head]);
+  return at::stack(rows).to(at::kBool);
+}
+
+}  // namespace
+
+at::Tensor AttendMaskedWithAten(const at::Tensor& keys,
+                                const at::Tensor& values,
+                                const LaneQueries& lanes) {
+  const int64_t kv_heads = keys.size(0);
+  const int64_t past = keys.size(1);
+  const int64_t head_dim = keys.size(2);
+  const int64_t per_group = lanes.queries.size(1) / kv_heads;
+  const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
+  at::Tensor output = at::empty(lanes.queries.sizes(), lanes.queries.options());
+  for (int64_t g = 0; g < kv_heads; ++g) {
+    // [lanes, per_group, head_dim], float32
+    const at::Tensor q =
+        lanes.queries.narrow(1, g * per_group, per_group).to(at::kFloat) *
+        scale;
+    const at::Tensor own_key = lanes.keys.narrow(1, g, 1).to(at::kFloat);
+    const at::Tensor own_value = lanes.values.narrow(1, g, 1).to(at::kFloat);
+    const at::Tensor scores =  // [lanes, per_group, past]
+        at::matmul(q, keys[g].to(at::kFloat).t())
+            .masked_fill(SeenBy(lanes, g).logical_not().unsqueeze(1),
+                         -std::numeric_limits<float>::infinity());
+    const at::Tensor own_score = (q * own_key).sum(-1, /*keepdim=*/true);
+    at::Tensor weights = at::softmax(at::cat({scores, own_score}, -1), -1);
+    at::threshold_(weights, kLargestDenormal, 0);
+    output.narrow(1, g * per_group, per_group)
+        .copy_(at::matmul(weights.narrow(2, 0, past), values[g].to(at::kFloat))
+                   .add_(weights.narrow(2, past, 1) * own_value));
+  }
+  return output;
+}
+
+namespace {
+
 class AtenKvCache final : public KvCache {
  public:
   AtenKvCache(const KvShape& shape, const at::TensorOptions& options)
@@ -129,18 +172,19 @@ class AtenKvCache final : public KvCache {
     slot[1].copy_(values.transpose(0, 1));
   }
 
-  at::Tensor Keys(int64_t layer, int64_t positions) const override {
-    return cache_[layer][0].narrow(1, 0, positions);
+  at::Tensor Keys(int64_t layer, int64_t first, int64_t count) const override {
+    return cache_[layer][0].narrow(1, first, count);
   }
-  at::Tensor Values(int64_t layer, int64_t positions) const override {
-    return cache_[layer][1].narrow(1, 0, positions);
+  at::Tensor Values(int64_t layer, int64_t first,
+                    int64_t count) const override {
+    return cache_[layer][1].narrow(1, first, count);
   }
 
   AttentionResult Attend(int64_t layer, int64_t positions,
                          const at::Tensor& queries,
                          const AttentionRequest& request) const override {
-    return AttendWithAten(Keys(layer, positions), Values(layer, positions),
-                          queries, request);
+    return AttendWithAten(Keys(layer, 0, positions),
+                          Values(layer, 0, positions), queries, request);
   }
 
  private:

@@ -15,4 +15,10 @@ AttentionResult AttendWithAten(const at::Tensor& keys, const at::Tensor& values,
                                const at::Tensor& queries,
                                const AttentionRequest& request);
 
+// The same for lanes over keys and values [kv_heads, past, head_dim]: else as
+// KvCache::AttendMasked.
+at::Tensor AttendMaskedWithAten(const at::Tensor& keys,
+                                const at::Tensor& values,
+                                const LaneQueries& lanes);
+
 }  // namespace kvrecall

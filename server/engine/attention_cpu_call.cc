@@ -90,6 +90,7 @@ void CpuCall<T>::StoreOutput(int64_t head, int64_t first, int64_t count,
       const float factor = 1 / sum[row];
       for (int64_t d = 0; d < dim; ++d)
         StoreNumber(rows[row * layout.head_lanes() + d] * factor, out + d);
+      if (log_sum_exp == nullptr) continue;
       log_sum_exp[query_head * tq + i] = static_cast<float>(
           (exponent[row] + std::log2(static_cast<double>(sum[row]))) / kLog2E);
     }

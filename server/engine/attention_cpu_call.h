@@ -5,6 +5,7 @@
 // and out of a tile. A call lives as long as the function that it is handed to.
 
 #include <cstdint>
+#include <vector>
 
 #include "server/cpu/kernels.h"
 #include "server/engine/attention.h"
@@ -42,6 +43,14 @@ struct Workspace {
   Buffer<int64_t> limits;
 };
 
+// What each lane of a masked call has of its own; its query is the call's.
+template <typename T>
+struct CpuLanes {
+  HeadRows<T> keys, values;  // [lanes, kv_heads, head_dim]
+  // For each lane [1 or kv_heads, past], uint8, packed rows.
+  const std::vector<at::Tensor>& visible;
+};
+
 template <typename T>
 struct CpuCall {
   const CpuKvLayout<T>& layout;
@@ -51,7 +60,7 @@ struct CpuCall {
   int64_t tq, query_heads, per_group;
   HeadRows<T> queries;  // [tq, query_heads, head_dim]
   T* output;            // [tq, query_heads, head_dim]
-  float* log_sum_exp;   // [query_heads, tq]
+  float* log_sum_exp;   // [query_heads, tq]; null: not wanted
   const AttentionRequest& request;
 
   // A tile of the KV head `head` without its rows.

@@ -27,11 +27,12 @@ class CudaKvCache final : public KvCache {
                         cache_[layer].narrow(2, position, keys.size(0)));
   }
 
-  at::Tensor Keys(int64_t layer, int64_t positions) const override {
-    return cache_[layer][0].narrow(1, 0, positions);
+  at::Tensor Keys(int64_t layer, int64_t first, int64_t count) const override {
+    return cache_[layer][0].narrow(1, first, count);
   }
-  at::Tensor Values(int64_t layer, int64_t positions) const override {
-    return cache_[layer][1].narrow(1, 0, positions);
+  at::Tensor Values(int64_t layer, int64_t first,
+                    int64_t count) const override {
+    return cache_[layer][1].narrow(1, first, count);
   }
 
   AttentionResult Attend(int64_t layer, int64_t positions,
@@ -39,8 +40,8 @@ class CudaKvCache final : public KvCache {
                          const AttentionRequest& request) const override {
     const c10::cuda::CUDAGuard guard(cache_.device());
     const at::Tensor q = queries.contiguous();
-    const at::Tensor keys = Keys(layer, positions);
-    const at::Tensor values = Values(layer, positions);
+    const at::Tensor keys = Keys(layer, 0, positions);
+    const at::Tensor values = Values(layer, 0, positions);
     if (!CudaKernelsTake(q.size(2), q.size(1) / keys.size(0)))
       return AttendWithAten(keys, values, q, request);
     return q.size(0) == 1 ? AttendOne(q, keys, values, request)

@@ -17,6 +17,7 @@
 #include "server/engine/compat.h"
 #include "server/engine/elementwise.h"
 #include "server/engine/hf_config.h"
+#include "server/engine/hf_sequence.h"
 #include "server/engine/hf_weights.h"
 #include "server/engine/linear.h"
 #include "server/engine/memory.h"
@@ -24,33 +25,6 @@
 
 namespace kvrecall {
 namespace {
-
-class HfSequence final : public Sequence {
- public:
-  HfSequence(const KvShape& shape, const at::TensorOptions& options)
-      : capacity_(shape.capacity), cache_(MakeKvCache(shape, options)) {}
-
-  int64_t length() const override { return length_; }
-  int64_t capacity() const override { return capacity_; }
-
-  // Attention of the queries [T, query_heads, head_dim] that stand behind the
-  // positions held, whose keys and values [T, kv_heads, head_dim] are stored
-  // first.
-  at::Tensor Attend(int64_t layer, const at::Tensor& queries,
-                    const at::Tensor& keys, const at::Tensor& values,
-                    const AttentionRequest& request) {
-    cache_->Write(layer, length_, keys, values);
-    return cache_->Attend(layer, length_ + keys.size(0), queries, request)
-        .output;
-  }
-
-  void Advance(int64_t tokens) { length_ += tokens; }
-
- private:
-  const int64_t capacity_;
-  const std::unique_ptr<KvCache> cache_;
-  int64_t length_ = 0;
-};
 
 class HfModel final : public Model {
  public:
@@ -114,7 +88,28 @@ class HfModel final : public Model {
     });
   }
 
+  absl::StatusOr<at::Tensor> StepMasked(
+      const Sequence& sequence, int64_t token,
+      std::span<const at::Tensor> visible) override {
+    RETURN_IF_ERROR(CheckTokens({&token, 1}, info_));
+    RETURN_IF_ERROR(CheckLanes(visible, sequence.length(), info_));
+    const auto& cache = static_cast<const HfSequence&>(sequence);
+    return CatchTorch([&]() -> absl::StatusOr<at::Tensor> {
+      const c10::InferenceMode guard;
+      std::vector<at::Tensor> logits;
+      for (size_t begin = 0; begin < visible.size(); begin += kMostLanes)
+        logits.push_back(StepLanes(
+            cache, token,
+            visible.subspan(begin,
+                            std::min(kMostLanes, visible.size() - begin))));
+      return logits.size() == 1 ? logits[0] : at::cat(logits, 0);
+    });
+  }
+
  private:
+  // Of one reading of the weights: what bounds the memory that lanes take.
+  static constexpr size_t kMostLanes = 16;
+
   at::Tensor ToDevice(std::span<const int64_t> ids) const {
     at::Tensor host = at::empty({static_cast<int64_t>(ids.size())}, at::kLong);
     std::copy(ids.begin(), ids.end(), host.data_ptr<int64_t>());
@@ -254,6 +249,39 @@ class HfModel final : public Model {
     for (size_t i = 0; i < inputs.size(); ++i)
       observations[i].logits = logits[i];
     return observations;
+  }
+
+  // [lanes, vocabulary], float32
+  at::Tensor StepLanes(const HfSequence& cache, int64_t token,
+                       std::span<const at::Tensor> visible) const {
+    std::vector<at::Tensor> masks;
+    for (const at::Tensor& mask : visible)
+      masks.push_back(mask.to(options_.device()));
+    const std::vector<int64_t> tokens(visible.size(), token);
+    const std::vector<int64_t> positions(visible.size(), cache.length() - 1);
+    const Rope::Angles angles = rope_.At(ToDevice(positions));
+    at::Tensor x = weights_.embedding.index_select(0, ToDevice(tokens));
+    for (int64_t l = 0; l < config_.layers; ++l)
+      Block(weights_.layers[l], x, angles,
+            [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+              return cache.AttendMasked(l, {q, k, v, MasksOfLayer(masks, l)});
+            });
+    return LinearToFloat(RmsNorm(x, weights_.norm, config_.rms_norm_eps),
+                         weights_.head);
+  }
+
+  // Masks as StepMasked takes them → [1 or kv_heads, past] each.
+  std::vector<at::Tensor> MasksOfLayer(const std::vector<at::Tensor>& masks,
+                                       int64_t layer) const {
+    std::vector<at::Tensor> rows;
+    for (const at::Tensor& mask : masks) {
+      const int64_t in_layer =
+          std::max<int64_t>(mask.size(0) / config_.layers, 1);
+      rows.push_back(mask.size(0) == 1
+                         ? mask
+                         : mask.narrow(0, layer * in_layer, in_layer));
+    }
+    return rows;
   }
 
   const HfConfig config_;

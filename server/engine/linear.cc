@@ -14,27 +14,42 @@
 namespace kvrecall {
 namespace {
 
-// A single row. Rows of the matrix are split evenly, so each thread reads one
-// stream.
-at::Tensor MultiplyVector(const at::Tensor& x, const at::Tensor& weight) {
-  const int64_t rows = weight.size(0);
+// From this many rows on the arithmetic takes longer than the reading, and
+// oneDNN is better at it.
+constexpr int64_t kManyRows = 17;
+
+template <typename T>
+cpu::VectorProducts<T> Products(const at::Tensor& x, const at::Tensor& weight,
+                                const at::Tensor& out, int64_t begin,
+                                int64_t end) {
   const int64_t size = weight.size(1);
-  at::Tensor out = at::empty({1, rows}, x.options().dtype(at::kFloat));
-  float* result = out.data_ptr<float>();
+  cpu::VectorProducts<T> products;
+  products.weights = static_cast<const T*>(weight.data_ptr()) + begin * size;
+  products.rows = end - begin;
+  products.size = size;
+  products.x = static_cast<const T*>(x.data_ptr());
+  products.vectors = x.size(0);
+  products.out = out.data_ptr<float>() + begin;
+  products.out_stride = out.size(1);
+  return products;
+}
+
+// A few rows of x. Rows of the matrix are split evenly, so each thread reads
+// one stream.
+at::Tensor MultiplyVectors(const at::Tensor& x, const at::Tensor& weight) {
+  const int64_t rows = weight.size(0);
+  at::Tensor out = at::empty({x.size(0), rows}, x.options().dtype(at::kFloat));
   // Below this, waking another thread costs more than it saves.
   constexpr int64_t kLeastNumbers = 1 << 15;
-  const int64_t grain = std::max<int64_t>(kLeastNumbers / size, 1);
+  const int64_t grain = std::max<int64_t>(kLeastNumbers / weight.size(1), 1);
   const cpu::Kernels& kernels = cpu::BestKernels();
   at::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) {
     if (x.scalar_type() == at::kBFloat16)
-      kernels.multiply_vector_bfloat16(
-          static_cast<const cpu::Bfloat16*>(weight.data_ptr()) + begin * size,
-          static_cast<const cpu::Bfloat16*>(x.data_ptr()), end - begin, size,
-          result + begin);
+      kernels.multiply_vectors_bfloat16(
+          Products<cpu::Bfloat16>(x, weight, out, begin, end));
     else
-      kernels.multiply_vector_float(weight.data_ptr<float>() + begin * size,
-                                    x.data_ptr<float>(), end - begin, size,
-                                    result + begin);
+      kernels.multiply_vectors_float(
+          Products<float>(x, weight, out, begin, end));
   });
   return out;
 }
@@ -106,9 +121,9 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
                   const at::Tensor& bias) {
   if (!x.device().is_cpu()) return at::linear(x, weight, bias);
   const at::Tensor rows = x.contiguous();
-  if (rows.size(0) != 1)
+  if (rows.size(0) >= kManyRows)
     return MultiplyRows(rows, weight, bias, x.scalar_type());
-  at::Tensor out = MultiplyVector(rows, weight);
+  at::Tensor out = MultiplyVectors(rows, weight);
   if (bias.defined()) out.add_(bias);
   return out.to(x.scalar_type());
 }
@@ -116,8 +131,9 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
 at::Tensor LinearToFloat(const at::Tensor& x, const at::Tensor& weight) {
   if (!x.device().is_cpu()) return at::linear(x, weight).to(at::kFloat);
   const at::Tensor rows = x.contiguous();
-  if (rows.size(0) != 1) return MultiplyRows(rows, weight, {}, at::kFloat);
-  return MultiplyVector(rows, weight);
+  if (rows.size(0) >= kManyRows)
+    return MultiplyRows(rows, weight, {}, at::kFloat);
+  return MultiplyVectors(rows, weight);
 }
 
 }  // namespace kvrecall

@@ -2,8 +2,9 @@
 
 // Products with weight matrices. On the CPU oneDNN multiplies many rows at
 // once (two to four times as fast in float32 as libtorch's BLAS), and a kernel
-// of the project's own reads a matrix for a single row at the memory's speed;
-// on other devices, and where oneDNN is absent, libtorch does it.
+// of the project's own reads a matrix for a few rows (up to 16) at the memory's
+// speed, each of which comes out bit for bit as it would alone; on other
+// devices, and where oneDNN is absent, libtorch does it.
 //
 // Stateless but for oneDNN's own cache; runs on the calling thread and
 // libtorch's pool.

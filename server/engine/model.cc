@@ -20,4 +20,27 @@ absl::Status CheckCapacity(int64_t capacity, const ModelInfo& info) {
                    info.context_window, " of the model's context"));
 }
 
+absl::Status CheckLanes(std::span<const at::Tensor> visible, int64_t length,
+                        const ModelInfo& info) {
+  if (length < 1)
+    return absl::InvalidArgumentError(
+        "an empty sequence has no step to compute again");
+  if (visible.empty())
+    return absl::InvalidArgumentError("a masked step needs a lane");
+  const int64_t rows = info.layers * info.kv_heads;
+  for (size_t i = 0; i < visible.size(); ++i) {
+    const at::Tensor& mask = visible[i];
+    if (!mask.defined() || mask.scalar_type() != at::kByte || mask.dim() != 2)
+      return absl::InvalidArgumentError(
+          absl::StrCat("the mask of lane ", i, " is no matrix of bytes"));
+    const int64_t r = mask.size(0);
+    if (mask.size(1) != length - 1 || (r != 1 && r != info.layers && r != rows))
+      return absl::InvalidArgumentError(
+          absl::StrCat("the mask of lane ", i, " is [", r, ", ", mask.size(1),
+                       "]; it must be [1, ", info.layers, " or ", rows, ", ",
+                       length - 1, "]"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace kvrecall

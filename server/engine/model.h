@@ -99,6 +99,10 @@ struct StepInput {
 absl::Status CheckTokens(std::span<const int64_t> tokens,
                          const ModelInfo& info);
 absl::Status CheckCapacity(int64_t capacity, const ModelInfo& info);
+// Of a masked step of a sequence of `length` positions: names what is wrong, of
+// a mask its lane and both shapes.
+absl::Status CheckLanes(std::span<const at::Tensor> visible, int64_t length,
+                        const ModelInfo& info);
 
 class Model {
  public:

@@ -26,21 +26,56 @@ uint64_t Mix(uint64_t a, uint64_t b) {
 // In [0, 1).
 double Unit(uint64_t x) { return static_cast<double>(x >> 11) * 0x1p-53; }
 
+// Keys: numbers in [−1, 1), a function of the seed and the tokens up to their
+// own.
 class ScriptedSequence final : public Sequence {
  public:
-  explicit ScriptedSequence(int64_t capacity) : capacity_(capacity) {}
-  int64_t length() const override { return length_; }
-  int64_t capacity() const override { return capacity_; }
-  void Feed(int64_t token) {
-    history_ = Mix(history_, static_cast<uint64_t>(token) + 1);
-    ++length_;
+  ScriptedSequence(const ModelInfo& info, uint64_t seed, int64_t capacity)
+      : layers_(info.layers),
+        kv_heads_(info.kv_heads),
+        head_dim_(info.head_dim),
+        seed_(seed),
+        capacity_(capacity) {}
+
+  int64_t length() const override {
+    return static_cast<int64_t>(histories_.size());
   }
-  uint64_t history() const { return history_; }
+  int64_t capacity() const override { return capacity_; }
+
+  at::Tensor Keys(int64_t first, int64_t count) const override {
+    at::Tensor keys =
+        at::empty({layers_, kv_heads_, count, head_dim_}, at::kFloat);
+    float* out = keys.data_ptr<float>();
+    for (int64_t row = 0; row < layers_ * kv_heads_; ++row)
+      for (int64_t j = first; j < first + count; ++j) {
+        const uint64_t key = Mix(Mix(seed_, HistoryAt(j)), row + 1);
+        for (int64_t d = 0; d < head_dim_; ++d)
+          *out++ = static_cast<float>(2 * Unit(Mix(key, d + 1)) - 1);
+      }
+    return keys;
+  }
+  at::Tensor KeyProducts(const at::Tensor& directions,
+                         int64_t positions) const override {
+    return at::matmul(Keys(0, positions), directions.unsqueeze(-1)).squeeze(-1);
+  }
+
+  void Feed(int64_t token) {
+    histories_.push_back(Mix(history(), static_cast<uint64_t>(token) + 1));
+  }
+  // Digest of the tokens fed.
+  uint64_t history() const {
+    return histories_.empty() ? 0 : histories_.back();
+  }
 
  private:
+  uint64_t HistoryAt(int64_t position) const {
+    return histories_[static_cast<size_t>(position)];
+  }
+
+  const int64_t layers_, kv_heads_, head_dim_;
+  const uint64_t seed_;
   const int64_t capacity_;
-  int64_t length_ = 0;
-  uint64_t history_ = 0;  // digest of the tokens fed
+  std::vector<uint64_t> histories_;  // after each token
 };
 
 class ScriptedModel final : public Model {
@@ -70,7 +105,7 @@ class ScriptedModel final : public Model {
   absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
       int64_t capacity) override {
     RETURN_IF_ERROR(CheckCapacity(capacity, info_));
-    return std::make_unique<ScriptedSequence>(capacity);
+    return std::make_unique<ScriptedSequence>(info_, options_.seed, capacity);
   }
 
   absl::StatusOr<PrefillObservation> Prefill(
@@ -124,6 +159,21 @@ class ScriptedModel final : public Model {
     return observations;
   }
 
+  absl::StatusOr<at::Tensor> StepMasked(
+      const Sequence& sequence, int64_t token,
+      std::span<const at::Tensor> visible) override {
+    const auto& text = static_cast<const ScriptedSequence&>(sequence);
+    RETURN_IF_ERROR(CheckTokens({&token, 1}, info_));
+    RETURN_IF_ERROR(CheckLanes(visible, text.length(), info_));
+    RETURN_IF_ERROR(CallHook(ScriptedPoint::Phase::kMaskedStep, text.length()));
+    const at::Tensor own = Logits(text);
+    const at::Tensor rows = Rows(text);
+    std::vector<at::Tensor> logits;
+    for (const at::Tensor& mask : visible)
+      logits.push_back(own + Displacement(text, rows, mask));
+    return at::stack(logits);
+  }
+
  private:
   absl::Status CallHook(ScriptedPoint::Phase phase, int64_t positions) const {
     return options_.hook ? options_.hook({phase, positions}) : absl::OkStatus();
@@ -168,6 +218,35 @@ class ScriptedModel final : public Model {
         *out++ = static_cast<float>(weights[j] / total);
     }
     return rows;
+  }
+
+  // What hiding the positions that `mask` does not show adds to the logits:
+  // [vocabulary], exactly 0 where it shows all.
+  at::Tensor Displacement(const ScriptedSequence& text, const at::Tensor& rows,
+                          const at::Tensor& mask) const {
+    constexpr double kStrength = 20;
+    const at::Tensor seen = mask.contiguous();
+    const uint8_t* s = seen.data_ptr<uint8_t>();
+    const int64_t past = seen.size(1);
+    // Rows of attention to one row of the mask.
+    const int64_t shared = info_.layers * info_.kv_heads / seen.size(0);
+    const float* attention = rows.data_ptr<float>();  // [rows, past + 1]
+    uint64_t hidden = text.history();
+    double mass = 0;
+    for (int64_t row = 0; row < seen.size(0) * shared; ++row)
+      for (int64_t j = 0; j < past; ++j) {
+        if (s[row / shared * past + j] != 0) continue;
+        hidden = Mix(hidden, static_cast<uint64_t>(row * past + j) + 1);
+        mass += attention[row * (past + 1) + j];
+      }
+    const double strength =
+        kStrength * mass / static_cast<double>(seen.size(0) * shared);
+    at::Tensor displacement = at::empty({info_.vocabulary}, at::kFloat);
+    float* out = displacement.data_ptr<float>();
+    for (int64_t v = 0; v < info_.vocabulary; ++v)
+      out[v] = static_cast<float>(
+          strength * (Unit(Mix(hidden, static_cast<uint64_t>(v) + 1)) - 0.5));
+    return displacement;
   }
 
   const ScriptedModelOptions options_;

@@ -1,9 +1,11 @@
 #pragma once
 
-// A model without weights: logits and attention rows are a fixed function of
-// the seed and the tokens seen, so every test that needs a model but not its
-// numbers runs in milliseconds. Delays and faults are put in through a hook.
-// Same thread rule as every Model.
+// A model without weights: logits, attention rows and keys are a fixed function
+// of the seed and the tokens seen, so every test that needs a model but not its
+// numbers runs in milliseconds. A masked step's logits move away from the
+// step's own by a function of which positions are hidden, the further the more
+// attention they had. Delays and faults are put in through a hook. Same thread
+// rule as every Model.
 
 #include <cstdint>
 #include <functional>
@@ -17,9 +19,10 @@ namespace kvrecall {
 
 // Where the scripted model is when it calls the hook.
 struct ScriptedPoint {
-  enum class Phase { kPrefill, kStep };
+  enum class Phase { kPrefill, kStep, kMaskedStep };
   Phase phase = Phase::kPrefill;
-  int64_t positions = 0;  // positions held before this chunk or step
+  // Held before this chunk or step, by a masked step its own too.
+  int64_t positions = 0;
 };
 
 struct ScriptedModelOptions {
@@ -33,8 +36,9 @@ struct ScriptedModelOptions {
   // EOS is by far the most likely token at every position that is a multiple
   // of this; 0: never favoured.
   int64_t eos_every = 0;
-  // Called before each prefill chunk and each step, on the engine thread: may
-  // wait (a delay) or return an error, which the call then returns (a fault).
+  // Called before each prefill chunk, step and masked step, on the engine
+  // thread: may wait (a delay) or return an error, which the call then returns
+  // (a fault).
   std::function<absl::Status(const ScriptedPoint&)> hook;
   // Steps at positions for which this is true give NaN logits.
   std::function<bool(int64_t position)> nan_logits;

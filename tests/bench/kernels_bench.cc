@@ -23,6 +23,7 @@ namespace {
 
 constexpr int64_t kHeads = 14, kGroups = 2, kHeadDim = 64;
 constexpr int64_t kHidden = 896, kFeedForward = 4864, kChunk = 512;
+constexpr int64_t kLayers = 24, kVocabulary = 151936;
 
 at::ScalarType Dtype(int64_t bits) {
   return bits == 16 ? at::kBFloat16 : at::kFloat;
@@ -79,6 +80,54 @@ void DecodeAttention(benchmark::State& state) {
 }
 BENCHMARK(DecodeAttention)
     ->ArgsProduct({{1024, 8192}, {16, 32}, {0, 1}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+
+// Lanes of one position, each of which sees half of the past: {past, bits,
+// lanes}.
+void MaskedAttention(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const int64_t past = state.range(0);
+  const int64_t lanes = state.range(2);
+  const at::ScalarType dtype = Dtype(state.range(1));
+  const std::unique_ptr<KvCache> cache = FilledCache(past + 1, dtype);
+  LaneQueries queries = {Random({lanes, kHeads, kHeadDim}, dtype),
+                         Random({lanes, kGroups, kHeadDim}, dtype),
+                         Random({lanes, kGroups, kHeadDim}, dtype),
+                         {}};
+  for (int64_t i = 0; i < lanes; ++i)
+    queries.visible.push_back(at::rand({1, past}).lt(0.5).to(at::kByte));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(cache->AttendMasked(0, past, queries));
+  state.counters["flops"] =
+      benchmark::Counter(4.0 * static_cast<double>(lanes * past) * kHeads *
+                             static_cast<double>(kHeadDim),
+                         benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(MaskedAttention)
+    ->ArgsProduct({{4096, 16384}, {16, 32}, {1, 6, 16}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+
+// Products of all layers' keys with a direction each: {positions, bits}.
+void DirectionProducts(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const int64_t n = state.range(0);
+  const at::ScalarType dtype = Dtype(state.range(1));
+  const std::unique_ptr<KvCache> cache = MakeKvCache(
+      {kLayers, kGroups, kHeadDim, n}, at::TensorOptions().dtype(dtype));
+  for (int64_t l = 0; l < kLayers; ++l) {
+    const at::Tensor kv = Random({n, kGroups, kHeadDim}, dtype);
+    cache->Write(l, 0, kv, kv);
+  }
+  const at::Tensor directions = at::randn({kLayers, kGroups, kHeadDim});
+  for (auto _ : state)
+    benchmark::DoNotOptimize(cache->KeyProducts(directions, n));
+  state.SetBytesProcessed(state.iterations() * kLayers * n * kGroups *
+                          kHeadDim * (state.range(1) / 8));
+}
+BENCHMARK(DirectionProducts)
+    ->ArgsProduct({{4096, 16384}, {16, 32}})
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
 
@@ -139,15 +188,14 @@ void Product(benchmark::State& state) {
                           static_cast<int64_t>(w.nbytes()));
 }
 BENCHMARK(Product)
-    ->ArgsProduct({{1, kChunk}, {2 * kFeedForward}, {kHidden}, {16, 32}})
-    ->ArgsProduct({{1, kChunk}, {kHidden}, {kFeedForward}, {16, 32}})
-    ->ArgsProduct({{1, kChunk}, {1152}, {kHidden}, {16, 32}})
+    ->ArgsProduct({{1, 6, 16, kChunk}, {2 * kFeedForward}, {kHidden}, {16, 32}})
+    ->ArgsProduct({{1, 6, 16, kChunk}, {kHidden}, {kFeedForward}, {16, 32}})
+    ->ArgsProduct({{1, 6, 16, kChunk}, {1152}, {kHidden}, {16, 32}})
+    ->ArgsProduct({{1, 6, 16}, {kVocabulary}, {kHidden}, {16, 32}})
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
 
 // ---- Telemetry ------------------------------------------------------------
-
-constexpr int64_t kLayers = 24, kVocabulary = 151936;
 
 // Rows as a model gives them: peaked, sums of 1.
 at::Tensor Rows(int64_t n) {

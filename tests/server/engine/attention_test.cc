@@ -2,24 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <ostream>
-#include <string>
 
 #include "ATen/ATen.h"
 #include <gtest/gtest.h>
 
-#include "server/cpu/kernels.h"
-#include "server/engine/attention_cpu.h"
 #include "tests/reference/attention_reference.h"
+#include "tests/server/engine/cache_makers.h"
 
 namespace kvrecall {
 namespace {
-
-std::vector<float> Flat(const at::Tensor& t) {
-  const at::Tensor c = t.to(at::kFloat).contiguous();
-  return {c.data_ptr<float>(), c.data_ptr<float>() + c.numel()};
-}
 
 struct Shape {
   int64_t tq, n, query_heads, kv_heads, head_dim;
@@ -40,29 +32,7 @@ constexpr Shape kShapes[] = {
     {41, 513, 8, 2, 96}, {113, 113, 5, 1, 112}, {129, 523, 12, 2, 128},
     {200, 777, 4, 4, 48}};
 
-// Every way there is to attend on this processor: each instruction set's
-// kernels, and the reference from libtorch's operators.
-struct Maker {
-  std::string name;
-  std::function<std::unique_ptr<KvCache>(const KvShape&,
-                                         const at::TensorOptions&)>
-      make;
-};
-
-void PrintTo(const Maker& maker, std::ostream* out) { *out << maker.name; }
-
-std::vector<Maker> Makers() {
-  std::vector<Maker> makers = {{"aten", MakeAtenKvCache}};
-  for (const cpu::Kernels* kernels : cpu::SupportedKernels())
-    makers.push_back(
-        {kernels->name,
-         [kernels](const KvShape& shape, const at::TensorOptions& options) {
-           return MakeCpuKvCache(shape, options, *kernels);
-         }});
-  return makers;
-}
-
-class AttentionTest : public ::testing::TestWithParam<Maker> {
+class AttentionTest : public ::testing::TestWithParam<CacheMaker> {
  protected:
   // Attention of queries over keys and values [kv_heads, N, head_dim] that a
   // fresh cache holds.
@@ -80,11 +50,6 @@ class AttentionTest : public ::testing::TestWithParam<Maker> {
   void CompareWithTwin(const Shape& shape, at::ScalarType dtype,
                        double tolerance) const;
 };
-
-// The largest difference, against the largest value there is.
-double Distance(const at::Tensor& a, const at::Tensor& b) {
-  return ((a.to(at::kDouble) - b).abs().max() / b.abs().max()).item<double>();
-}
 
 void AttentionTest::CompareWithTwin(const Shape& c, at::ScalarType dtype,
                                     double tolerance) const {
@@ -160,8 +125,13 @@ TEST_P(AttentionTest, GivesBackWhatWasWritten) {
     cache->Write(1, 0, k.narrow(0, 0, 17), v.narrow(0, 0, 17));
     cache->Write(1, 17, k.narrow(0, 17, 1), v.narrow(0, 17, 1));
     cache->Write(1, 18, k.narrow(0, 18, 272), v.narrow(0, 18, 272));
-    EXPECT_TRUE(at::equal(cache->Keys(1, 290), k.transpose(0, 1)));
-    EXPECT_TRUE(at::equal(cache->Values(1, 290), v.transpose(0, 1)));
+    EXPECT_TRUE(at::equal(cache->Keys(1, 0, 290), k.transpose(0, 1)));
+    EXPECT_TRUE(at::equal(cache->Values(1, 0, 290), v.transpose(0, 1)));
+    EXPECT_TRUE(
+        at::equal(cache->Keys(1, 13, 21), k.narrow(0, 13, 21).transpose(0, 1)));
+    EXPECT_TRUE(at::equal(cache->Values(1, 13, 21),
+                          v.narrow(0, 13, 21).transpose(0, 1)));
+    EXPECT_EQ(cache->Keys(1, 290, 0).size(1), 0);
   }
 }
 
@@ -243,7 +213,8 @@ TEST_P(AttentionTest, SumsDoNotStallOverTenThousandPositions) {
   EXPECT_NEAR(sums[0][kN - 1].item<double>(), 256 + 1e-4, 1e-9);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, AttentionTest, ::testing::ValuesIn(Makers()),
+INSTANTIATE_TEST_SUITE_P(Kernels, AttentionTest,
+                         ::testing::ValuesIn(CacheMakers()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -93,7 +93,7 @@ TEST_P(DtypeTest, LinearIsTheProduct) {
   // A thousand float32 sums, in any order.
   constexpr double kSums = 2e-6;
   const double tolerance = std::max(kSums, Tolerance(GetParam()));
-  for (const int64_t rows : {1, 2, 7, 64})
+  for (const int64_t rows : {1, 2, 7, 16, 17, 64})
     for (const int64_t in : {1, 31, 33, 96, 1000}) {
       const at::Tensor x = at::randn({rows, in}).to(GetParam());
       const at::Tensor weight = at::randn({37, in}).to(GetParam());

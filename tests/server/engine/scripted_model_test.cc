@@ -80,5 +80,85 @@ TEST(ScriptedModelTest, TheHookPutsFaultsIn) {
             absl::StatusCode::kResourceExhausted);
 }
 
+// A sequence that has just made a step.
+std::unique_ptr<Sequence> Stepped(Model& model, StepObservation* step) {
+  auto sequence = model.NewSequence(16);
+  const std::vector<int64_t> prompt = {1, 2, 3, 4, 5};
+  EXPECT_TRUE(model.Prefill(**sequence, prompt, {}).ok());
+  const StepInput input{sequence->get(), 6};
+  auto steps = model.Step({&input, 1});
+  EXPECT_TRUE(steps.ok());
+  *step = (*steps)[0];
+  return *std::move(sequence);
+}
+
+TEST(ScriptedModelTest, MaskedStepsMoveWithWhatIsHidden) {
+  auto model = MakeScriptedModel({});
+  StepObservation step;
+  const auto sequence = Stepped(*model, &step);
+  const at::Tensor all = at::ones({1, 5}, at::kByte);
+  at::Tensor first = all.clone(), last = all.clone();
+  first[0][0].zero_();
+  last[0][4].zero_();
+  const at::Tensor nothing = at::zeros({1, 5}, at::kByte);
+  const std::vector<at::Tensor> masks = {all,   at::ones({4, 5}, at::kByte),
+                                         first, first.repeat({2, 1}),
+                                         last,  nothing};
+  const auto logits = model->StepMasked(*sequence, 6, masks);
+  ASSERT_TRUE(logits.ok()) << logits.status();
+  ASSERT_EQ(logits->sizes(), (std::vector<int64_t>{6, 512}));
+  EXPECT_TRUE(at::equal((*logits)[0], step.logits));
+  EXPECT_TRUE(at::equal((*logits)[1], step.logits));
+  const auto moved = [&](int64_t lane) {
+    return ((*logits)[lane] - step.logits).abs().max().item<float>();
+  };
+  for (const int64_t lane : {2, 3, 4, 5}) EXPECT_GT(moved(lane), 0) << lane;
+  EXPECT_GT(moved(5), moved(2));
+  EXPECT_FALSE(at::equal((*logits)[2], (*logits)[4]));
+  const auto again = model->StepMasked(*sequence, 6, masks);
+  EXPECT_TRUE(at::equal(*again, *logits));
+  EXPECT_EQ(sequence->length(), 6);
+  EXPECT_EQ(model->StepMasked(*sequence, 512, masks).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(model->StepMasked(*sequence, 6, {}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(ScriptedModelTest, TheHookSeesMaskedSteps) {
+  ScriptedModelOptions options;
+  options.hook = [](const ScriptedPoint& point) {
+    return point.phase == ScriptedPoint::Phase::kMaskedStep
+               ? absl::InternalError("broken lane")
+               : absl::OkStatus();
+  };
+  auto model = MakeScriptedModel(options);
+  StepObservation step;
+  const auto sequence = Stepped(*model, &step);
+  const std::vector<at::Tensor> masks = {at::ones({1, 5}, at::kByte)};
+  EXPECT_EQ(model->StepMasked(*sequence, 6, masks).status().code(),
+            absl::StatusCode::kInternal);
+}
+
+TEST(ScriptedModelTest, KeysBelongToTheTextAndProductsToThem) {
+  auto model = MakeScriptedModel({});
+  StepObservation step;
+  const auto a = Stepped(*model, &step), b = Stepped(*model, &step);
+  const at::Tensor keys = a->Keys(0, 6);
+  ASSERT_EQ(keys.sizes(), (std::vector<int64_t>{2, 2, 6, 2}));
+  EXPECT_TRUE(at::equal(b->Keys(0, 6), keys));
+  EXPECT_TRUE(at::equal(a->Keys(2, 3), keys.narrow(2, 2, 3)));
+  EXPECT_LE(keys.abs().max().item<float>(), 1);
+  EXPECT_EQ(std::get<0>(at::_unique(keys)).numel(), keys.numel());
+  auto other = model->NewSequence(16);
+  ASSERT_TRUE(model->Prefill(**other, std::vector<int64_t>{1, 3, 2}, {}).ok());
+  EXPECT_TRUE(at::equal((*other)->Keys(0, 1), keys.narrow(2, 0, 1)));
+  EXPECT_FALSE(at::equal((*other)->Keys(1, 1), keys.narrow(2, 1, 1)));
+  const at::Tensor directions = at::randn({2, 2, 2});
+  const at::Tensor want =
+      at::matmul(keys.narrow(2, 0, 4), directions.unsqueeze(-1)).squeeze(-1);
+  EXPECT_LE((a->KeyProducts(directions, 4) - want).abs().max().item<float>(),
+            1e-6);
+}
+
 }  // namespace
 }  // namespace kvrecall
