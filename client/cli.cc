@@ -5,6 +5,7 @@
 #include "client/commands/cancel.h"
 #include "client/commands/command.h"
 #include "client/commands/export.h"
+#include "client/commands/policies.h"
 #include "client/commands/runs.h"
 #include "client/commands/show.h"
 #include "client/commands/submit.h"
@@ -47,6 +48,7 @@ int RunCli(int argc, const char* const* argv, const Environment& environment,
       ->capture_default_str();
   AddSubmitCommand(app, context);
   AddTasksCommand(app, context);
+  AddPoliciesCommand(app, context);
   AddRunsCommand(app, context);
   AddShowCommand(app, context);
   AddWatchCommand(app, context);

@@ -14,11 +14,6 @@
 namespace kvrecall {
 namespace {
 
-std::optional<double> MeanOf(double sum, int64_t n) {
-  if (n == 0) return std::nullopt;
-  return sum / static_cast<double>(n);
-}
-
 // The headline's policy and scope, where the run has them.
 int FindHeadlinePolicy(const RunConfig& config) {
   const PolicySpec headline{.name = "h2o", .parameters = {}};
@@ -28,13 +23,36 @@ int FindHeadlinePolicy(const RunConfig& config) {
                                  : static_cast<int>(found - policies.begin());
 }
 
-int FindHeadlineScope(const RunConfig& config) {
-  const auto& scopes = config.scopes;
-  const auto found = std::find(scopes.begin(), scopes.end(), Scope::kGlobal);
-  return found == scopes.end() ? 0 : static_cast<int>(found - scopes.begin());
+// Scope global, or else the first, of those that the policy has lanes in.
+int FindHeadlineScope(const RunConfig& config, const std::vector<Lane>& lanes,
+                      int policy) {
+  int headline = -1;
+  for (const Lane& lane : lanes) {
+    if (lane.policy != policy) continue;
+    if (headline < 0 || config.scopes[lane.scope] == Scope::kGlobal) {
+      headline = lane.scope;
+    }
+  }
+  return std::max(headline, 0);
 }
 
 }  // namespace
+
+void SummaryBuilder::Sum::Add(std::optional<double> value) {
+  if (!value) return;
+  sum += *value;
+  ++n;
+}
+
+void SummaryBuilder::Sum::Add(const Sum& other) {
+  sum += other.sum;
+  n += other.n;
+}
+
+std::optional<double> SummaryBuilder::Sum::Mean() const {
+  if (n == 0) return std::nullopt;
+  return sum / static_cast<double>(n);
+}
 
 SummaryBuilder::SummaryBuilder(RunConfig config)
     : config_(std::move(config)), lanes_(Lanes(config_)) {}
@@ -52,6 +70,7 @@ absl::Status SummaryBuilder::Add(const Event& event) {
     sample = SampleSeries();
     sample.attempt = event.attempt;
     sample.lanes.resize(lanes_.size());
+    sample.gaps.resize(config_.gaps.size());
   }
   if (const auto* step = std::get_if<StepRecord>(&event.body)) {
     return AddStep(sample, *step);
@@ -74,17 +93,31 @@ absl::Status SummaryBuilder::AddStep(SampleSeries& sample,
                      " recalls; the run has ", lanes_.size(),
                      " combinations of policy, scope and budget"));
   }
+  if (step.gaps.size() != config_.gaps.size()) {
+    return absl::DataLossError(
+        absl::StrCat("step ", step.step, " has ", step.gaps.size(),
+                     " gaps; the run has ", config_.gaps.size(), " gap lanes"));
+  }
   sample.entropy.push_back(step.entropy);
   for (size_t i = 0; i < lanes_.size(); ++i) {
     const RecallRecord& recall = step.recalls[i];
     LaneSeries& lane = sample.lanes[i];
     lane.recall.push_back(recall.recall);
-    lane.chance += recall.chance;
-    lane.mass_ratio += recall.mass_ratio;
-    if (recall.lift) {
-      lane.lift += *recall.lift;
-      ++lane.lifts;
-    }
+    lane.chance.Add(recall.chance);
+    lane.lift.Add(recall.lift);
+    lane.mass.Add(recall.mass);
+    lane.mass_ratio.Add(recall.mass_ratio);
+    lane.recall_without_free_hits.Add(recall.recall_without_free_hits);
+    lane.drift.Add(recall.drift);
+    lane.fetched_back.Add(recall.fetched_back);
+  }
+  for (size_t i = 0; i < step.gaps.size(); ++i) {
+    const GapRecord& gap = step.gaps[i];
+    GapSeries& series = sample.gaps[i];
+    series.kl.Add(gap.kl);
+    series.entropy_change.Add(gap.entropy_change);
+    series.logprob_change.Add(gap.logprob_change);
+    series.top1_agreement.Add(gap.top1_agrees ? 1 : 0);
   }
   return absl::OkStatus();
 }
@@ -111,30 +144,59 @@ std::vector<double> SummaryBuilder::Recalls(size_t lane) const {
 
 absl::StatusOr<LaneSummary> SummaryBuilder::SummarizeLane(
     size_t lane, const std::vector<double>& entropies) const {
-  double chance = 0;
-  double lift = 0;
-  double mass_ratio = 0;
-  int64_t lifts = 0;
+  LaneSeries all;
   for (const std::string& id : order_) {
     const SampleSeries& sample = samples_.at(id);
     if (sample.lanes.empty()) continue;
-    chance += sample.lanes[lane].chance;
-    lift += sample.lanes[lane].lift;
-    mass_ratio += sample.lanes[lane].mass_ratio;
-    lifts += sample.lanes[lane].lifts;
+    const LaneSeries& part = sample.lanes[lane];
+    for (Sum LaneSeries::*sum :
+         {&LaneSeries::chance, &LaneSeries::lift, &LaneSeries::mass,
+          &LaneSeries::mass_ratio, &LaneSeries::recall_without_free_hits,
+          &LaneSeries::drift, &LaneSeries::fetched_back}) {
+      (all.*sum).Add(part.*sum);
+    }
   }
   const std::vector<double> recalls = Recalls(lane);
   LaneSummary summary;
   summary.lane = lanes_[lane];
   summary.steps = static_cast<int64_t>(recalls.size());
   ASSIGN_OR_RETURN(summary.recall, Mean(recalls));
-  summary.chance = MeanOf(chance, summary.steps);
-  summary.lift = MeanOf(lift, lifts);
-  summary.mass_ratio = MeanOf(mass_ratio, summary.steps);
+  summary.chance = all.chance.Mean();
+  summary.lift = all.lift.Mean();
+  summary.mass = all.mass.Mean();
+  summary.mass_ratio = all.mass_ratio.Mean();
+  summary.recall_without_free_hits = all.recall_without_free_hits.Mean();
+  summary.drift = all.drift.Mean();
+  summary.fetched_back = all.fetched_back.Mean();
   ASSIGN_OR_RETURN(const Correlation correlation, Pearson(entropies, recalls));
   summary.pearson = correlation.r;
   summary.pearson_n = correlation.n;
   return summary;
+}
+
+GapSummary SummaryBuilder::SummarizeGap(size_t gap) const {
+  GapSeries all;
+  Sum score;
+  for (const std::string& id : order_) {
+    const SampleSeries& sample = samples_.at(id);
+    if (sample.gaps.empty()) continue;
+    const GapSeries& part = sample.gaps[gap];
+    for (Sum GapSeries::*sum :
+         {&GapSeries::kl, &GapSeries::entropy_change,
+          &GapSeries::logprob_change, &GapSeries::top1_agreement}) {
+      (all.*sum).Add(part.*sum);
+    }
+    if (sample.result && gap < sample.result->gap_scores.size()) {
+      score.Add(sample.result->gap_scores[gap]);
+    }
+  }
+  return {.steps = all.kl.n,
+          .kl = all.kl.Mean(),
+          .entropy_change = all.entropy_change.Mean(),
+          .logprob_change = all.logprob_change.Mean(),
+          .top1_agreement = all.top1_agreement.Mean(),
+          .score = score.Mean(),
+          .scored_samples = score.n};
 }
 
 absl::StatusOr<std::vector<BinSummary>> SummaryBuilder::SummarizeBins(
@@ -165,7 +227,7 @@ absl::StatusOr<std::vector<BinSummary>> SummaryBuilder::SummarizeBins(
 absl::StatusOr<RunSummary> SummaryBuilder::Summarize() const {
   RunSummary summary;
   summary.config = config_;
-  double score = 0;
+  Sum score;
   for (const std::string& id : order_) {
     const SampleSeries& sample = samples_.at(id);
     summary.steps += static_cast<int64_t>(sample.entropy.size());
@@ -173,10 +235,7 @@ absl::StatusOr<RunSummary> SummaryBuilder::Summarize() const {
     if (sample.result) {
       ++summary.samples_done;
       summary.generated_tokens += sample.result->generated_tokens;
-      if (sample.result->score) {
-        score += *sample.result->score;
-        ++summary.scored_samples;
-      }
+      score.Add(sample.result->score);
     } else if (sample.failure) {
       ++summary.samples_failed;
       summary.problems.push_back(
@@ -185,15 +244,19 @@ absl::StatusOr<RunSummary> SummaryBuilder::Summarize() const {
       ++summary.samples_unfinished;
     }
   }
-  summary.score = MeanOf(score, summary.scored_samples);
+  summary.score = score.Mean();
+  summary.scored_samples = score.n;
 
   const std::vector<double> entropies = Entropies();
   for (size_t lane = 0; lane < lanes_.size(); ++lane) {
     ASSIGN_OR_RETURN(LaneSummary row, SummarizeLane(lane, entropies));
     summary.lanes.push_back(std::move(row));
   }
+  for (size_t gap = 0; gap < config_.gaps.size(); ++gap) {
+    summary.gaps.push_back(SummarizeGap(gap));
+  }
   summary.bins_policy = FindHeadlinePolicy(config_);
-  summary.bins_scope = FindHeadlineScope(config_);
+  summary.bins_scope = FindHeadlineScope(config_, lanes_, summary.bins_policy);
   ASSIGN_OR_RETURN(summary.bins, SummarizeBins(summary.bins_policy,
                                                summary.bins_scope, entropies));
   return summary;

@@ -18,17 +18,32 @@
 
 namespace kvrecall {
 
-// One policy × scope × budget over all steps. Empty: no step, or (lift,
-// Pearson) not defined on any.
+// One policy × scope × budget: means over the steps where the quantity is
+// defined. Empty: on none.
 struct LaneSummary {
   Lane lane;
   int64_t steps = 0;
   std::optional<double> recall;
   std::optional<double> chance;
   std::optional<double> lift;
+  std::optional<double> mass;
   std::optional<double> mass_ratio;
-  std::optional<double> pearson;  // entropy with recall, pooled over steps
-  int64_t pearson_n = 0;          // pairs
+  std::optional<double> recall_without_free_hits;
+  std::optional<double> drift;
+  std::optional<double> fetched_back;  // positions per step
+  std::optional<double> pearson;       // entropy with recall, pooled over steps
+  int64_t pearson_n = 0;               // pairs
+};
+
+// One gap lane: means over all steps. Empty: no step, or no score.
+struct GapSummary {
+  int64_t steps = 0;
+  std::optional<double> kl;              // nats
+  std::optional<double> entropy_change;  // nats
+  std::optional<double> logprob_change;  // nats
+  std::optional<double> top1_agreement;  // share of the steps, [0, 1]
+  std::optional<double> score;           // mean over scored samples, [0, 1]
+  int64_t scored_samples = 0;
 };
 
 // The steps whose entropy lies in [low, high).
@@ -58,8 +73,9 @@ struct RunSummary {
   int64_t scored_samples = 0;
   std::vector<SampleProblem> problems;
   std::vector<LaneSummary> lanes;  // in the order of Lanes(config)
+  std::vector<GapSummary> gaps;    // in the order of config.gaps
   // Whose recall the bins show: `h2o` in scope `global`, or else the run's
-  // first policy and scope.
+  // first policy and the first scope that it is defined in.
   int bins_policy = 0;
   int bins_scope = 0;
   std::vector<BinSummary> bins;
@@ -72,7 +88,7 @@ class SummaryBuilder {
  public:
   explicit SummaryBuilder(RunConfig config);
 
-  // DATA_LOSS if a step has not one recall per lane.
+  // DATA_LOSS if a step has not one recall per lane and one gap per gap lane.
   absl::Status Add(const Event& event);
 
   // All events seen, those of dropped attempts included.
@@ -83,17 +99,28 @@ class SummaryBuilder {
   absl::StatusOr<RunSummary> Summarize() const;
 
  private:
+  // A mean in the making; steps where the quantity is not defined are left out.
+  struct Sum {
+    double sum = 0;
+    int64_t n = 0;
+
+    void Add(std::optional<double> value);
+    void Add(const Sum& other);
+    std::optional<double> Mean() const;
+  };
   struct LaneSeries {
     std::vector<double> recall;  // per step
-    double chance = 0;           // sums over the steps
-    double lift = 0;
-    int64_t lifts = 0;
-    double mass_ratio = 0;
+    Sum chance, lift, mass, mass_ratio;
+    Sum recall_without_free_hits, drift, fetched_back;
+  };
+  struct GapSeries {
+    Sum kl, entropy_change, logprob_change, top1_agreement;
   };
   struct SampleSeries {
     int64_t attempt = 0;
     std::vector<double> entropy;  // nats, per step
     std::vector<LaneSeries> lanes;
+    std::vector<GapSeries> gaps;
     std::optional<SampleStart> start;
     std::optional<SampleResult> result;
     std::optional<SampleFailure> failure;
@@ -105,6 +132,7 @@ class SummaryBuilder {
   std::vector<double> Recalls(size_t lane) const;
   absl::StatusOr<LaneSummary> SummarizeLane(
       size_t lane, const std::vector<double>& entropies) const;
+  GapSummary SummarizeGap(size_t gap) const;
   absl::StatusOr<std::vector<BinSummary>> SummarizeBins(
       int policy, int scope, const std::vector<double>& entropies) const;
 

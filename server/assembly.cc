@@ -9,7 +9,6 @@
 #include "server/engine/model_locator.h"
 #include "server/engine/scripted_model.h"
 #include "server/runner/planner.h"
-#include "server/telemetry/policy_registry.h"
 
 namespace kvrecall {
 namespace {
@@ -91,12 +90,6 @@ v1::ServerInfo DescribeServer(const std::string& database) {
   info.set_version(kVersion);
   info.set_commit(kCommit);
   info.set_database(database);
-  for (const PolicyEntry& policy : AllPolicies()) {
-    v1::PolicyInfo* entry = info.add_policies();
-    entry->set_name(std::string(policy.name));
-    entry->set_summary(std::string(policy.summary));
-    entry->set_source(std::string(policy.source));
-  }
   return info;
 }
 

@@ -25,8 +25,8 @@ struct LoadedModel {
 // Loads what the options name. Errors are one line each.
 absl::StatusOr<LoadedModel> LoadModel(const ServerOptions& options);
 
-// The service's planner: policies by the registry of server/telemetry, chat
-// template and provenance by server/runner. Thread-safe.
+// The service's planner: policies, chat template and provenance by
+// server/runner. Thread-safe.
 class ModelPlanner final : public RunPlanner {
  public:
   // Both outlive it.

@@ -14,13 +14,20 @@
 #include "client/connection.h"
 #include "client/data.h"
 #include "client/export/json_lines.h"
+#include "client/forced_text.h"
 #include "client/submitter.h"
 #include "client/watcher.h"
 #include "common/base/status_macros.h"
 #include "common/longbench/jsonl.h"
+#include "common/record/policy_catalog.h"
 
 namespace kvrecall {
 namespace {
+
+// What --gap without a value and --force with a word mean; else they name
+// lanes and a file.
+constexpr char kDefaultGaps[] = "default";
+constexpr char kForceGold[] = "gold";
 
 struct SubmitOptions {
   RunConfig config;
@@ -28,27 +35,47 @@ struct SubmitOptions {
   std::string policies = "h2o,random,oracle";
   std::string scopes = "global,layer";
   std::string budgets = "0.1,0.2,0.3";
+  std::string gaps;   // empty: none
+  std::string force;  // empty: none
   int64_t limit = 0;  // samples; 0: all
   bool detach = false;
   bool json = false;
 };
 
+// The request, checked as far as can be without the server, so that a typing
+// error is answered at once.
 absl::StatusOr<RunConfig> ReadConfig(const SubmitOptions& options) {
   RunConfig config = options.config;
-  ASSIGN_OR_RETURN(config.policies, ParsePolicySpecs(options.policies));
+  ASSIGN_OR_RETURN(config.policies, ParsePolicyList(options.policies));
   ASSIGN_OR_RETURN(config.scopes, ParseScopes(options.scopes));
   ASSIGN_OR_RETURN(config.budgets, ParseBudgets(options.budgets));
+  for (const PolicySpec& policy : config.policies) {
+    RETURN_IF_ERROR(CompletePolicySpec(policy).status());
+    RETURN_IF_ERROR(CheckScopes(policy, config.scopes));
+  }
+  if (options.gaps == kDefaultGaps) {
+    config.gaps = DefaultGaps(config);
+  } else if (!options.gaps.empty()) {
+    ASSIGN_OR_RETURN(config.gaps, ParseGapSpecs(options.gaps));
+  }
+  RETURN_IF_ERROR(CheckGaps(config));
+  if (!options.force.empty()) {
+    config.force = options.force == kForceGold ? Force::kGold : Force::kText;
+  }
   return config;
 }
 
 absl::StatusOr<std::vector<Sample>> ReadTaskSamples(
-    const SubmitOptions& options, const Environment& environment) {
+    const SubmitOptions& options, Force force, const Environment& environment) {
   ASSIGN_OR_RETURN(
       const std::string path,
       FindDataFile(options.config.task, options.data, environment));
   ASSIGN_OR_RETURN(std::vector<Sample> samples, ReadSamples(path));
   if (options.limit > 0 && std::ssize(samples) > options.limit) {
     samples.resize(options.limit);
+  }
+  if (force == Force::kText) {
+    RETURN_IF_ERROR(ForceTexts(options.force, &samples));
   }
   return samples;
 }
@@ -79,7 +106,7 @@ absl::StatusOr<int> Submit(const SubmitOptions& options,
   std::ostream& err = *context.environment.err;
   ASSIGN_OR_RETURN(const RunConfig config, ReadConfig(options));
   ASSIGN_OR_RETURN(const std::vector<Sample> samples,
-                   ReadTaskSamples(options, context.environment));
+                   ReadTaskSamples(options, config.force, context.environment));
   const Connection connection(context.server);
   ASSIGN_OR_RETURN(const v1::ServerInfo server, connection.GetServerInfo());
   ASSIGN_OR_RETURN(auto batches, MakeBatches(samples, LimitsOf(server)));
@@ -143,10 +170,24 @@ void AddSubmitCommand(CLI::App& app, CommandContext& context) {
                    "Positions to hold: ratios of the current length, "
                    "prompt:RATIO or tokens:N")
       ->capture_default_str();
-  command->add_option("--policies", options->policies, "Eviction policies")
+  command
+      ->add_option("--policies", options->policies,
+                   "Eviction policies, or all; see `policies`")
       ->capture_default_str();
-  command->add_option("--scopes", options->scopes, "global, layer")
+  command->add_option("--scopes", options->scopes, "global, layer, head")
       ->capture_default_str();
+  command
+      ->add_option("--gap", options->gaps,
+                   "Measure the entropy gap in these lanes "
+                   "(\"without_gold(0.1),only_pred(h2o,0.1)\"); without a "
+                   "value at each budget, without the gold set and with h2o's "
+                   "positions only")
+      ->expected(0, 1)
+      ->default_str(kDefaultGaps);
+  command->add_option("--force", options->force,
+                      "Take a given text for the model's own: gold (each "
+                      "sample's first answer), or a JSONL file of _id and "
+                      "text");
   command
       ->add_option("--max-new-tokens", options->config.max_new_tokens,
                    "Tokens to generate at most (default: the task's)")

@@ -53,10 +53,24 @@ Json RecallToJson(const RunConfig& config, const Lane& lane,
   json["mass_ratio"] = record.mass_ratio;
   json["chance"] = record.chance;
   json["lift"] = OrNull(record.lift);
-  json["row_recalls"] = Json::array();
-  for (float row : record.row_recalls) {
-    json["row_recalls"].push_back(ShortestDecimal(row));
+  json["recall_without_free_hits"] = OrNull(record.recall_without_free_hits);
+  json["drift"] = OrNull(record.drift);
+  json["fetched_back"] = OrNull(record.fetched_back);
+  json["layer_recalls"] = Json::array();
+  for (float recall : record.layer_recalls) {
+    json["layer_recalls"].push_back(ShortestDecimal(recall));
   }
+  return json;
+}
+
+Json GapToJson(const GapSpec& lane, const GapRecord& record) {
+  Json json;
+  json["lane"] = lane.ToString();
+  json["kl"] = record.kl;
+  json["entropy_change"] = record.entropy_change;
+  json["logprob_change"] = record.logprob_change;
+  json["token_id"] = record.token_id;
+  json["top1_agrees"] = record.top1_agrees;
   return json;
 }
 
@@ -95,6 +109,11 @@ absl::StatusOr<std::string> StepLine(const RunConfig& config,
         step.recalls.size(), " recalls; its run has ", lanes.size(),
         " combinations of policy, scope and budget"));
   }
+  if (step.gaps.size() != config.gaps.size()) {
+    return absl::DataLossError(absl::StrCat(
+        "sample ", sample_id, ", step ", step.step, " has ", step.gaps.size(),
+        " gaps; its run has ", config.gaps.size(), " gap lanes"));
+  }
   Json json;
   json["type"] = "step";
   json["sample_id"] = sample_id;
@@ -111,6 +130,10 @@ absl::StatusOr<std::string> StepLine(const RunConfig& config,
   json["recalls"] = Json::array();
   for (size_t i = 0; i < lanes.size(); ++i) {
     json["recalls"].push_back(RecallToJson(config, lanes[i], step.recalls[i]));
+  }
+  json["gaps"] = Json::array();
+  for (size_t i = 0; i < step.gaps.size(); ++i) {
+    json["gaps"].push_back(GapToJson(config.gaps[i], step.gaps[i]));
   }
   return Dump(json);
 }
@@ -187,6 +210,7 @@ absl::Status JsonLinesWriter::WriteSample(const Event& last,
   if (result != nullptr) {
     json["prefill_seconds"] = result->prefill_seconds;
     json["decode_seconds"] = result->decode_seconds;
+    json["gap_scores"] = result->gap_scores;
   }
   if (failure != nullptr) {
     json["reason"] = failure->reason;

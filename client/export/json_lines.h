@@ -22,8 +22,9 @@ namespace kvrecall {
 std::string RunLine(const RunInfo& run);
 
 // {"type":"step",…} of one sample. Budgets that are a ratio of the current
-// length are numbers, others their text form. DATA_LOSS if the step has not
-// one recall per lane of `config`.
+// length are numbers, others their text form; gap lanes stand in theirs.
+// DATA_LOSS if the step has not one recall per lane and one gap per gap lane of
+// `config`.
 absl::StatusOr<std::string> StepLine(const RunConfig& config,
                                      const std::string& sample_id,
                                      const StepRecord& step);

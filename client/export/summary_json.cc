@@ -47,10 +47,26 @@ Json SummaryToJson(const RunInfo& run, const RunSummary& summary) {
     entry["recall"] = OrNull(row.recall);
     entry["chance"] = OrNull(row.chance);
     entry["lift"] = OrNull(row.lift);
+    entry["mass"] = OrNull(row.mass);
     entry["mass_ratio"] = OrNull(row.mass_ratio);
+    entry["recall_without_free_hits"] = OrNull(row.recall_without_free_hits);
+    entry["drift"] = OrNull(row.drift);
+    entry["fetched_back"] = OrNull(row.fetched_back);
     entry["pearson"] = OrNull(row.pearson);
     entry["pearson_n"] = row.pearson_n;
     json["rows"].push_back(std::move(entry));
+  }
+  json["gaps"] = Json::array();
+  for (size_t i = 0; i < summary.gaps.size(); ++i) {
+    const GapSummary& gap = summary.gaps[i];
+    json["gaps"].push_back({{"lane", config.gaps[i].ToString()},
+                            {"n", gap.steps},
+                            {"kl", OrNull(gap.kl)},
+                            {"entropy_change", OrNull(gap.entropy_change)},
+                            {"logprob_change", OrNull(gap.logprob_change)},
+                            {"top1_agreement", OrNull(gap.top1_agreement)},
+                            {"mean_score", OrNull(gap.score)},
+                            {"scored_samples", gap.scored_samples}});
   }
   json["bins_policy"] = config.policies[summary.bins_policy].ToString();
   json["bins_scope"] =

@@ -12,8 +12,9 @@
 namespace kvrecall {
 
 // {"run_id","state","config","provenance","samples":{…},"rows":[a row per
-// policy, scope and budget],"bins":[…],"problems":[…]}. What is not defined is
-// null. An open bin's upper edge is null.
+// policy, scope and budget],"gaps":[one per gap lane],"bins":[…],
+// "problems":[…]}. What is not defined is null. An open bin's upper edge is
+// null.
 nlohmann::ordered_json SummaryToJson(const RunInfo& run,
                                      const RunSummary& summary);
 

@@ -1,7 +1,9 @@
 #include "client/render/result_table.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string_view>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -23,25 +25,65 @@ bool IsDefined(std::optional<double> value) {
   return value.has_value() && !std::isnan(*value);
 }
 
-std::string LaneTable(const RunSummary& summary) {
-  TextTable table({{"policy", Align::kLeft},
-                   {"scope", Align::kLeft},
-                   {"budget"},
-                   {"n"},
-                   {"recall"},
-                   {"chance"},
-                   {"lift"},
-                   {"mass ratio"},
-                   {"Pearson"}});
+// Only runs with an irreversible policy have it.
+bool AnyFetchedBack(const RunSummary& summary) {
+  return std::any_of(
+      summary.lanes.begin(), summary.lanes.end(),
+      [](const LaneSummary& row) { return row.fetched_back.has_value(); });
+}
+
+std::string LaneTable(const RunSummary& summary, bool fetched) {
+  std::vector<TextTable::Column> columns = {{"policy", Align::kLeft},
+                                            {"scope", Align::kLeft},
+                                            {"budget"},
+                                            {"n"},
+                                            {"recall"},
+                                            {"no free"},
+                                            {"chance"},
+                                            {"lift"},
+                                            {"mass ratio"},
+                                            {"Pearson"}};
+  if (fetched) columns.push_back({"fetched"});
+  TextTable table(std::move(columns));
   for (const LaneSummary& row : summary.lanes) {
     const RunConfig& config = summary.config;
-    table.AddRow({config.policies[row.lane.policy].ToString(),
-                  std::string(ScopeName(config.scopes[row.lane.scope])),
-                  config.budgets[row.lane.budget].ToString(),
-                  absl::StrCat(row.steps), FormatFixed(row.recall, 3),
-                  FormatFixed(row.chance, 3), FormatFixed(row.lift, 3),
-                  FormatFixed(row.mass_ratio, 3),
-                  FormatSigned(row.pearson, 3)});
+    std::vector<std::string> cells = {
+        config.policies[row.lane.policy].ToString(),
+        std::string(ScopeName(config.scopes[row.lane.scope])),
+        config.budgets[row.lane.budget].ToString(),
+        absl::StrCat(row.steps),
+        FormatFixed(row.recall, 3),
+        FormatFixed(row.recall_without_free_hits, 3),
+        FormatFixed(row.chance, 3),
+        FormatFixed(row.lift, 3),
+        FormatFixed(row.mass_ratio, 3),
+        FormatSigned(row.pearson, 3)};
+    if (fetched) cells.push_back(FormatFixed(row.fetched_back, 2));
+    table.AddRow(std::move(cells));
+  }
+  return table.ToString();
+}
+
+// As LongBench reports scores: of 100.
+std::string FormatScore(std::optional<double> score) {
+  if (score) *score *= 100;
+  return FormatFixed(score, 1);
+}
+
+std::string GapTable(const RunSummary& summary) {
+  TextTable table({{"lane", Align::kLeft},
+                   {"n"},
+                   {"KL"},
+                   {"ΔH"},
+                   {"Δ ln p"},
+                   {"top-1"},
+                   {"score"}});
+  for (size_t i = 0; i < summary.gaps.size(); ++i) {
+    const GapSummary& gap = summary.gaps[i];
+    table.AddRow({summary.config.gaps[i].ToString(), absl::StrCat(gap.steps),
+                  FormatFixed(gap.kl, 3), FormatSigned(gap.entropy_change, 3),
+                  FormatSigned(gap.logprob_change, 3),
+                  FormatFixed(gap.top1_agreement, 3), FormatScore(gap.score)});
   }
   return table.ToString();
 }
@@ -74,10 +116,9 @@ std::string Totals(const RunSummary& summary) {
   if (summary.samples_unfinished > 0) {
     absl::StrAppend(&samples, ", ", summary.samples_unfinished, " unfinished");
   }
-  // As LongBench reports scores: the mean times 100.
   const std::string score =
       summary.score
-          ? absl::StrFormat("%.1f of 100 (n = %d)", *summary.score * 100,
+          ? absl::StrFormat("%s of 100 (n = %d)", FormatScore(summary.score),
                             summary.scored_samples)
           : kUndefined;
   return absl::StrCat("samples     ", samples, "\n", "mean score  ", score,
@@ -131,10 +172,22 @@ std::string FormatSigned(std::optional<double> value, int decimals) {
 
 std::string RenderResult(const RunSummary& summary) {
   const RunConfig& config = summary.config;
+  const bool fetched = AnyFetchedBack(summary);
   std::string out =
       "Recall per policy, scope and budget, over n steps\n"
-      "Pearson: of the token's entropy with recall, over the same n steps\n\n";
-  out += LaneTable(summary);
+      "no free: without the first 4 and the last 32 positions\n"
+      "Pearson: of the token's entropy with recall, over the same n steps\n";
+  if (fetched) out += "fetched: positions that a trigger took back per step\n";
+  absl::StrAppend(&out, "\n", LaneTable(summary, fetched));
+  if (!summary.gaps.empty()) {
+    absl::StrAppend(
+        &out,
+        "\nEntropy gap: the step's distribution with attention limited, beside "
+        "its own,\nmean over n steps (nats); top-1: share of steps with the "
+        "same first choice;\nscore: of the text that the lane's own choices "
+        "make, of 100\n\n",
+        GapTable(summary));
+  }
   if (!summary.bins.empty()) {
     absl::StrAppend(
         &out, "\nRecall of ", config.policies[summary.bins_policy].ToString(),

@@ -19,8 +19,8 @@ std::string FormatFixed(std::optional<double> value, int decimals);
 std::string FormatSigned(std::optional<double> value, int decimals);
 
 // The result table: recall and its companions per policy, scope and budget,
-// then recall per entropy bin, then samples, score and tokens. Ends with a
-// line feed.
+// then the gap lanes if there are any, recall per entropy bin, samples, score
+// and tokens. Ends with a line feed.
 std::string RenderResult(const RunSummary& summary);
 
 // State, configuration and provenance, one "name  value" a line.

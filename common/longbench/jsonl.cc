@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
@@ -181,6 +182,44 @@ bool IsBlank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
 }
 
+absl::Status HoldsNothing(const std::string& path, const char* what) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, ": holds no ", what, "; expected one JSON object a line"));
+}
+
+// Gives each line of the file that is not blank to `read`, which returns the
+// line's id. The first error ends it, with file and line put before; an id
+// that two lines share is one.
+absl::Status ForEachLine(
+    const std::string& path,
+    absl::FunctionRef<absl::StatusOr<std::string>(std::string_view)> read) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  std::string_view rest = text;
+  if (rest.starts_with(kByteOrderMark)) {
+    rest.remove_prefix(kByteOrderMark.size());
+  }
+  std::unordered_map<std::string, int64_t> line_of_id;
+  for (int64_t number = 1; !rest.empty(); ++number) {
+    const size_t end = rest.find('\n');
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    if (IsBlank(line)) continue;
+    const absl::StatusOr<std::string> id = read(line);
+    if (!id.ok()) {
+      const absl::string_view reason = id.status().message();
+      return absl::Status(id.status().code(),
+                          absl::StrCat(path, ":", number, ": ", reason));
+    }
+    const auto [it, is_new] = line_of_id.try_emplace(*id, number);
+    if (!is_new) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ":", number, ": id '", *id, "' is that of line ",
+                       it->second, " already"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Sample> ParseSample(std::string_view line) {
@@ -199,6 +238,10 @@ absl::StatusOr<Sample> ParseSample(std::string_view line) {
   if (const Json* classes = FindField(object, "all_classes")) {
     ASSIGN_OR_RETURN(sample.all_classes, AsStrings(*classes, "all_classes"));
   }
+  if (const Json* forced = FindField(object, "forced_text")) {
+    ASSIGN_OR_RETURN(sample.forced_text,
+                     AsString(*forced, "forced_text", "a string"));
+  }
   if (FindField(object, "_id") == nullptr) {
     sample.id = DerivedId(sample);
   } else {
@@ -209,39 +252,30 @@ absl::StatusOr<Sample> ParseSample(std::string_view line) {
 }
 
 absl::StatusOr<std::vector<Sample>> ReadSamples(const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  std::string_view rest = text;
-  if (rest.starts_with(kByteOrderMark)) {
-    rest.remove_prefix(kByteOrderMark.size());
-  }
   std::vector<Sample> samples;
-  std::unordered_map<std::string, int64_t> line_of_id;
-  for (int64_t number = 1; !rest.empty(); ++number) {
-    const size_t end = rest.find('\n');
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
-    if (IsBlank(line)) continue;
-    absl::StatusOr<Sample> sample = ParseSample(line);
-    if (!sample.ok()) {
-      const absl::string_view reason = sample.status().message();
-      return absl::Status(sample.status().code(),
-                          absl::StrCat(path, ":", number, ": ", reason));
-    }
-    const auto [it, is_new] = line_of_id.try_emplace(sample->id, number);
-    if (!is_new) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ":", number, ": id '", sample->id,
-                       "' is that of line ", it->second, " already"));
-    }
-    samples.push_back(*std::move(sample));
-  }
-  if (samples.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path,
-                     ": holds no samples; expected one JSON object a "
-                     "line"));
-  }
+  const auto read = [&](std::string_view line) -> absl::StatusOr<std::string> {
+    ASSIGN_OR_RETURN(Sample sample, ParseSample(line));
+    samples.push_back(std::move(sample));
+    return samples.back().id;
+  };
+  RETURN_IF_ERROR(ForEachLine(path, read));
+  if (samples.empty()) return HoldsNothing(path, "samples");
   return samples;
+}
+
+absl::StatusOr<std::map<std::string, std::string>> ReadTexts(
+    const std::string& path) {
+  std::map<std::string, std::string> texts;
+  const auto read = [&](std::string_view line) -> absl::StatusOr<std::string> {
+    ASSIGN_OR_RETURN(const Json object, ParseObject(line));
+    ASSIGN_OR_RETURN(const std::string id, RequiredString(object, "_id"));
+    ASSIGN_OR_RETURN(std::string text, RequiredString(object, "text"));
+    texts.emplace(id, std::move(text));
+    return id;
+  };
+  RETURN_IF_ERROR(ForEachLine(path, read));
+  if (texts.empty()) return HoldsNothing(path, "texts");
+  return texts;
 }
 
 }  // namespace kvrecall

@@ -4,6 +4,8 @@
 // safe: no shared state.
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +33,8 @@ struct Sample {
   std::string language;
   // The classes of a classification task, else empty.
   std::vector<std::string> all_classes;
+  // The continuation that a run with a forced text takes; a field of ours.
+  std::optional<std::string> forced_text;
 };
 
 // Reads one line. `input`, `context` and `answers` are required; the others may
@@ -45,5 +49,10 @@ absl::StatusOr<Sample> ParseSample(std::string_view line);
 // file without samples. NOT_FOUND, PERMISSION_DENIED or INVALID_ARGUMENT (a
 // directory) if the file cannot be read.
 absl::StatusOr<std::vector<Sample>> ReadSamples(const std::string& path);
+
+// Reads a file of lines with `_id` and `text`, both strings: the texts by id.
+// Else as ReadSamples.
+absl::StatusOr<std::map<std::string, std::string>> ReadTexts(
+    const std::string& path);
 
 }  // namespace kvrecall

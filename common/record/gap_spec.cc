@@ -72,10 +72,10 @@ absl::Status CheckGap(const RunConfig& config, const GapSpec& gap) {
 }  // namespace
 
 std::string GapSpec::ToString() const {
-  std::string text = kind == Kind::kWithoutGold
-                         ? absl::StrCat(kWithoutGoldName, "(")
-                         : absl::StrCat(kOnlyPredName, "(", policy.ToString(),
-                                        ",");
+  std::string text =
+      kind == Kind::kWithoutGold
+          ? absl::StrCat(kWithoutGoldName, "(")
+          : absl::StrCat(kOnlyPredName, "(", policy.ToString(), ",");
   absl::StrAppend(&text, budget.ToString());
   if (scope != Scope::kGlobal)
     absl::StrAppend(&text, ",", std::string(ScopeName(scope)));

@@ -42,6 +42,9 @@ Json ConfigToJson(const RunConfig& config) {
   json["max_prompt_tokens"] = config.max_prompt_tokens;
   json["ignore_eos"] = config.ignore_eos;
   json["chat_template"] = config.chat_template;
+  for (const GapSpec& gap : config.gaps) json["gaps"].push_back(gap.ToString());
+  if (config.force != Force::kNone)
+    json["force"] = std::string(ForceName(config.force));
   return json;
 }
 
@@ -88,6 +91,11 @@ absl::StatusOr<RunConfig> ConfigFromJson(std::string_view text) {
         config.max_prompt_tokens = json.at("max_prompt_tokens");
         config.ignore_eos = json.at("ignore_eos");
         config.chat_template = json.at("chat_template");
+        for (const std::string lane : json.value("gaps", Json::array())) {
+          ASSIGN_OR_RETURN(GapSpec gap, ParseGapSpec(lane));
+          config.gaps.push_back(std::move(gap));
+        }
+        ASSIGN_OR_RETURN(config.force, ParseForce(json.value("force", "none")));
         return absl::OkStatus();
       }));
   return config;

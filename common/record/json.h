@@ -2,7 +2,8 @@
 
 // Run configuration and provenance as JSON: the form in which the database
 // keeps them and the export writes them. Field names equal the struct's;
-// budgets, policies and scopes are written in their text form.
+// budgets, policies, scopes, gap lanes and the forced continuation are written
+// in their text form.
 
 #include <string>
 #include <string_view>
@@ -14,6 +15,8 @@
 
 namespace kvrecall {
 
+// `gaps` and `force` are left out where the run has none: the sample key is
+// made from this text, and a run without them keeps the key that it always had.
 nlohmann::ordered_json ConfigToJson(const RunConfig& config);
 nlohmann::ordered_json ProvenanceToJson(const Provenance& provenance);
 

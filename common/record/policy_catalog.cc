@@ -18,7 +18,8 @@ constexpr double kMostPositions = 1 << 20;
 constexpr double kMostWhole = 9007199254740991.0;  // 2⁵³ − 1
 
 constexpr PolicyParameter kH2oParameters[] = {
-    {"self", 1, 0, 1, NumberRule::kWhole, "1: its own position is held"},
+    {"self", 1, 0, 1, NumberRule::kWhole,
+     "1: the step's own position is always held"},
 };
 constexpr PolicyParameter kH2oWindowParameters[] = {
     {"w", 32, 1, kMostPositions, NumberRule::kWhole, "last positions held"},
@@ -35,9 +36,7 @@ constexpr PolicyParameter kRandomParameters[] = {
 };
 
 constexpr PolicyEntry kPolicies[] = {
-    {"h2o",
-     "most accumulated attention; a position may come back (self=0: the "
-     "step's own position is not forced)",
+    {"h2o", "most accumulated attention; a position may come back",
      "the study's shadow of arXiv 2306.14048", kH2oParameters},
     {"h2o_window", "the last w positions, then most accumulated attention",
      "common practice after arXiv 2306.14048", kH2oWindowParameters},
@@ -56,7 +55,8 @@ constexpr PolicyEntry kPolicies[] = {
      "prompt positions by the pooled attention of the last prompt queries; all "
      "generated ones",
      "arXiv 2404.14469", kSnapKvParameters},
-    {"tova", "drops the least attended of the previous query; it is gone",
+    {"tova",
+     "drops the least attended of the previous query; it is gone",
      "arXiv 2401.06104",
      {},
      /*irreversible=*/true},
@@ -64,7 +64,9 @@ constexpr PolicyEntry kPolicies[] = {
      "arXiv 2406.02069", kSnapKvParameters, /*irreversible=*/false,
      /*per_layer=*/true},
     {"knorm", "the keys of smallest norm", "arXiv 2406.11430", {}},
-    {"keydiff", "the keys least similar to the mean key", "arXiv 2504.15364",
+    {"keydiff",
+     "the keys least similar to the mean key",
+     "arXiv 2504.15364",
      {}},
     {"random", "a fixed random priority of each position: the floor",
      "splitmix64 over seed, sample, row and position", kRandomParameters},
@@ -130,9 +132,9 @@ absl::Status CheckNumber(const PolicySpec& spec, const PolicyParameter& rule,
   const char* kind = rule.rule == NumberRule::kAny     ? "a number"
                      : rule.rule == NumberRule::kWhole ? "a whole number"
                                                        : "an odd number";
-  return absl::InvalidArgumentError(
-      absl::StrCat("policy '", spec.ToString(), "': ", std::string(rule.name),
-                   " must be ", kind, " from ", rule.least, " to ", rule.most));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "policy '", spec.ToString(), "': ", std::string(rule.name), " must be ",
+      kind, " from ", NumberText(rule.least), " to ", NumberText(rule.most)));
 }
 
 absl::Status CheckParameter(const PolicySpec& spec, const PolicyEntry& entry,
@@ -187,6 +189,16 @@ absl::StatusOr<PolicySpec> CompletePolicySpec(PolicySpec spec) {
 bool IsDefinedIn(const PolicySpec& spec, Scope scope) {
   const PolicyEntry* entry = FindPolicy(spec.name);
   return entry == nullptr || !entry->per_layer || scope != Scope::kGlobal;
+}
+
+absl::Status CheckScopes(const PolicySpec& spec,
+                         std::span<const Scope> scopes) {
+  for (Scope scope : scopes)
+    if (IsDefinedIn(spec, scope)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      spec.name,
+      " gives each layer a budget of its own, so it is not defined in scope "
+      "global; add layer or head"));
 }
 
 absl::StatusOr<std::vector<PolicySpec>> ParsePolicyList(std::string_view text) {

@@ -56,6 +56,10 @@ absl::StatusOr<PolicySpec> CompletePolicySpec(PolicySpec spec);
 // Whether the policy makes sense in the scope; true for unknown names.
 bool IsDefinedIn(const PolicySpec& spec, Scope scope);
 
+// InvalidArgument where none of the scopes is one that the policy is defined
+// in; the message says what to add.
+absl::Status CheckScopes(const PolicySpec& spec, std::span<const Scope> scopes);
+
 // "all" → every policy with its defaults, in the table's order; else as
 // ParsePolicySpecs.
 absl::StatusOr<std::vector<PolicySpec>> ParsePolicyList(std::string_view text);

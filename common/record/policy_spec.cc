@@ -15,6 +15,9 @@
 namespace kvrecall {
 namespace {
 
+// 2⁵³ − 1: up to here a double has every whole number.
+constexpr double kLargestWhole = 9007199254740991.0;
+
 absl::Status Malformed(std::string_view text, std::string_view why) {
   return absl::InvalidArgumentError(
       absl::StrCat("policy '", std::string(text), "': ", std::string(why),
@@ -27,12 +30,6 @@ bool IsName(absl::string_view text) {
          std::all_of(text.begin(), text.end(), [](unsigned char c) {
            return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_';
          });
-}
-
-std::string NumberText(double value) {
-  const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
-  return whole ? nlohmann::json(static_cast<int64_t>(value)).dump()
-               : nlohmann::json(value).dump();
 }
 
 bool ReadNumber(absl::string_view text, double* value) {
@@ -56,6 +53,13 @@ absl::StatusOr<TriggerSpec> ParseTrigger(std::string_view policy,
 }
 
 }  // namespace
+
+std::string NumberText(double value) {
+  const bool whole =
+      value == std::floor(value) && std::abs(value) <= kLargestWhole;
+  return whole ? nlohmann::json(static_cast<int64_t>(value)).dump()
+               : nlohmann::json(value).dump();
+}
 
 std::string PolicySpec::ToString() const {
   std::string text = name;

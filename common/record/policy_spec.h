@@ -14,6 +14,10 @@
 
 namespace kvrecall {
 
+// A number as policies are written with: in its shortest exact form, a whole
+// one without a decimal point. Finite numbers only.
+std::string NumberText(double value);
+
 // When an irreversible policy takes its set anew.
 struct TriggerSpec {
   std::string name;  // [a-z][a-z0-9_]*
@@ -25,7 +29,7 @@ struct TriggerSpec {
 struct PolicySpec {
   std::string name;                          // [a-z][a-z0-9_]*
   std::map<std::string, double> parameters;  // sorted by name
-  std::optional<TriggerSpec> trigger;
+  std::optional<TriggerSpec> trigger = std::nullopt;
 
   // Canonical text: name, the parameters in order of their names, the trigger;
   // each number in its shortest exact form. ParsePolicySpec reads it back

@@ -25,7 +25,8 @@ Json ToJson(const SampleResult& result) {
           {"score", result.score ? Json(*result.score) : Json()},
           {"finish_reason", FinishReasonName(result.finish_reason)},
           {"prefill_seconds", result.prefill_seconds},
-          {"decode_seconds", result.decode_seconds}};
+          {"decode_seconds", result.decode_seconds},
+          {"gap_scores", result.gap_scores}};
 }
 
 Json ToJson(const SampleFailure& failure) {
@@ -59,6 +60,10 @@ absl::StatusOr<EventBody> ResultFrom(const Json& json) {
       ParseFinishReason(json.at("finish_reason").get<std::string>()));
   json.at("prefill_seconds").get_to(result.prefill_seconds);
   json.at("decode_seconds").get_to(result.decode_seconds);
+  // Not in databases that were written before there were gap lanes.
+  if (const auto scores = json.find("gap_scores"); scores != json.end()) {
+    scores->get_to(result.gap_scores);
+  }
   return result;
 }
 
@@ -115,6 +120,19 @@ absl::StatusOr<EventBody> EventDetailFromJson(std::string_view kind,
   } catch (const nlohmann::json::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat(
         "detail of event '", std::string(kind), "': ", error.what()));
+  }
+}
+
+std::string NumbersToJson(const std::vector<double>& numbers) {
+  return Json(numbers).dump();
+}
+
+absl::StatusOr<std::vector<double>> NumbersFromJson(std::string_view text) {
+  try {
+    return Json::parse(text).get<std::vector<double>>();
+  } catch (const nlohmann::json::exception& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("list of numbers: ", error.what()));
   }
 }
 

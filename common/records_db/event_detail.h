@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -27,6 +28,11 @@ std::string EventDetailToJson(const EventBody& body);
 // InvalidArgument: unknown kind, or a missing or mistyped field.
 absl::StatusOr<EventBody> EventDetailFromJson(std::string_view kind,
                                               std::string_view detail);
+
+// A list of finite numbers: how `samples` keeps the scores of the gap lanes.
+std::string NumbersToJson(const std::vector<double>& numbers);
+// InvalidArgument: not such a list.
+absl::StatusOr<std::vector<double>> NumbersFromJson(std::string_view text);
 
 // The states by the names of RunStateName. InvalidArgument: no such state.
 absl::StatusOr<RunState> ParseRunState(std::string_view name);

@@ -1,8 +1,6 @@
 #include "common/records_db/reader.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -11,13 +9,11 @@
 #include "common/base/status_macros.h"
 #include "common/record/json.h"
 #include "common/records_db/event_detail.h"
+#include "common/records_db/event_page.h"
 #include "common/records_db/schema.h"
 
 namespace kvrecall {
 namespace {
-
-static_assert(std::endian::native == std::endian::little,
-              "row_recalls are copied as little-endian floats");
 
 constexpr std::string_view kPageTokenPrefix = "runs-before-";
 
@@ -76,14 +72,6 @@ absl::Status CheckPositive(const char* name, int value) {
       absl::StrCat(name, " is ", value, "; expected at least 1"));
 }
 
-std::vector<float> FloatsFrom(std::string_view bytes) {
-  std::vector<float> floats(bytes.size() / sizeof(float));
-  if (!floats.empty()) {
-    std::memcpy(floats.data(), bytes.data(), floats.size() * sizeof(float));
-  }
-  return floats;
-}
-
 struct RunKey {
   int64_t id = 0;
   int64_t last_sequence = 0;
@@ -98,135 +86,6 @@ absl::StatusOr<RunKey> FindRun(Database& database, std::string_view run_id) {
   if (!found) return NoSuchRun(run_id);
   return RunKey{row.Int(0), row.Int(1)};
 }
-
-// A page of events, whose sequences are known beforehand because a run's have
-// no gaps: each table fills in its own.
-class EventPage {
- public:
-  EventPage(Database& database, std::string_view run_id, int64_t run,
-            int64_t after, int64_t last)
-      : database_(database),
-        run_id_(run_id),
-        run_(run),
-        after_(after),
-        last_(last) {}
-
-  // DataLoss: an event is missing, is there twice or does not fit.
-  absl::StatusOr<std::vector<Event>> Read() {
-    events_.resize(static_cast<size_t>(last_ - after_));
-    RETURN_IF_ERROR(ReadSteps());
-    RETURN_IF_ERROR(ReadOthers());
-    RETURN_IF_ERROR(ReadRecalls());
-    for (size_t i = 0; i < events_.size(); ++i) {
-      if (events_[i].sequence == 0) {
-        return Broken(after_ + 1 + static_cast<int64_t>(i), "is missing");
-      }
-    }
-    return std::move(events_);
-  }
-
- private:
-  absl::Status Broken(int64_t sequence, const char* what) const {
-    return Damaged(database_, run_id_,
-                   absl::StrCat("event ", sequence, " ", what));
-  }
-
-  Event& At(int64_t sequence) {  // the queries bound `sequence`
-    return events_[static_cast<size_t>(sequence - after_ - 1)];
-  }
-
-  absl::Status ReadSteps() {
-    ASSIGN_OR_RETURN(
-        Statement row,
-        database_.Prepare(
-            "SELECT steps.sequence, samples.sample_id, steps.attempt, step, n, "
-            "token_id, token, entropy, logprob, p_max, margin, "
-            "attention_entropy, attention_entropy_std "
-            "FROM steps JOIN samples ON samples.id = steps.sample "
-            "WHERE steps.run = ?1 AND sequence > ?2 AND sequence <= ?3 "
-            "ORDER BY sequence"));
-    RETURN_IF_ERROR(row.Bind(run_, after_, last_));
-    while (true) {
-      ASSIGN_OR_RETURN(const bool more, row.Step());
-      if (!more) return absl::OkStatus();
-      Event& event = At(row.Int(0));
-      event.sequence = row.Int(0);
-      event.sample_id = row.Text(1);
-      event.attempt = row.Int(2);
-      StepRecord& step = event.body.emplace<StepRecord>();
-      step.step = row.Int(3);
-      step.n = row.Int(4);
-      step.token_id = row.Int(5);
-      step.token = row.Text(6);
-      step.entropy = row.Double(7);
-      step.logprob = row.Double(8);
-      step.p_max = row.Double(9);
-      step.margin = row.Double(10);
-      step.attention_entropy = row.Double(11);
-      step.attention_entropy_std = row.Double(12);
-    }
-  }
-
-  absl::Status ReadOthers() {
-    ASSIGN_OR_RETURN(
-        Statement row,
-        database_.Prepare(
-            "SELECT sequence, kind, samples.sample_id, sample_events.attempt, "
-            "detail FROM sample_events "
-            "LEFT JOIN samples ON samples.id = sample_events.sample "
-            "WHERE sample_events.run = ?1 AND sequence > ?2 "
-            "AND sequence <= ?3 ORDER BY sequence"));
-    RETURN_IF_ERROR(row.Bind(run_, after_, last_));
-    while (true) {
-      ASSIGN_OR_RETURN(const bool more, row.Step());
-      if (!more) return absl::OkStatus();
-      Event& event = At(row.Int(0));
-      if (event.sequence != 0) return Broken(row.Int(0), "is there twice");
-      event.sequence = row.Int(0);
-      event.sample_id = row.Text(2);
-      event.attempt = row.Int(3);
-      absl::StatusOr<EventBody> body =
-          EventDetailFromJson(row.Text(1), row.Text(4));
-      if (!body.ok()) return Broken(row.Int(0), "cannot be read");
-      event.body = *std::move(body);
-    }
-  }
-
-  absl::Status ReadRecalls() {
-    ASSIGN_OR_RETURN(
-        Statement row,
-        database_.Prepare(
-            "SELECT sequence, lane, k, recall, chance, lift, mass, mass_ratio, "
-            "row_recalls FROM step_recalls "
-            "WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 "
-            "ORDER BY sequence, lane"));
-    RETURN_IF_ERROR(row.Bind(run_, after_, last_));
-    while (true) {
-      ASSIGN_OR_RETURN(const bool more, row.Step());
-      if (!more) return absl::OkStatus();
-      auto* step = std::get_if<StepRecord>(&At(row.Int(0)).body);
-      if (step == nullptr ||
-          row.Int(1) != static_cast<int64_t>(step->recalls.size())) {
-        return Broken(row.Int(0), "has recalls that do not fit");
-      }
-      RecallRecord& recall = step->recalls.emplace_back();
-      recall.k = row.Int(2);
-      recall.recall = row.Double(3);
-      recall.chance = row.Double(4);
-      recall.lift = row.OptionalDouble(5);
-      recall.mass = row.Double(6);
-      recall.mass_ratio = row.Double(7);
-      recall.row_recalls = FloatsFrom(row.Bytes(8));
-    }
-  }
-
-  Database& database_;
-  const std::string_view run_id_;
-  const int64_t run_;
-  const int64_t after_;  // the page holds after_ + 1 … last_
-  const int64_t last_;
-  std::vector<Event> events_;
-};
 
 absl::StatusOr<SampleState> ParseSampleState(std::string_view name) {
   for (const SampleState state :
@@ -257,6 +116,9 @@ absl::StatusOr<SampleInfo> SampleFrom(const Statement& row) {
     ASSIGN_OR_RETURN(result.finish_reason, ParseFinishReason(row.Text(12)));
     result.prefill_seconds = row.Double(13);
     result.decode_seconds = row.Double(14);
+    if (!row.IsNull(17)) {
+      ASSIGN_OR_RETURN(result.gap_scores, NumbersFromJson(row.Text(17)));
+    }
   }
   if (!row.IsNull(15)) {
     sample.failure =
@@ -351,7 +213,7 @@ absl::StatusOr<std::vector<Event>> RecordsReader::ReadAfter(
         const int64_t last =
             after + std::min<int64_t>(limit, run.last_sequence - after);
         ASSIGN_OR_RETURN(
-            events, EventPage(*database_, run_id, run.id, after, last).Read());
+            events, ReadEventPage(*database_, run_id, run.id, after, last));
         return absl::OkStatus();
       }));
   return events;
@@ -367,7 +229,8 @@ absl::StatusOr<std::vector<SampleInfo>> RecordsReader::ListSamples(
           "SELECT sample_id, ordinal, state, recorded_attempt, submitted_us, "
           "prompt_tokens, raw_prompt_tokens, truncated, queue_seconds, "
           "generated_tokens, text, score, finish_reason, prefill_seconds, "
-          "decode_seconds, error_reason, error_message FROM samples "
+          "decode_seconds, error_reason, error_message, gap_scores "
+          "FROM samples "
           "WHERE run = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3"));
   RETURN_IF_ERROR(row.Bind(run.id, after, limit));
   std::vector<SampleInfo> samples;

@@ -12,8 +12,9 @@
 namespace kvrecall {
 namespace {
 
-// kMigrations[v] takes a database from version v to v + 1, version included.
-constexpr const char* kMigrations[kSchemaVersion] = {kSchemaSql};
+// kMigrations[v - 1] takes a database from version v to v + 1, version
+// included.
+constexpr const char* kMigrations[kSchemaVersion - 1] = {kMigrate1To2Sql};
 
 constexpr int64_t kLogBytes = 64 << 20;  // what the log shrinks to
 
@@ -52,8 +53,9 @@ absl::Status Migrate(Database& database) {
   return InTransaction(
       database, TransactionKind::kWrite, [&]() -> absl::Status {
         ASSIGN_OR_RETURN(int64_t version, CheckedVersion(database));
+        if (version == 0) return database.Exec(kSchemaSql);
         for (; version < kSchemaVersion; ++version) {
-          RETURN_IF_ERROR(database.Exec(kMigrations[version]));
+          RETURN_IF_ERROR(database.Exec(kMigrations[version - 1]));
         }
         return absl::OkStatus();
       });

@@ -1,13 +1,14 @@
--- The database of kvrecall, version 1: runs, their queue of samples, and every
+-- The database of kvrecall, version 2: runs, their queue of samples, and every
 -- event that they yielded. One kvrecall-server writes it; anybody may read it
--- at any time (sqlite3, pandas, DuckDB: start with the view `recalls`).
+-- at any time (sqlite3, pandas, DuckDB: start with the views `recalls` and
+-- `gaps`).
 -- common/METRICS.md defines every quantity. Times are microseconds since
 -- 1970-01-01 UTC. A REAL is the double that was measured, bit for bit (but -0
 -- is kept as 0). The one writer keeps the REFERENCES true; SQLite is not asked
 -- to check them.
 
 PRAGMA application_id = 0x6b767265;  -- "kvre"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 -- What a client asked to measure, and what produced the numbers.
 CREATE TABLE runs (
@@ -58,6 +59,9 @@ CREATE TABLE samples (
   -- Known once it has failed.
   error_reason TEXT,             -- UPPER_SNAKE
   error_message TEXT,
+  -- Known once it is done: a JSON list, one score in [0, 1] per gap lane; NULL:
+  -- the task has no score, the text was forced, or the run has no gap lanes.
+  gap_scores TEXT,
   UNIQUE (run, sample_id),
   UNIQUE (run, ordinal)
 ) STRICT;
@@ -79,17 +83,34 @@ CREATE TABLE epochs (
 ) STRICT;
 
 -- The combinations that yield one recall per step, numbered from 0: by
--- policy, then scope, then budget.
+-- policy, then scope, then budget, without the scopes that a policy is not
+-- defined in.
 CREATE TABLE lanes (
   run INTEGER NOT NULL REFERENCES runs (id),
   lane INTEGER NOT NULL,
   policy TEXT NOT NULL,          -- 'h2o', 'random(seed=7)'
-  scope TEXT NOT NULL,           -- 'global', 'layer'
+  scope TEXT NOT NULL,           -- 'global', 'layer', 'head'
   budget TEXT NOT NULL,          -- '0.2', 'prompt:0.2', 'tokens:512'
   budget_kind TEXT NOT NULL CHECK (budget_kind IN ('current_ratio',
     'prompt_ratio', 'tokens')),
-  budget_value REAL NOT NULL,
+  budget_value REAL NOT NULL,    -- a ratio in (0, 1], or positions
   PRIMARY KEY (run, lane)
+) STRICT, WITHOUT ROWID;
+
+-- The lanes of the entropy gap, numbered from 0 in the configuration's order;
+-- none where the run asked for none.
+CREATE TABLE gap_lanes (
+  run INTEGER NOT NULL REFERENCES runs (id),
+  gap INTEGER NOT NULL,
+  lane TEXT NOT NULL,            -- 'only_pred(h2o,0.1,layer)'
+  kind TEXT NOT NULL CHECK (kind IN ('without_gold', 'only_pred')),
+  policy TEXT,                   -- as in `lanes`; NULL: without_gold
+  scope TEXT NOT NULL,           -- whose rows mask: 'global', 'layer', 'head'
+  budget TEXT NOT NULL,          -- as in `lanes`
+  budget_kind TEXT NOT NULL CHECK (budget_kind IN ('current_ratio',
+    'prompt_ratio', 'tokens')),
+  budget_value REAL NOT NULL,    -- a ratio in (0, 1], or positions
+  PRIMARY KEY (run, gap)
 ) STRICT, WITHOUT ROWID;
 
 -- A run's events carry one sequence, from 1, without gaps. Those that are a
@@ -105,8 +126,8 @@ CREATE TABLE steps (
   token TEXT NOT NULL,           -- text that the token completes
   entropy REAL NOT NULL,         -- nats
   logprob REAL NOT NULL,         -- nats
-  p_max REAL NOT NULL,
-  margin REAL NOT NULL,          -- p_max - the second
+  p_max REAL NOT NULL,           -- (0, 1]
+  margin REAL NOT NULL,          -- [0, 1]; p_max - the second
   attention_entropy REAL NOT NULL,      -- nats, mean over layers
   attention_entropy_std REAL NOT NULL,  -- nats, over layers
   PRIMARY KEY (run, sequence)
@@ -118,13 +139,32 @@ CREATE TABLE step_recalls (
   sequence INTEGER NOT NULL,
   lane INTEGER NOT NULL,
   k INTEGER NOT NULL,            -- positions held
-  recall REAL NOT NULL,
-  chance REAL NOT NULL,
-  lift REAL,                     -- NULL where chance is 1
-  mass REAL NOT NULL,
-  mass_ratio REAL NOT NULL,
-  row_recalls BLOB,              -- little-endian float32 each; NULL: one row
+  recall REAL NOT NULL,          -- [0, 1]
+  chance REAL NOT NULL,          -- [0, 1]
+  lift REAL,                     -- at most 1; NULL where chance is 1
+  mass REAL NOT NULL,            -- [0, 1]
+  mass_ratio REAL NOT NULL,      -- [0, 1]
+  -- [0, 1], a little-endian float32 per layer; NULL in scope global.
+  layer_recalls BLOB,
+  recall_without_free_hits REAL, -- [0, 1]; NULL where all hits are free
+  drift REAL,                    -- [0, 1]; NULL at step 1
+  -- Positions, mean over rows; NULL: the policy loses nothing for good.
+  fetched_back REAL,
   PRIMARY KEY (run, sequence, lane)
+) STRICT, WITHOUT ROWID;
+
+-- One row per step and gap lane: the step's distribution p' with attention
+-- limited, beside the oracle's p.
+CREATE TABLE step_gaps (
+  run INTEGER NOT NULL REFERENCES runs (id),
+  sequence INTEGER NOT NULL,
+  gap INTEGER NOT NULL,
+  kl REAL NOT NULL,              -- KL(p || p'), nats, at least 0
+  entropy_change REAL NOT NULL,  -- H(p') - H(p), nats
+  logprob_change REAL NOT NULL,  -- ln p'(y) - ln p(y) of the step's token, nats
+  token_id INTEGER NOT NULL,     -- the most likely token of p'
+  top1_agrees INTEGER NOT NULL,  -- 1: it is the most likely one of p too
+  PRIMARY KEY (run, sequence, gap)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sample_events (
@@ -143,7 +183,8 @@ CREATE TABLE sample_events (
 --   step, n         t from 1; positions attended
 --   entropy         of the token, nats
 --   policy, scope, budget, k   what was held
---   recall … mass_ratio        see common/METRICS.md; lift may be NULL
+--   recall … fetched_back      see common/METRICS.md; the last three and lift
+--                              may be NULL
 CREATE VIEW recalls AS
 SELECT runs.run_id AS run, samples.sample_id AS sample,
        steps.attempt AS attempt, steps.step AS step, steps.n AS n,
@@ -151,7 +192,9 @@ SELECT runs.run_id AS run, samples.sample_id AS sample,
        lanes.policy AS policy, lanes.scope AS scope, lanes.budget AS budget,
        step_recalls.k AS k, step_recalls.recall AS recall,
        step_recalls.chance AS chance, step_recalls.lift AS lift,
-       step_recalls.mass AS mass, step_recalls.mass_ratio AS mass_ratio
+       step_recalls.mass AS mass, step_recalls.mass_ratio AS mass_ratio,
+       step_recalls.recall_without_free_hits AS recall_without_free_hits,
+       step_recalls.drift AS drift, step_recalls.fetched_back AS fetched_back
 FROM runs
 JOIN steps ON steps.run = runs.id
 JOIN samples ON samples.id = steps.sample
@@ -160,3 +203,29 @@ JOIN step_recalls ON step_recalls.run = steps.run
                  AND step_recalls.sequence = steps.sequence
 JOIN lanes ON lanes.run = step_recalls.run
           AND lanes.lane = step_recalls.lane;
+
+-- For analysis: one row per step and gap lane of each sample's last attempt;
+-- run, sample, step, policy, scope and budget join with `recalls`.
+--   lane            as it was asked for: 'only_pred(h2o,0.1)'
+--   policy          NULL for without_gold
+--   kl … logprob_change        nats
+--   gap_token_id, top1_agrees  most likely token of the lane; 1: the oracle's
+CREATE VIEW gaps AS
+SELECT runs.run_id AS run, samples.sample_id AS sample,
+       steps.attempt AS attempt, steps.step AS step, steps.n AS n,
+       steps.token AS token, steps.entropy AS entropy,
+       gap_lanes.lane AS lane, gap_lanes.kind AS kind,
+       gap_lanes.policy AS policy, gap_lanes.scope AS scope,
+       gap_lanes.budget AS budget, step_gaps.kl AS kl,
+       step_gaps.entropy_change AS entropy_change,
+       step_gaps.logprob_change AS logprob_change,
+       step_gaps.token_id AS gap_token_id,
+       step_gaps.top1_agrees AS top1_agrees
+FROM runs
+JOIN steps ON steps.run = runs.id
+JOIN samples ON samples.id = steps.sample
+            AND samples.recorded_attempt = steps.attempt
+JOIN step_gaps ON step_gaps.run = steps.run
+              AND step_gaps.sequence = steps.sequence
+JOIN gap_lanes ON gap_lanes.run = step_gaps.run
+              AND gap_lanes.gap = step_gaps.gap;

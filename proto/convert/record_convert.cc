@@ -37,6 +37,8 @@ class BodyWriter {
     to->set_finish_reason(ToProto(result.finish_reason));
     to->set_prefill_seconds(result.prefill_seconds);
     to->set_decode_seconds(result.decode_seconds);
+    to->mutable_gap_scores()->Add(result.gap_scores.begin(),
+                                  result.gap_scores.end());
   }
 
   void operator()(const SampleFailure& failure) {
@@ -76,6 +78,7 @@ absl::StatusOr<SampleResult> ReadFinished(const v1::SampleFinished& from,
       FromProto(from.finish_reason(), FieldPath(field, "finish_reason")));
   result.prefill_seconds = from.prefill_seconds();
   result.decode_seconds = from.decode_seconds();
+  result.gap_scores.assign(from.gap_scores().begin(), from.gap_scores().end());
   return result;
 }
 
@@ -148,8 +151,12 @@ v1::RecallRecord ToProto(const RecallRecord& record) {
   if (record.lift) message.set_lift(*record.lift);
   message.set_mass(record.mass);
   message.set_mass_ratio(record.mass_ratio);
-  message.mutable_row_recalls()->Add(record.row_recalls.begin(),
-                                     record.row_recalls.end());
+  message.mutable_layer_recalls()->Add(record.layer_recalls.begin(),
+                                       record.layer_recalls.end());
+  if (record.recall_without_free_hits)
+    message.set_recall_without_free_hits(*record.recall_without_free_hits);
+  if (record.drift) message.set_drift(*record.drift);
+  if (record.fetched_back) message.set_fetched_back(*record.fetched_back);
   return message;
 }
 
@@ -161,8 +168,32 @@ RecallRecord FromProto(const v1::RecallRecord& message) {
   if (message.has_lift()) record.lift = message.lift();
   record.mass = message.mass();
   record.mass_ratio = message.mass_ratio();
-  record.row_recalls.assign(message.row_recalls().begin(),
-                            message.row_recalls().end());
+  record.layer_recalls.assign(message.layer_recalls().begin(),
+                              message.layer_recalls().end());
+  if (message.has_recall_without_free_hits())
+    record.recall_without_free_hits = message.recall_without_free_hits();
+  if (message.has_drift()) record.drift = message.drift();
+  if (message.has_fetched_back()) record.fetched_back = message.fetched_back();
+  return record;
+}
+
+v1::GapRecord ToProto(const GapRecord& record) {
+  v1::GapRecord message;
+  message.set_kl(record.kl);
+  message.set_entropy_change(record.entropy_change);
+  message.set_logprob_change(record.logprob_change);
+  message.set_token_id(record.token_id);
+  message.set_top1_agrees(record.top1_agrees);
+  return message;
+}
+
+GapRecord FromProto(const v1::GapRecord& message) {
+  GapRecord record;
+  record.kl = message.kl();
+  record.entropy_change = message.entropy_change();
+  record.logprob_change = message.logprob_change();
+  record.token_id = message.token_id();
+  record.top1_agrees = message.top1_agrees();
   return record;
 }
 
@@ -180,6 +211,7 @@ v1::StepRecord ToProto(const StepRecord& record) {
   message.set_attention_entropy_std(record.attention_entropy_std);
   for (const RecallRecord& recall : record.recalls)
     *message.add_recalls() = ToProto(recall);
+  for (const GapRecord& gap : record.gaps) *message.add_gaps() = ToProto(gap);
   return message;
 }
 
@@ -198,6 +230,9 @@ StepRecord FromProto(const v1::StepRecord& message) {
   record.recalls.reserve(message.recalls_size());
   for (const v1::RecallRecord& recall : message.recalls())
     record.recalls.push_back(FromProto(recall));
+  record.gaps.reserve(message.gaps_size());
+  for (const v1::GapRecord& gap : message.gaps())
+    record.gaps.push_back(FromProto(gap));
   return record;
 }
 

@@ -26,6 +26,9 @@ absl::StatusOr<FinishReason> FromProto(v1::FinishReason reason,
 v1::RecallRecord ToProto(const RecallRecord& record);
 RecallRecord FromProto(const v1::RecallRecord& message);
 
+v1::GapRecord ToProto(const GapRecord& record);
+GapRecord FromProto(const v1::GapRecord& message);
+
 v1::StepRecord ToProto(const StepRecord& record);
 StepRecord FromProto(const v1::StepRecord& message);
 

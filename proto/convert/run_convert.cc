@@ -43,15 +43,59 @@ absl::StatusOr<double> Ratio(double value, std::string_view field) {
 }  // namespace
 
 v1::Scope ToProto(Scope scope) {
-  return scope == Scope::kGlobal ? v1::SCOPE_GLOBAL : v1::SCOPE_LAYER;
+  switch (scope) {
+    case Scope::kGlobal:
+      return v1::SCOPE_GLOBAL;
+    case Scope::kLayer:
+      return v1::SCOPE_LAYER;
+    case Scope::kHead:
+      return v1::SCOPE_HEAD;
+  }
+  return v1::SCOPE_UNSPECIFIED;
 }
 
 absl::StatusOr<Scope> FromProto(v1::Scope scope, std::string_view field) {
-  if (scope == v1::SCOPE_GLOBAL) return Scope::kGlobal;
-  if (scope == v1::SCOPE_LAYER) return Scope::kLayer;
-  return FieldError(field, absl::StrCat("unknown scope ", scope,
-                                        "; the scopes are SCOPE_GLOBAL and "
-                                        "SCOPE_LAYER"));
+  switch (scope) {
+    case v1::SCOPE_GLOBAL:
+      return Scope::kGlobal;
+    case v1::SCOPE_LAYER:
+      return Scope::kLayer;
+    case v1::SCOPE_HEAD:
+      return Scope::kHead;
+    default:
+      return FieldError(field, absl::StrCat("unknown scope ", scope,
+                                            "; the scopes are SCOPE_GLOBAL, "
+                                            "SCOPE_LAYER and SCOPE_HEAD"));
+  }
+}
+
+v1::Force ToProto(Force force) {
+  switch (force) {
+    case Force::kNone:
+      return v1::FORCE_NONE;
+    case Force::kGold:
+      return v1::FORCE_GOLD;
+    case Force::kText:
+      return v1::FORCE_TEXT;
+  }
+  return v1::FORCE_UNSPECIFIED;
+}
+
+absl::StatusOr<Force> FromProto(v1::Force force, std::string_view field) {
+  switch (force) {
+    case v1::FORCE_UNSPECIFIED:
+    case v1::FORCE_NONE:
+      return Force::kNone;
+    case v1::FORCE_GOLD:
+      return Force::kGold;
+    case v1::FORCE_TEXT:
+      return Force::kText;
+    default:
+      return FieldError(field,
+                        absl::StrCat("unknown forced continuation ", force,
+                                     "; there are FORCE_NONE, "
+                                     "FORCE_GOLD and FORCE_TEXT"));
+  }
 }
 
 v1::Budget ToProto(const Budget& budget) {
@@ -116,6 +160,8 @@ v1::RunConfig ToProto(const RunConfig& config) {
   message.set_max_prompt_tokens(config.max_prompt_tokens);
   message.set_ignore_eos(config.ignore_eos);
   message.set_chat_template(config.chat_template);
+  for (const GapSpec& gap : config.gaps) message.add_gaps(gap.ToString());
+  message.set_force(ToProto(config.force));
   return message;
 }
 
@@ -144,6 +190,15 @@ absl::StatusOr<RunConfig> FromProto(const v1::RunConfig& message,
   config.max_prompt_tokens = message.max_prompt_tokens();
   config.ignore_eos = message.ignore_eos();
   config.chat_template = message.chat_template();
+  for (int i = 0; i < message.gaps_size(); ++i) {
+    absl::StatusOr<GapSpec> gap = ParseGapSpec(message.gaps(i));
+    if (!gap.ok())
+      return FieldError(FieldPath(field, "gaps", i),
+                        std::string(gap.status().message()));
+    config.gaps.push_back(*std::move(gap));
+  }
+  ASSIGN_OR_RETURN(config.force,
+                   FromProto(message.force(), FieldPath(field, "force")));
   return config;
 }
 

@@ -5,7 +5,7 @@
 //
 // FromProto fails with InvalidArgument that names the field, written below
 // `field`, where a oneof is unset, an enumeration has an unknown value, a
-// policy's text is malformed or a budget is outside its range.
+// policy's or a gap lane's text is malformed or a budget is outside its range.
 
 #include <string_view>
 
@@ -18,6 +18,10 @@ namespace kvrecall {
 
 v1::Scope ToProto(Scope scope);
 absl::StatusOr<Scope> FromProto(v1::Scope scope, std::string_view field);
+
+v1::Force ToProto(Force force);
+// Unset is Force::kNone: requests from before there was a choice.
+absl::StatusOr<Force> FromProto(v1::Force force, std::string_view field);
 
 v1::Budget ToProto(const Budget& budget);
 absl::StatusOr<Budget> FromProto(const v1::Budget& message,

@@ -12,6 +12,7 @@ v1::Sample ToProto(const Sample& sample) {
   message.set_language(sample.language);
   message.set_length(sample.length);
   for (const auto& name : sample.all_classes) message.add_all_classes(name);
+  if (sample.forced_text) message.set_forced_text(*sample.forced_text);
   return message;
 }
 
@@ -26,6 +27,7 @@ Sample FromProto(const v1::Sample& message) {
   sample.length = message.length();
   sample.all_classes.assign(message.all_classes().begin(),
                             message.all_classes().end());
+  if (message.has_forced_text()) sample.forced_text = message.forced_text();
   return sample;
 }
 

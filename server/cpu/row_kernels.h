@@ -37,15 +37,28 @@ struct RowKernels {
   int64_t (*collect_between)(const uint32_t* keys, int64_t n, uint32_t low,
                              uint32_t high, int32_t* positions);
 
-  // levels[j] = how many of the thresholds keys[j] is below; mass[b] = Σ of
-  // weights[j] over keys[j] ≥ thresholds[b].
-  void (*sort_into_levels)(const uint32_t* keys, const float* weights,
-                           int64_t n, const uint32_t* thresholds, int budgets,
-                           uint8_t* levels, double* mass);
+  // masks[j] gets bits[b] where keys[j] ≥ thresholds[b].
+  void (*mark_at_least)(const uint32_t* keys, int64_t n,
+                        const uint32_t* thresholds, const uint16_t* bits,
+                        int budgets, uint16_t* masks);
 
-  // common[b] = how many positions have a level ≤ b in both.
-  void (*count_common)(const uint8_t* a, const uint8_t* b, int64_t n,
-                       int budgets, int64_t* common);
+  // Of bit b < budgets: common[b] = how many positions have it in both, mass[b]
+  // = Σ of weights[j] where masks[j] has it. Without `other`, common[b] counts
+  // those of `masks`.
+  void (*weigh_sets)(const uint16_t* masks, const uint16_t* other,
+                     const float* weights, int64_t n, int budgets,
+                     int64_t* common, double* mass);
+
+  // Of the positions whose mask has `bit`, the last with the lowest score; −1
+  // if there is none.
+  int64_t (*lowest_of_floats)(const float* scores, const uint16_t* masks,
+                              int64_t n, uint16_t bit);
+  int64_t (*lowest_of_doubles)(const double* scores, const uint16_t* masks,
+                               int64_t n, uint16_t bit);
+
+  // out[j] = the mean over `count` rows, `stride` apart.
+  void (*mean_of_rows)(const float* rows, int64_t stride, int64_t count,
+                       int64_t n, float* out);
 
   // −Σ p ln p, 0 · ln 0 = 0.
   double (*entropy)(const float* p, int64_t n);

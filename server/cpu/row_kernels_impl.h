@@ -33,22 +33,6 @@ void Keys(const T* scores, int64_t n, uint32_t* keys, uint32_t* lowest,
 // Sums of `count` floats by lanes, added up in float64 before they grow long.
 constexpr int64_t kSpan = 64 * kLanes;
 
-double MassAbove(const uint32_t* keys, const float* weights, int64_t n,
-                 uint32_t threshold) {
-  double mass = 0;
-  for (int64_t begin = 0; begin < n; begin += kSpan) {
-    const int64_t end = begin + kSpan < n ? begin + kSpan : n;
-    float lanes[kLanes] = {};
-    int64_t j = begin;
-    for (; j + kLanes <= end; j += kLanes)
-      for (int i = 0; i < kLanes; ++i)
-        lanes[i] += keys[j + i] >= threshold ? weights[j + i] : 0.0f;
-    for (int i = 0; i < kLanes; ++i) mass += lanes[i];
-    for (; j < end; ++j) mass += keys[j] >= threshold ? weights[j] : 0.0f;
-  }
-  return mass;
-}
-
 void CountAtLeast(const uint32_t* keys, int64_t n, const uint32_t* thresholds,
                   int budgets, int64_t* counts) {
   for (int b = 0; b < budgets; ++b) {
@@ -81,32 +65,97 @@ int64_t CollectBetween(const uint32_t* keys, int64_t n, uint32_t low,
   return count;
 }
 
-void SortIntoLevels(const uint32_t* keys, const float* weights, int64_t n,
-                    const uint32_t* thresholds, int budgets, uint8_t* levels,
-                    double* mass) {
-  for (int64_t j = 0; j < n; ++j) levels[j] = 0;
+void MarkAtLeast(const uint32_t* keys, int64_t n, const uint32_t* thresholds,
+                 const uint16_t* bits, int budgets, uint16_t* masks) {
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes)
+    for (int b = 0; b < budgets; ++b)
+      SetBit(masks + j, MaskAtLeast(keys + j, thresholds[b]), bits[b]);
+  for (; j < n; ++j)
+    for (int b = 0; b < budgets; ++b)
+      if (keys[j] >= thresholds[b])
+        masks[j] = static_cast<uint16_t>(masks[j] | bits[b]);
+}
+
+// One bit over positions begin … end − 1, at most kSpan of them.
+inline double WeighBit(const uint16_t* masks, const uint16_t* other,
+                       const float* weights, int64_t begin, int64_t end,
+                       uint16_t bit, int64_t* common) {
+  Vec lanes = Broadcast(0);
+  int64_t count = 0;
+  int64_t j = begin;
+  for (; j + kLanes <= end; j += kLanes) {
+    const uint32_t has = MaskOfBit(masks + j, bit);
+    lanes = lanes + LoadWhere(weights + j, has);
+    count += __builtin_popcount(
+        other == nullptr ? has : has & MaskOfBit(other + j, bit));
+  }
+  double mass = SumOfLanes(lanes);
+  for (; j < end; ++j) {
+    if ((masks[j] & bit) == 0) continue;
+    mass += weights[j];
+    count += other == nullptr || (other[j] & bit) != 0;
+  }
+  *common += count;
+  return mass;
+}
+
+void WeighSets(const uint16_t* masks, const uint16_t* other,
+               const float* weights, int64_t n, int budgets, int64_t* common,
+               double* mass) {
   for (int b = 0; b < budgets; ++b) {
-    const uint32_t threshold = thresholds[b];
-    for (int64_t j = 0; j < n; ++j)
-      levels[j] = static_cast<uint8_t>(levels[j] + (keys[j] < threshold));
-    mass[b] = MassAbove(keys, weights, n, threshold);
+    common[b] = 0;
+    mass[b] = 0;
+  }
+  for (int64_t begin = 0; begin < n; begin += kSpan) {
+    const int64_t end = begin + kSpan < n ? begin + kSpan : n;
+    for (int b = 0; b < budgets; ++b)
+      mass[b] += WeighBit(masks, other, weights, begin, end,
+                          static_cast<uint16_t>(1u << b), &common[b]);
   }
 }
 
-void CountCommon(const uint8_t* a, const uint8_t* b, int64_t n, int budgets,
-                 int64_t* common) {
-  for (int k = 0; k < budgets; ++k) {
-    const uint8_t level = static_cast<uint8_t>(k);
-    int64_t count = 0;
-    // Bytes hold what a short stretch can count.
-    for (int64_t begin = 0; begin < n; begin += 255) {
-      const int64_t end = begin + 255 < n ? begin + 255 : n;
-      uint8_t part = 0;
-      for (int64_t j = begin; j < end; ++j)
-        part = static_cast<uint8_t>(part + ((a[j] <= level) & (b[j] <= level)));
-      count += part;
-    }
-    common[k] = count;
+template <typename T>
+int64_t LowestOf(const T* scores, const uint16_t* masks, int64_t n,
+                 uint16_t bit) {
+  int64_t lowest = -1;
+  const auto look = [&](int64_t j) {
+    if (lowest < 0 || scores[j] <= scores[lowest]) lowest = j;
+  };
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes)
+    for (uint32_t m = MaskOfBit(masks + j, bit); m != 0; m &= m - 1)
+      look(j + __builtin_ctz(m));
+  for (; j < n; ++j)
+    if ((masks[j] & bit) != 0) look(j);
+  return lowest;
+}
+
+// Columns in registers at a time.
+constexpr int kMeanVectors = 4;
+
+void MeanOfRows(const float* rows, int64_t stride, int64_t count, int64_t n,
+                float* out) {
+  const Vec divisor = Broadcast(static_cast<float>(count));
+  constexpr int64_t kColumns = kMeanVectors * kLanes;
+  int64_t j = 0;
+  for (; j + kColumns <= n; j += kColumns) {
+    Vec sums[kMeanVectors];
+#pragma GCC unroll 4
+    for (int i = 0; i < kMeanVectors; ++i)
+      sums[i] = Load(rows + j + i * kLanes);
+    for (int64_t r = 1; r < count; ++r)
+#pragma GCC unroll 4
+      for (int i = 0; i < kMeanVectors; ++i)
+        sums[i] = sums[i] + Load(rows + r * stride + j + i * kLanes);
+#pragma GCC unroll 4
+    for (int i = 0; i < kMeanVectors; ++i)
+      Store(out + j + i * kLanes, sums[i] / divisor);
+  }
+  for (; j < n; ++j) {
+    float sum = rows[j];
+    for (int64_t r = 1; r < count; ++r) sum += rows[r * stride + j];
+    out[j] = sum / static_cast<float>(count);
   }
 }
 
@@ -223,6 +272,6 @@ LogitSums SumLogits(const float* z, int64_t n) {
 // clang-format off
 #define KVRECALL_CPU_ROW_KERNELS                                     \
   {Keys<float>, Keys<double>, CountAtLeast, CollectBetween,          \
-   SortIntoLevels, CountCommon,                                      \
-   RowEntropy, AddToDoubleRow, SumLogits}
+   MarkAtLeast, WeighSets, LowestOf<float>, LowestOf<double>,        \
+   MeanOfRows, RowEntropy, AddToDoubleRow, SumLogits}
 // clang-format on

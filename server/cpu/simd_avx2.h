@@ -115,6 +115,32 @@ inline uint32_t MaskAtLeast(const uint32_t* keys, uint32_t threshold) {
   return EightAtLeast(keys, t) | EightAtLeast(keys + 8, t) << 8;
 }
 
+// Bit i is set where masks[i] has the bits of `bit`, i < 16.
+inline uint32_t MaskOfBit(const uint16_t* masks, uint16_t bit) {
+  const __m256i wanted = _mm256_set1_epi16(static_cast<short>(bit));
+  const __m256i m = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(masks));
+  const __m256i has = _mm256_cmpeq_epi16(_mm256_and_si256(m, wanted), wanted);
+  return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(
+      _mm256_castsi256_si128(has), _mm256_extracti128_si256(has, 1))));
+}
+// All ones in the eight lanes whose bit of `mask` is set.
+inline __m256i EightLanes(uint32_t mask) {
+  const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  return _mm256_cmpeq_epi32(
+      _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(mask)), bits), bits);
+}
+// masks[i] gets `bit` where `mask` has bit i.
+inline void SetBit(uint16_t* masks, uint32_t mask, uint16_t bit) {
+  for (int i = 0; i < kLanes; ++i)
+    masks[i] =
+        static_cast<uint16_t>(masks[i] | ((mask >> i & 1) != 0 ? bit : 0));
+}
+// p[i] where `mask` has bit i, else 0.
+inline Vec LoadWhere(const float* p, uint32_t mask) {
+  return {_mm256_maskload_ps(p, EightLanes(mask)),
+          _mm256_maskload_ps(p + 8, EightLanes(mask >> 8))};
+}
+
 inline __m256 WidenBfloat16(const Bfloat16* p) {
   const __m256i wide = _mm256_cvtepu16_epi32(
       _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));

@@ -48,6 +48,24 @@ inline uint32_t MaskAtLeast(const uint32_t* keys, uint32_t threshold) {
       _mm512_loadu_si512(keys), _mm512_set1_epi32(static_cast<int>(threshold)));
 }
 
+// Bit i is set where masks[i] has the bits of `bit`, i < 16.
+inline uint32_t MaskOfBit(const uint16_t* masks, uint16_t bit) {
+  return _mm256_test_epi16_mask(
+      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(masks)),
+      _mm256_set1_epi16(static_cast<short>(bit)));
+}
+// masks[i] gets `bit` where `mask` has bit i.
+inline void SetBit(uint16_t* masks, uint32_t mask, uint16_t bit) {
+  __m256i* p = reinterpret_cast<__m256i*>(masks);
+  const __m256i bits = _mm256_maskz_set1_epi16(static_cast<__mmask16>(mask),
+                                               static_cast<short>(bit));
+  _mm256_storeu_si256(p, _mm256_or_si256(_mm256_loadu_si256(p), bits));
+}
+// p[i] where `mask` has bit i, else 0.
+inline Vec LoadWhere(const float* p, uint32_t mask) {
+  return {_mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), p)};
+}
+
 inline Vec LoadBfloat16(const Bfloat16* p) {
   const __m512i wide = _mm512_cvtepu16_epi32(
       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

@@ -96,6 +96,24 @@ inline uint32_t MaskAtLeast(const uint32_t* keys, uint32_t threshold) {
   return mask;
 }
 
+// Bit i is set where masks[i] has the bits of `bit`, i < 16.
+inline uint32_t MaskOfBit(const uint16_t* masks, uint16_t bit) {
+  uint32_t mask = 0;
+  for (int i = 0; i < kLanes; ++i)
+    mask |= static_cast<uint32_t>((masks[i] & bit) != 0) << i;
+  return mask;
+}
+// masks[i] gets `bit` where `mask` has bit i.
+inline void SetBit(uint16_t* masks, uint32_t mask, uint16_t bit) {
+  for (int i = 0; i < kLanes; ++i)
+    masks[i] =
+        static_cast<uint16_t>(masks[i] | ((mask >> i & 1) != 0 ? bit : 0));
+}
+// p[i] where `mask` has bit i, else 0.
+inline Vec LoadWhere(const float* p, uint32_t mask) {
+  return Each([&](int i) { return (mask >> i & 1) != 0 ? p[i] : 0.0f; });
+}
+
 inline Vec LoadBfloat16(const Bfloat16* p) {
   return Each(
       [&](int i) { return FromBits(static_cast<uint32_t>(p[i].bits) << 16); });

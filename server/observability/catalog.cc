@@ -23,6 +23,12 @@ constexpr double kDatabase[] = {.0005, .001, .0025, .005, .01, .025,
                                 .05,   .1,   .25,   .5,   1,   5};
 // Nats; ln of a vocabulary of 152064 is 11.93.
 constexpr double kNats[] = {.01, .05, .1, .25, .5, 1, 1.5, 2, 3, 4, 6, 8, 12};
+// Nats of a divergence, which is tiny where nothing is missed.
+constexpr double kDivergence[] = {.0001, .001, .01, .05, .1, .25, .5, 1,
+                                  1.5,   2,    3,   4,   6,  8,   12, 20};
+// Nats of a change, mostly a loss.
+constexpr double kChange[] = {-20, -12,  -8, -6,  -4, -3, -2, -1, -.5,
+                              -.1, -.01, 0,  .01, .1, .5, 1,  2,  4};
 // Shares of 1. A value that equals a bound counts as within it.
 constexpr double kShare[] = {.05, .1, .2, .3,  .4,  .5, .6,
                              .7,  .8, .9, .95, .99, 1};
@@ -90,6 +96,18 @@ constexpr MetricSpec kCatalog[] = {
      "Entropy of the next-token distribution at each step.", "", kNats},
     {kRecallRatio, kHistogram, "kvrecall_recall_ratio",
      "Recall at each step in the global scope.", "policy,budget", kShare},
+    {kPositionsFetchedBack,
+     kCounter,
+     "kvrecall_positions_fetched_back_total",
+     "Positions that a trigger took back, in the global scope.",
+     "policy,budget",
+     {}},
+    {kGapKl, kHistogram, "kvrecall_gap_kl_nats",
+     "Divergence of a gap lane's next-token distribution from the oracle's.",
+     "lane", kDivergence},
+    {kGapLogprobChange, kHistogram, "kvrecall_gap_logprob_change_nats",
+     "Log-probability of the step's token in a gap lane less the oracle's.",
+     "lane", kChange},
     {kNonfiniteValues,
      kCounter,
      "kvrecall_nonfinite_values_total",

@@ -6,12 +6,14 @@
 #include "absl/time/time.h"
 
 #include "common/longbench/task.h"
+#include "common/record/policy_catalog.h"
 
 namespace kvrecall {
 namespace {
 
 constexpr size_t kMaxPolicyLabels = 6;
 constexpr size_t kMaxBudgetLabels = 4;
+constexpr size_t kMaxGapLabels = 8;
 constexpr char kOther[] = "other";
 
 constexpr const char* kMethods[] = {
@@ -66,6 +68,8 @@ Metrics::Metrics()
           CounterFamily(MetricId::kNonfiniteValues).Add({{"kind", "entropy"}})),
       nonfinite_recall_(
           CounterFamily(MetricId::kNonfiniteValues).Add({{"kind", "recall"}})),
+      nonfinite_gap_(
+          CounterFamily(MetricId::kNonfiniteValues).Add({{"kind", "gap"}})),
       records_committed_(Counter(MetricId::kRecordsCommitted)),
       first_token_(Histogram(MetricId::kTimeToFirstToken)),
       between_tokens_(Histogram(MetricId::kInterTokenLatency)),
@@ -75,8 +79,14 @@ Metrics::Metrics()
       commit_lag_(Histogram(MetricId::kRecordCommitLag)),
       commit_(Histogram(MetricId::kSqliteCommit)),
       recall_family_(HistogramFamily(MetricId::kRecallRatio)),
+      fetched_back_family_(CounterFamily(MetricId::kPositionsFetchedBack)),
+      gap_kl_family_(HistogramFamily(MetricId::kGapKl)),
+      gap_logprob_family_(HistogramFamily(MetricId::kGapLogprobChange)),
       policies_(kMaxPolicyLabels),
-      budgets_(kMaxBudgetLabels) {
+      budgets_(kMaxBudgetLabels),
+      gap_lanes_(kMaxGapLabels) {
+  FetchedBackSeries(kOther, kOther);
+  GapSeriesOf(kOther);
   auto& prompt = CounterFamily(MetricId::kPromptTokens);
   auto& generation = CounterFamily(MetricId::kGenerationTokens);
   const auto add_task = [&](const std::string& task) {
@@ -159,6 +169,17 @@ prometheus::Histogram& Metrics::RecallSeries(const PolicySpec& policy,
                             BucketsOf(MetricId::kRecallRatio));
 }
 
+prometheus::Counter& Metrics::FetchedBackSeries(const std::string& policy,
+                                                const std::string& budget) {
+  return fetched_back_family_.Add({{"policy", policy}, {"budget", budget}});
+}
+
+Metrics::GapSeries Metrics::GapSeriesOf(const std::string& lane) {
+  return {&gap_kl_family_.Add({{"lane", lane}}, BucketsOf(MetricId::kGapKl)),
+          &gap_logprob_family_.Add({{"lane", lane}},
+                                   BucketsOf(MetricId::kGapLogprobChange))};
+}
+
 Metrics::RunSeries Metrics::Resolve(const RunConfig& config) {
   RunSeries series;
   series.config = config;
@@ -166,11 +187,20 @@ Metrics::RunSeries Metrics::Resolve(const RunConfig& config) {
       generation_tokens_.contains(config.task) ? config.task : kOther;
   series.prompt_tokens = prompt_tokens_.at(task);
   series.generation_tokens = generation_tokens_.at(task);
-  for (const Lane& lane : Lanes(config))
-    series.recalls.push_back(config.scopes[lane.scope] == Scope::kGlobal
-                                 ? &RecallSeries(config.policies[lane.policy],
-                                                 config.budgets[lane.budget])
-                                 : nullptr);
+  for (const Lane& lane : Lanes(config)) {
+    const PolicySpec& policy = config.policies[lane.policy];
+    const Budget& budget = config.budgets[lane.budget];
+    const PolicyEntry* entry = FindPolicy(policy.name);
+    const bool global = config.scopes[lane.scope] == Scope::kGlobal;
+    const bool loses = entry != nullptr && entry->irreversible;
+    series.recalls.push_back(global ? &RecallSeries(policy, budget) : nullptr);
+    series.fetched_back.push_back(
+        global && loses ? &FetchedBackSeries(policies_.Admit(policy.ToString()),
+                                             budgets_.Admit(budget.ToString()))
+                        : nullptr);
+  }
+  for (const GapSpec& gap : config.gaps)
+    series.gaps.push_back(GapSeriesOf(gap_lanes_.Admit(gap.ToString())));
   return series;
 }
 
@@ -198,16 +228,38 @@ void Metrics::OnStep(const RunConfig& config, const StepRecord& record,
                   record.attention_entropy_std}))
     nonfinite_entropy_.Increment();
   if (std::isfinite(record.entropy)) entropy_.Observe(record.entropy);
-  bool recalls_finite = true;
+  OnRecalls(series, record);
+  OnGaps(series, record);
+}
+
+void Metrics::OnRecalls(const RunSeries& series, const StepRecord& record) {
+  bool finite = true;
   for (size_t i = 0; i < record.recalls.size(); ++i) {
     const RecallRecord& recall = record.recalls[i];
-    recalls_finite &= AllFinite({recall.recall, recall.mass, recall.mass_ratio,
-                                 recall.lift.value_or(0)});
-    if (i < series.recalls.size() && series.recalls[i] != nullptr &&
-        std::isfinite(recall.recall))
+    const double fetched = recall.fetched_back.value_or(0);
+    finite &= AllFinite({recall.recall, recall.mass, recall.mass_ratio,
+                         recall.lift.value_or(0),
+                         recall.recall_without_free_hits.value_or(0),
+                         recall.drift.value_or(0), fetched});
+    if (i >= series.recalls.size()) continue;
+    if (series.recalls[i] != nullptr && std::isfinite(recall.recall))
       series.recalls[i]->Observe(recall.recall);
+    if (series.fetched_back[i] != nullptr && std::isfinite(fetched))
+      series.fetched_back[i]->Increment(fetched);
   }
-  if (!recalls_finite) nonfinite_recall_.Increment();
+  if (!finite) nonfinite_recall_.Increment();
+}
+
+void Metrics::OnGaps(const RunSeries& series, const StepRecord& record) {
+  bool finite = true;
+  for (size_t i = 0; i < record.gaps.size() && i < series.gaps.size(); ++i) {
+    const GapRecord& gap = record.gaps[i];
+    finite &= AllFinite({gap.kl, gap.entropy_change, gap.logprob_change});
+    if (std::isfinite(gap.kl)) series.gaps[i].kl->Observe(gap.kl);
+    if (std::isfinite(gap.logprob_change))
+      series.gaps[i].logprob_change->Observe(gap.logprob_change);
+  }
+  if (!finite) nonfinite_gap_.Increment();
 }
 
 void Metrics::OnSampleFinished(const RunConfig&, const SampleResult& result) {

@@ -41,7 +41,7 @@ class Metrics final : public RunnerObserver,
   std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
 
   // Once each, before the server serves. Label values that were not given
-  // before count as "other" beyond 6 policies and 4 budgets.
+  // before count as "other" beyond 6 policies, 4 budgets and 8 gap lanes.
   void SetBuildInfo(const std::string& version, const std::string& commit);
   void SetModelInfo(const std::string& model, const std::string& digest,
                     const std::string& dtype, const std::string& device);
@@ -68,6 +68,10 @@ class Metrics final : public RunnerObserver,
   void OnStreamClosed() override;
 
  private:
+  struct GapSeries {
+    prometheus::Histogram* kl = nullptr;
+    prometheus::Histogram* logprob_change = nullptr;
+  };
   // The series of one run's steps.
   struct RunSeries {
     RunConfig config;
@@ -75,6 +79,9 @@ class Metrics final : public RunnerObserver,
     prometheus::Counter* generation_tokens = nullptr;
     // By lane; null where the lane's scope is not global.
     std::vector<prometheus::Histogram*> recalls;
+    // By lane; null where the scope is not global or the policy loses nothing.
+    std::vector<prometheus::Counter*> fetched_back;
+    std::vector<GapSeries> gaps;  // by gap lane
   };
   static constexpr int kCodes = 17;  // gRPC's, 0 to 16
 
@@ -87,7 +94,12 @@ class Metrics final : public RunnerObserver,
 
   prometheus::Histogram& RecallSeries(const PolicySpec& policy,
                                       const Budget& budget);
+  prometheus::Counter& FetchedBackSeries(const std::string& policy,
+                                         const std::string& budget);
+  GapSeries GapSeriesOf(const std::string& lane);
   RunSeries Resolve(const RunConfig& config);
+  void OnRecalls(const RunSeries& series, const StepRecord& record);
+  void OnGaps(const RunSeries& series, const StepRecord& record);
   const RunSeries& SeriesOf(const RunConfig& config);
 
   const std::shared_ptr<prometheus::Registry> registry_;
@@ -102,6 +114,7 @@ class Metrics final : public RunnerObserver,
   prometheus::Counter& nonfinite_logit_;
   prometheus::Counter& nonfinite_entropy_;
   prometheus::Counter& nonfinite_recall_;
+  prometheus::Counter& nonfinite_gap_;
   prometheus::Counter& records_committed_;
   prometheus::Histogram& first_token_;
   prometheus::Histogram& between_tokens_;
@@ -117,8 +130,12 @@ class Metrics final : public RunnerObserver,
   std::map<std::string, std::array<prometheus::Counter*, kCodes>, std::less<>>
       handled_;
   prometheus::Family<prometheus::Histogram>& recall_family_;
+  prometheus::Family<prometheus::Counter>& fetched_back_family_;
+  prometheus::Family<prometheus::Histogram>& gap_kl_family_;
+  prometheus::Family<prometheus::Histogram>& gap_logprob_family_;
   LabelLimit policies_;
   LabelLimit budgets_;
+  LabelLimit gap_lanes_;
   std::optional<RunSeries> current_;  // of the run that steps now
 };
 

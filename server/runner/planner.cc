@@ -9,7 +9,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
 #include "common/longbench/task.h"
-#include "server/telemetry/policy_registry.h"
+#include "common/record/policy_catalog.h"
 
 namespace kvrecall {
 namespace {

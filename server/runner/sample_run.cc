@@ -12,13 +12,33 @@
 #include "common/base/status_macros.h"
 #include "common/longbench/scoring.h"
 #include "common/record/json.h"
-#include "server/engine/sampler.h"
 #include "server/engine/tokenizer/incremental_decoder.h"
 #include "server/telemetry/distribution.h"
+#include "server/telemetry/gap.h"
 #include "server/telemetry/telemetry.h"
 
 namespace kvrecall {
 namespace {
+
+// What a gap lane would have said: each token chosen after the oracle's text.
+class LaneText {
+ public:
+  explicit LaneText(const Tokenizer& tokenizer)
+      : decoder_(tokenizer, /*skip_special_tokens=*/true) {}
+
+  // `ends`: the token ends the text and is no part of it.
+  void Push(int64_t token, bool ends) {
+    ended_ |= ends;
+    if (!ended_) text_ += decoder_.Push(token);
+  }
+
+  std::string Finish() { return text_ + decoder_.Finish(); }
+
+ private:
+  IncrementalDecoder decoder_;
+  std::string text_;
+  bool ended_ = false;
+};
 
 class SampleRun {
  public:
@@ -26,14 +46,17 @@ class SampleRun {
             const PreparedSample& sample, const std::atomic<bool>& stop,
             const EventSink& sink)
       : model_(model),
+        tokenizer_(tokenizer),
         sample_(sample),
         config_(sample.lease.config),
         stop_(stop),
         sink_(sink),
-        decoder_(tokenizer, /*skip_special_tokens=*/true) {}
+        decoder_(tokenizer, /*skip_special_tokens=*/true),
+        lane_texts_(config_.gaps.size(), LaneText(tokenizer)) {}
 
   absl::Status Run() {
     const absl::Time begin = absl::Now();
+    RETURN_IF_ERROR(ReadForcedText());
     RETURN_IF_ERROR(Start(begin));
     RETURN_IF_ERROR(Prefill());
     const absl::Time prefilled = absl::Now();
@@ -41,8 +64,7 @@ class SampleRun {
     result_.text += decoder_.Finish();
     result_.prefill_seconds = absl::ToDoubleSeconds(prefilled - begin);
     result_.decode_seconds = absl::ToDoubleSeconds(absl::Now() - prefilled);
-    result_.score =
-        ScoreSample(*sample_.task, result_.text, sample_.lease.sample.answers);
+    if (!forced()) Score();
     return sink_(std::move(result_), absl::Now());
   }
 
@@ -51,13 +73,49 @@ class SampleRun {
     return static_cast<int64_t>(sample_.prompt.tokens.size());
   }
 
+  bool forced() const { return config_.force != Force::kNone; }
+
+  // T at most.
+  int64_t max_steps() const {
+    return forced() ? std::ssize(forced_tokens_) : config_.max_new_tokens;
+  }
+
+  // The tokens that are to be said, an EOS behind them.
+  absl::Status ReadForcedText() {
+    if (!forced()) return absl::OkStatus();
+    const Sample& sample = sample_.lease.sample;
+    const bool gold = config_.force == Force::kGold;
+    if (gold ? sample.answers.empty() : !sample.forced_text.has_value())
+      return absl::InvalidArgumentError(
+          gold ? "the sample has no answer to force"
+               : "the sample has no forced_text");
+    forced_tokens_ =
+        tokenizer_.Encode(gold ? sample.answers.front() : *sample.forced_text,
+                          {.add_special_tokens = false});
+    if (model_.info().eos_token_ids.empty())
+      return absl::InvalidArgumentError(
+          "the model has no end-of-text token to end a forced text with");
+    forced_tokens_.push_back(model_.info().eos_token_ids.front());
+    return absl::OkStatus();
+  }
+
+  void Score() {
+    const Sample& sample = sample_.lease.sample;
+    result_.score = ScoreSample(*sample_.task, result_.text, sample.answers);
+    if (!result_.score) return;
+    for (LaneText& lane : lane_texts_)
+      result_.gap_scores.push_back(
+          ScoreSample(*sample_.task, lane.Finish(), sample.answers)
+              .value_or(0));
+  }
+
   absl::Status Start(absl::Time now) {
-    const int64_t needed = prompt_tokens() + config_.max_new_tokens;
+    const int64_t needed = prompt_tokens() + max_steps();
     if (needed > model_.info().context_window)
-      return absl::OutOfRangeError(absl::StrCat(
-          "the prompt of ", prompt_tokens(), " tokens and ",
-          config_.max_new_tokens, " new ones do not fit the model's ",
-          model_.info().context_window, " positions"));
+      return absl::OutOfRangeError(
+          absl::StrCat("the prompt of ", prompt_tokens(), " tokens and ",
+                       max_steps(), " new ones do not fit the model's ",
+                       model_.info().context_window, " positions"));
     SampleStart start;
     start.prompt_tokens = prompt_tokens();
     start.raw_prompt_tokens = sample_.prompt.raw_tokens;
@@ -69,9 +127,15 @@ class SampleRun {
 
   absl::Status Prefill() {
     RETURN_IF_ERROR(CheckCancelled());
-    ASSIGN_OR_RETURN(sequence_, model_.NewSequence(prompt_tokens() +
-                                                   config_.max_new_tokens));
+    ASSIGN_OR_RETURN(sequence_,
+                     model_.NewSequence(prompt_tokens() + max_steps()));
+    ASSIGN_OR_RETURN(
+        telemetry_,
+        SampleTelemetry::Create(
+            config_, {model_.info().layers, prompt_tokens(), max_steps()},
+            {SampleKey64(sample_, model_.info())}));
     PrefillOptions options;
+    options.windows = telemetry_->windows();
     options.cancelled = sample_.lease.cancelled.get();
     // The last prompt token is the first decode step.
     ASSIGN_OR_RETURN(
@@ -80,30 +144,17 @@ class SampleRun {
                        std::span(sample_.prompt.tokens)
                            .first(sample_.prompt.tokens.size() - 1),
                        options));
-    ASSIGN_OR_RETURN(telemetry_, SampleTelemetry::Create(
-                                     config_,
-                                     {model_.info().layers, prompt_tokens(),
-                                      config_.max_new_tokens},
-                                     {SampleKey64(sample_, model_.info())}));
-    telemetry_->Begin(observation.sums);
+    telemetry_->Begin(observation, *sequence_);
     return absl::OkStatus();
   }
 
   absl::Status Decode() {
     int64_t token = sample_.prompt.tokens.back();
-    for (int64_t t = 1; t <= config_.max_new_tokens; ++t) {
+    for (int64_t t = 1; t <= max_steps(); ++t) {
       RETURN_IF_ERROR(CheckCancelled());
-      const StepInput input{sequence_.get(), token};
-      ASSIGN_OR_RETURN(const std::vector<StepObservation> observations,
-                       model_.Step({&input, 1}));
-      const StepObservation& seen = observations[0];
-      ASSIGN_OR_RETURN(const TokenDistribution distribution,
-                       DescribeLogits(seen.logits));
-      token = GreedyToken(seen.logits);
-      StepRecord record = telemetry_->Observe(
-          seen.rows, distribution, token,
-          seen.logits[token].item<float>() - distribution.log_normalizer);
-      const bool eos = IsEos(token);
+      ASSIGN_OR_RETURN(StepRecord record, Step(t, token));
+      token = record.token_id;
+      const bool eos = forced() ? t == max_steps() : IsEos(token);
       // An EOS that ends the text is no part of it.
       if (!eos || config_.ignore_eos) record.token = decoder_.Push(token);
       result_.text += record.token;
@@ -116,6 +167,32 @@ class SampleRun {
     }
     result_.finish_reason = FinishReason::kLength;
     return absl::OkStatus();
+  }
+
+  // Feeds `token`; the record of what comes after it.
+  absl::StatusOr<StepRecord> Step(int64_t t, int64_t token) {
+    const StepInput input{sequence_.get(), token};
+    ASSIGN_OR_RETURN(const std::vector<StepObservation> observations,
+                     model_.Step({&input, 1}));
+    const StepObservation& seen = observations[0];
+    ASSIGN_OR_RETURN(const TokenDistribution distribution,
+                     DescribeLogits(seen.logits));
+    const int64_t next = forced() ? forced_tokens_[static_cast<size_t>(t - 1)]
+                                  : distribution.best;
+    StepRecord record = telemetry_->Observe(
+        seen.rows, distribution, next,
+        seen.logits[next].item<float>() - distribution.log_normalizer);
+    if (config_.gaps.empty()) return record;
+    ASSIGN_OR_RETURN(
+        const at::Tensor lanes,
+        model_.StepMasked(*sequence_, token, telemetry_->GapMasks()));
+    ASSIGN_OR_RETURN(record.gaps,
+                     CompareGaps(seen.logits, distribution, lanes, next));
+    for (size_t i = 0; i < lane_texts_.size(); ++i)
+      lane_texts_[i].Push(
+          record.gaps[i].token_id,
+          IsEos(record.gaps[i].token_id) && !config_.ignore_eos);
+    return record;
   }
 
   absl::Status CheckCancelled() const {
@@ -131,11 +208,14 @@ class SampleRun {
   }
 
   Model& model_;
+  const Tokenizer& tokenizer_;
   const PreparedSample& sample_;
   const RunConfig& config_;
   const std::atomic<bool>& stop_;
   const EventSink& sink_;
   IncrementalDecoder decoder_;
+  std::vector<LaneText> lane_texts_;
+  std::vector<int64_t> forced_tokens_;
   std::unique_ptr<Sequence> sequence_;
   std::unique_ptr<SampleTelemetry> telemetry_;
   SampleResult result_;
@@ -149,7 +229,10 @@ uint64_t SampleKey64(const PreparedSample& sample, const ModelInfo& model) {
   hash.AddField(sample.lease.sample.id);
   hash.AddField(sample.prompt.text);
   hash.AddField(model.digest);
-  hash.AddField(ConfigToJson(sample.lease.config).dump());
+  // Gap lanes only look on: with or without them, a run has the same numbers.
+  RunConfig config = sample.lease.config;
+  config.gaps.clear();
+  hash.AddField(ConfigToJson(config).dump());
   return std::stoull(hash.HexDigest().substr(0, 16), nullptr, 16);
 }
 

@@ -31,7 +31,7 @@ using EventSink =
     std::function<absl::Status(decltype(Event::body) body, absl::Time when)>;
 
 // The first 8 bytes, big-endian, of the sample key: the SHA-256 over task,
-// sample id, prompt, model and configuration.
+// sample id, prompt, model and configuration without its gap lanes.
 uint64_t SampleKey64(const PreparedSample& sample, const ModelInfo& model);
 
 // Yields SampleStart, a StepRecord per step and SampleResult. Cancelled: the

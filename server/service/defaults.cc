@@ -9,13 +9,16 @@
 #include "common/base/status_macros.h"
 #include "common/longbench/prompt.h"
 #include "common/longbench/task.h"
+#include "common/record/policy_catalog.h"
 #include "proto/convert/field.h"
 
 namespace kvrecall {
 namespace {
 
-// Far above any study; keeps a request from making records without bound.
-constexpr size_t kMaxPolicies = 32;
+// Above any study, a sweep of triggers included; keeps a request from making
+// records without bound.
+constexpr size_t kMaxPolicies = 64;
+constexpr size_t kMaxScopes = 3;
 constexpr size_t kMaxBudgets = 16;
 
 // What a list may not hold: more than `limit` entries, or one of them twice.
@@ -36,11 +39,41 @@ absl::Status CheckLists(const RunConfig& config) {
   RETURN_IF_ERROR(
       CheckList("config.policies", config.policies, kMaxPolicies,
                 [](const PolicySpec& policy) { return policy.ToString(); }));
-  RETURN_IF_ERROR(CheckList("config.scopes", config.scopes, 2, [](Scope scope) {
-    return std::string(ScopeName(scope));
-  }));
+  RETURN_IF_ERROR(
+      CheckList("config.scopes", config.scopes, kMaxScopes,
+                [](Scope scope) { return std::string(ScopeName(scope)); }));
   return CheckList("config.budgets", config.budgets, kMaxBudgets,
                    [](const Budget& budget) { return budget.ToString(); });
+}
+
+// What must hold between policies, scopes, budgets and gap lanes.
+absl::Status CheckLanes(const RunConfig& config) {
+  for (size_t i = 0; i < config.policies.size(); ++i) {
+    const absl::Status status = CheckScopes(config.policies[i], config.scopes);
+    if (!status.ok())
+      return FieldError(FieldPath("", "config.policies", static_cast<int>(i)),
+                        std::string(status.message()));
+  }
+  const absl::Status gaps = CheckGaps(config);
+  if (gaps.ok()) return absl::OkStatus();
+  return FieldError("config.gaps", std::string(gaps.message()));
+}
+
+// A request's, before its defaults are filled in.
+absl::Status CheckForce(const RunConfig& config) {
+  if (config.force == Force::kNone) return absl::OkStatus();
+  const std::string force(ForceName(config.force));
+  if (config.max_new_tokens != 0)
+    return FieldError(
+        "config.max_new_tokens",
+        absl::StrCat(config.max_new_tokens, " does not go with force ", force,
+                     ": the forced text decides its own length; leave it out"));
+  if (config.ignore_eos)
+    return FieldError("config.ignore_eos",
+                      absl::StrCat("does not go with force ", force,
+                                   ": the forced text ends with its EOS; leave "
+                                   "it out"));
+  return absl::OkStatus();
 }
 
 // `value` must be at least 1, or 0 for the default.
@@ -74,6 +107,8 @@ absl::StatusOr<RunConfig> CompleteDefaults(RunConfig config,
     for (double ratio : {0.1, 0.2, 0.3})
       config.budgets.push_back({Budget::Kind::kCurrentRatio, ratio});
   RETURN_IF_ERROR(CheckLists(config));
+  RETURN_IF_ERROR(CheckLanes(config));
+  RETURN_IF_ERROR(CheckForce(config));
   RETURN_IF_ERROR(CheckTokens("config.max_new_tokens", config.max_new_tokens,
                               context_window));
   RETURN_IF_ERROR(CheckTokens("config.max_prompt_tokens",

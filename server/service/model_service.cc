@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/longbench/task.h"
+#include "common/record/policy_catalog.h"
 #include "common/record/run_config.h"
 #include "server/service/unary_call.h"
 #include "server/service/validate.h"
@@ -17,6 +18,49 @@ const char* MetricName(Metric metric) {
       return "qa_f1";
   }
   return "unknown";
+}
+
+v1::PolicyParameter::Rule RuleOf(NumberRule rule) {
+  switch (rule) {
+    case NumberRule::kAny:
+      return v1::PolicyParameter::RULE_ANY;
+    case NumberRule::kWhole:
+      return v1::PolicyParameter::RULE_WHOLE;
+    case NumberRule::kOdd:
+      return v1::PolicyParameter::RULE_ODD;
+  }
+  return v1::PolicyParameter::RULE_UNSPECIFIED;
+}
+
+void FillParameter(const PolicyParameter& parameter,
+                   v1::PolicyParameter* message) {
+  message->set_name(std::string(parameter.name));
+  message->set_default_value(parameter.fallback);
+  message->set_least(parameter.least);
+  message->set_most(parameter.most);
+  message->set_rule(RuleOf(parameter.rule));
+  message->set_summary(std::string(parameter.summary));
+}
+
+void FillCatalog(v1::ServerInfo* info) {
+  info->clear_policies();
+  for (const PolicyEntry& policy : AllPolicies()) {
+    v1::PolicyInfo* entry = info->add_policies();
+    entry->set_name(std::string(policy.name));
+    entry->set_summary(std::string(policy.summary));
+    entry->set_source(std::string(policy.source));
+    for (const PolicyParameter& parameter : policy.parameters)
+      FillParameter(parameter, entry->add_parameters());
+    entry->set_irreversible(policy.irreversible);
+    entry->set_per_layer(policy.per_layer);
+  }
+  info->clear_triggers();
+  for (const TriggerEntry& trigger : AllTriggers()) {
+    v1::TriggerInfo* entry = info->add_triggers();
+    entry->set_name(std::string(trigger.name));
+    entry->set_summary(std::string(trigger.summary));
+    FillParameter(trigger.value, entry->mutable_value());
+  }
 }
 
 }  // namespace
@@ -35,6 +79,7 @@ ModelServiceImpl::ModelServiceImpl(v1::Model model, v1::ServerInfo info,
     entry->set_chat(task.chat);
     entry->set_metric(MetricName(task.metric));
   }
+  FillCatalog(&info_);
 }
 
 grpc::ServerUnaryReactor* ModelServiceImpl::GetModel(

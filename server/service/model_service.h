@@ -10,8 +10,9 @@ namespace kvrecall {
 
 class ModelServiceImpl final : public v1::ModelService::CallbackService {
  public:
-  // `info` as far as the caller knows it; tasks, limits and the version of the
-  // definitions are filled in here. `observer` outlives the service.
+  // `info` as far as the caller knows it; tasks, policies, triggers, limits and
+  // the version of the definitions are filled in here. `observer` outlives the
+  // service.
   ModelServiceImpl(v1::Model model, v1::ServerInfo info, RpcObserver* observer);
 
   grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* context,

@@ -72,6 +72,36 @@ void FillOutcomes(const std::vector<SubmitOutcome>& outcomes,
   }
 }
 
+// Hands the samples that can be run to the store, and answers the call for all
+// of them. What a sample needs depends on its run, so this reads the store.
+void Submit(Store* store, const UnaryCall& call,
+            const v1::SubmitSamplesRequest& request,
+            v1::SubmitSamplesResponse* response) {
+  const absl::StatusOr<RunInfo> run = store->GetRun(request.run_id());
+  if (!run.ok()) {
+    call.Finish(run.status());
+    return;
+  }
+  std::vector<Sample> samples;
+  for (int i = 0; i < request.samples_size(); ++i) {
+    const v1::Sample& sample = request.samples(i);
+    auto* result = response->add_results();
+    result->set_sample_id(sample.sample_id());
+    if (auto why = WhyRefused(sample, i, run->config.force)) {
+      result->set_outcome(v1::SubmitSamplesResponse::OUTCOME_REFUSED);
+      result->set_message(*std::move(why));
+    } else {
+      samples.push_back(FromProto(sample));
+    }
+  }
+  store->SubmitSamples(
+      request.run_id(), std::move(samples), request.complete(),
+      [call, response](absl::StatusOr<std::vector<SubmitOutcome>> outcomes) {
+        if (outcomes.ok()) FillOutcomes(*outcomes, response);
+        call.Finish(outcomes.status());
+      });
+}
+
 // A stream that is refused before it begins.
 class RefusedWatch final
     : public grpc::ServerWriteReactor<v1::WatchRunResponse> {
@@ -176,24 +206,9 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitSamples(
   absl::Status bad = CheckNotDraining();
   if (bad.ok()) bad = CheckSubmission(*request);
   if (!bad.ok()) return call.Finish(bad);
-  std::vector<Sample> samples;
-  for (int i = 0; i < request->samples_size(); ++i) {
-    const v1::Sample& sample = request->samples(i);
-    auto* result = response->add_results();
-    result->set_sample_id(sample.sample_id());
-    if (auto why = WhyRefused(sample, i)) {
-      result->set_outcome(v1::SubmitSamplesResponse::OUTCOME_REFUSED);
-      result->set_message(*std::move(why));
-    } else {
-      samples.push_back(FromProto(sample));
-    }
-  }
-  context_.store->SubmitSamples(
-      request->run_id(), std::move(samples), request->complete(),
-      [call, response](absl::StatusOr<std::vector<SubmitOutcome>> outcomes) {
-        if (outcomes.ok()) FillOutcomes(*outcomes, response);
-        call.Finish(outcomes.status());
-      });
+  context_.executor->Post([call, request, response, store = context_.store] {
+    Submit(store, call, *request, response);
+  });
   return call.reactor();
 }
 

@@ -32,12 +32,26 @@ absl::Status CheckSampleText(const v1::Sample& sample, std::string_view field) {
     RETURN_IF_ERROR(check("answers", answer));
   for (const std::string& name : sample.all_classes())
     RETURN_IF_ERROR(check("all_classes", name));
+  RETURN_IF_ERROR(check("forced_text", sample.forced_text()));
   if (sample.input().empty() && sample.context().empty())
     return FieldError(FieldPath(field, "context"),
                       "is empty, and so is the input: there is no prompt");
   if (sample.length() < 0)
     return FieldError(FieldPath(field, "length"),
                       absl::StrCat(sample.length(), " is negative"));
+  return absl::OkStatus();
+}
+
+absl::Status CheckForcedText(const v1::Sample& sample, Force force,
+                             std::string_view field) {
+  if (force == Force::kGold && sample.answers().empty())
+    return FieldError(FieldPath(field, "answers"),
+                      "is empty; the run forces the first answer, so every "
+                      "sample needs one");
+  if (force == Force::kText && !sample.has_forced_text())
+    return FieldError(FieldPath(field, "forced_text"),
+                      "is not set; the run forces it, so every sample needs "
+                      "one");
   return absl::OkStatus();
 }
 
@@ -93,9 +107,11 @@ absl::Status CheckSubmission(const v1::SubmitSamplesRequest& request) {
   return absl::OkStatus();
 }
 
-std::optional<std::string> WhyRefused(const v1::Sample& sample, int index) {
-  const absl::Status status =
-      CheckSampleText(sample, FieldPath("", "samples", index));
+std::optional<std::string> WhyRefused(const v1::Sample& sample, int index,
+                                      Force force) {
+  const std::string field = FieldPath("", "samples", index);
+  absl::Status status = CheckSampleText(sample, field);
+  if (status.ok()) status = CheckForcedText(sample, force, field);
   if (status.ok()) return std::nullopt;
   return std::string(status.message());
 }

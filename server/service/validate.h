@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
+#include "common/record/run_config.h"
 #include "kvrecall/v1/run_service.pb.h"
 
 namespace kvrecall {
@@ -34,7 +35,9 @@ absl::StatusOr<int> PageSize(int32_t requested, int fallback);
 // Number and ids of the samples: what makes the whole call wrong.
 absl::Status CheckSubmission(const v1::SubmitSamplesRequest& request);
 
-// Why this one sample cannot be run, or nothing: what refuses it alone.
-std::optional<std::string> WhyRefused(const v1::Sample& sample, int index);
+// Why this one sample cannot be run, or nothing: what refuses it alone. A run
+// that forces a text needs the sample to have it: an answer, or forced_text.
+std::optional<std::string> WhyRefused(const v1::Sample& sample, int index,
+                                      Force force);
 
 }  // namespace kvrecall

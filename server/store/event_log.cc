@@ -13,12 +13,17 @@ namespace kvrecall {
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
-              "row_recalls are kept as little-endian floats");
+              "layer_recalls are kept as little-endian floats");
 
-std::optional<Blob> RowsBlob(const std::vector<float>& rows) {
-  if (rows.empty()) return std::nullopt;
-  return Blob{{reinterpret_cast<const char*>(rows.data()),
-               rows.size() * sizeof(float)}};
+std::optional<Blob> FloatsBlob(const std::vector<float>& floats) {
+  if (floats.empty()) return std::nullopt;
+  return Blob{{reinterpret_cast<const char*>(floats.data()),
+               floats.size() * sizeof(float)}};
+}
+
+std::optional<std::string> GapScores(const SampleResult& result) {
+  if (result.gap_scores.empty()) return std::nullopt;
+  return NumbersToJson(result.gap_scores);
 }
 
 template <typename... Numbers>
@@ -27,13 +32,21 @@ bool AllFinite(Numbers... numbers) {
 }
 
 bool IsFinite(const RecallRecord& r) {
-  return AllFinite(r.recall, r.chance, r.lift.value_or(0), r.mass,
-                   r.mass_ratio);
+  return AllFinite(r.recall, r.chance, r.lift.value_or(0), r.mass, r.mass_ratio,
+                   r.recall_without_free_hits.value_or(0), r.drift.value_or(0),
+                   r.fetched_back.value_or(0));
+}
+
+bool IsFinite(const GapRecord& g) {
+  return AllFinite(g.kl, g.entropy_change, g.logprob_change);
 }
 
 bool IsFinite(const StepRecord& s) {
   for (const RecallRecord& recall : s.recalls) {
     if (!IsFinite(recall)) return false;
+  }
+  for (const GapRecord& gap : s.gaps) {
+    if (!IsFinite(gap)) return false;
   }
   return AllFinite(s.entropy, s.logprob, s.p_max, s.margin, s.attention_entropy,
                    s.attention_entropy_std);
@@ -42,6 +55,9 @@ bool IsFinite(const StepRecord& s) {
 bool IsFinite(const SampleStart& s) { return AllFinite(s.queue_seconds); }
 
 bool IsFinite(const SampleResult& r) {
+  for (const double score : r.gap_scores) {
+    if (!AllFinite(score)) return false;
+  }
   return AllFinite(r.score.value_or(0), r.prefill_seconds, r.decode_seconds);
 }
 
@@ -62,7 +78,8 @@ void Changes::Add(const Changes& other) {
   runs.insert(runs.end(), other.runs.begin(), other.runs.end());
 }
 
-absl::Status CheckEvents(const std::vector<Event>& events, size_t lanes) {
+absl::Status CheckEvents(const std::vector<Event>& events, size_t lanes,
+                         size_t gaps) {
   for (const Event& event : events) {
     const char* kind = EventKind(event.body);
     if (std::holds_alternative<RunEnd>(event.body)) {
@@ -83,6 +100,19 @@ absl::Status CheckEvents(const std::vector<Event>& events, size_t lanes) {
       return absl::InvalidArgumentError(
           absl::StrCat("step ", step->step, " has ", step->recalls.size(),
                        " recalls; expected one for each of ", lanes, " lanes"));
+    }
+    if (step != nullptr && step->gaps.size() != gaps) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("step ", step->step, " has ", step->gaps.size(),
+                       " gaps; expected one for each of ", gaps, " gap lanes"));
+    }
+    const auto* result = std::get_if<SampleResult>(&event.body);
+    if (result != nullptr && !result->gap_scores.empty() &&
+        result->gap_scores.size() != gaps) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a result has ", result->gap_scores.size(),
+                       " gap scores; expected none, or one for each of ", gaps,
+                       " gap lanes"));
     }
   }
   return absl::OkStatus();
@@ -153,13 +183,34 @@ absl::Status EventLog::AppendStep(const LeaseKey& key, int64_t sequence,
       Statement insert,
       database_.Prepare(
           "INSERT INTO step_recalls (run, sequence, lane, k, recall, chance, "
-          "lift, mass, mass_ratio, row_recalls) "
-          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"));
+          "lift, mass, mass_ratio, layer_recalls, recall_without_free_hits, "
+          "drift, fetched_back) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+          "?10, ?11, ?12, ?13)"));
   int64_t lane = 0;
   for (const RecallRecord& r : step.recalls) {
-    RETURN_IF_ERROR(insert.Bind(key.run, sequence, lane++, r.k, r.recall,
-                                r.chance, r.lift, r.mass, r.mass_ratio,
-                                RowsBlob(r.row_recalls)));
+    RETURN_IF_ERROR(
+        insert.Bind(key.run, sequence, lane++, r.k, r.recall, r.chance, r.lift,
+                    r.mass, r.mass_ratio, FloatsBlob(r.layer_recalls),
+                    r.recall_without_free_hits, r.drift, r.fetched_back));
+    RETURN_IF_ERROR(insert.Run());
+  }
+  return AppendGaps(key, sequence, step);
+}
+
+absl::Status EventLog::AppendGaps(const LeaseKey& key, int64_t sequence,
+                                  const StepRecord& step) {
+  if (step.gaps.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(
+      Statement insert,
+      database_.Prepare(
+          "INSERT INTO step_gaps (run, sequence, gap, kl, entropy_change, "
+          "logprob_change, token_id, top1_agrees) "
+          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"));
+  int64_t number = 0;
+  for (const GapRecord& g : step.gaps) {
+    RETURN_IF_ERROR(insert.Bind(key.run, sequence, number++, g.kl,
+                                g.entropy_change, g.logprob_change, g.token_id,
+                                g.top1_agrees));
     RETURN_IF_ERROR(insert.Run());
   }
   return absl::OkStatus();
@@ -187,10 +238,11 @@ absl::Status EventLog::Record(const LeaseKey& key, const SampleResult& result,
   RETURN_IF_ERROR(database_.Run(
       "UPDATE samples SET state = 'done', ended_us = ?2, "
       "generated_tokens = ?3, text = ?4, score = ?5, finish_reason = ?6, "
-      "prefill_seconds = ?7, decode_seconds = ?8 WHERE id = ?1",
+      "prefill_seconds = ?7, decode_seconds = ?8, gap_scores = ?9 "
+      "WHERE id = ?1",
       key.sample, absl::ToUnixMicros(now), result.generated_tokens, result.text,
       result.score, FinishReasonName(result.finish_reason),
-      result.prefill_seconds, result.decode_seconds));
+      result.prefill_seconds, result.decode_seconds, GapScores(result)));
   return database_.Run(
       "UPDATE runs SET samples_done = samples_done + 1 WHERE id = ?1", key.run);
 }

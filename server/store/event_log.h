@@ -54,6 +54,8 @@ class EventLog {
  private:
   absl::Status AppendStep(const LeaseKey& key, int64_t sequence,
                           const StepRecord& step);
+  absl::Status AppendGaps(const LeaseKey& key, int64_t sequence,
+                          const StepRecord& step);
   absl::Status AppendOther(const LeaseKey& key, int64_t sequence,
                            const Event& event);
   absl::Status Record(const LeaseKey& key, const SampleStart& start);
@@ -66,9 +68,11 @@ class EventLog {
 };
 
 // InvalidArgument if the events could not be kept exactly, or not in this
-// form: a number that is not finite, a step with other than `lanes` recalls,
-// RunEnd, or an event after the sample's end. Pure.
-absl::Status CheckEvents(const std::vector<Event>& events, size_t lanes);
+// form: a number that is not finite, a step with other than `lanes` recalls or
+// other than `gaps` gaps, a result with scores but not of all gaps, RunEnd, or
+// an event after the sample's end. Pure.
+absl::Status CheckEvents(const std::vector<Event>& events, size_t lanes,
+                         size_t gaps);
 
 // True if one of them ends the sample.
 bool EndsSample(const std::vector<Event>& events);

@@ -1,5 +1,6 @@
 #include "server/store/run_queue.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -78,6 +79,18 @@ absl::Status RunQueue::InsertLanes(int64_t run, const RunConfig& config) {
         run, number++, config.policies[lane.policy].ToString(),
         ScopeName(config.scopes[lane.scope]), budget.ToString(),
         BudgetKindName(budget.kind), budget.value));
+  }
+  number = 0;
+  for (const GapSpec& gap : config.gaps) {
+    const bool only_pred = gap.kind == GapSpec::Kind::kOnlyPred;
+    RETURN_IF_ERROR(database_.Run(
+        "INSERT INTO gap_lanes (run, gap, lane, kind, policy, scope, budget, "
+        "budget_kind, budget_value) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        run, number++, gap.ToString(), only_pred ? "only_pred" : "without_gold",
+        only_pred ? std::optional(gap.policy.ToString()) : std::nullopt,
+        ScopeName(gap.scope), gap.budget.ToString(),
+        BudgetKindName(gap.budget.kind), gap.budget.value));
   }
   return absl::OkStatus();
 }

@@ -31,17 +31,19 @@ absl::StatusOr<std::string> SampleToJson(const Sample& sample) {
   if (sample.length < 0) return BadSample(sample, "its length is negative");
   if (HasNul(sample.id) || HasNul(sample.dataset) || HasNul(sample.input) ||
       HasNul(sample.context) || HasNul(sample.language) ||
-      AnyHasNul(sample.answers) || AnyHasNul(sample.all_classes)) {
+      HasNul(sample.forced_text.value_or("")) || AnyHasNul(sample.answers) ||
+      AnyHasNul(sample.all_classes)) {
     return BadSample(sample, "a text contains a NUL character");
   }
-  const nlohmann::ordered_json json = {{"_id", sample.id},
-                                       {"dataset", sample.dataset},
-                                       {"input", sample.input},
-                                       {"context", sample.context},
-                                       {"answers", sample.answers},
-                                       {"length", sample.length},
-                                       {"language", sample.language},
-                                       {"all_classes", sample.all_classes}};
+  nlohmann::ordered_json json = {{"_id", sample.id},
+                                 {"dataset", sample.dataset},
+                                 {"input", sample.input},
+                                 {"context", sample.context},
+                                 {"answers", sample.answers},
+                                 {"length", sample.length},
+                                 {"language", sample.language},
+                                 {"all_classes", sample.all_classes}};
+  if (sample.forced_text) json["forced_text"] = *sample.forced_text;
   try {
     return json.dump();
   } catch (const nlohmann::json::exception&) {

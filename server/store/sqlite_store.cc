@@ -336,7 +336,8 @@ Command SqliteStore::ReleaseCommand(std::shared_ptr<LeaseEntry> lease) {
 absl::Status SqliteStore::Append(const LeasedSample& sample,
                                  std::vector<Event> events) {
   if (events.empty()) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckEvents(events, Lanes(sample.config).size()));
+  RETURN_IF_ERROR(CheckEvents(events, Lanes(sample.config).size(),
+                              sample.config.gaps.size()));
   ASSIGN_OR_RETURN(std::shared_ptr<LeaseEntry> lease,
                    leases_.BeginAppend(sample, EndsSample(events)));
   if (lease == nullptr) return absl::OkStatus();

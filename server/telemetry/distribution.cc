@@ -27,6 +27,7 @@ TokenDistribution FromSums(const cpu::LogitSums& sums, int64_t vocabulary) {
                 sums.sum
           : distribution.p_max;
   distribution.log_normalizer = sums.largest + log_sum;
+  distribution.best = sums.best;
   return distribution;
 }
 
@@ -36,10 +37,13 @@ cpu::LogitSums SumWithAten(const at::Tensor& logits) {
   const at::Tensor top = std::get<0>(z.topk(std::min<int64_t>(2, z.size(0))));
   const at::Tensor offsets = z - top[0];
   const at::Tensor e = offsets.exp();
+  // at::argmax leaves open which of several equal maxima it returns.
+  const at::Tensor ids = at::arange(z.size(0), z.options());
+  const at::Tensor best = ids.masked_fill(z < top[0], INFINITY).min();
   // One transfer.
   const at::Tensor figures =
       at::stack({e.sum(), (e * offsets).sum(), top[0], top[top.size(0) - 1],
-                 z.isfinite().all().to(at::kDouble)})
+                 z.isfinite().all().to(at::kDouble), best})
           .to(at::kCPU);
   const double* f = figures.data_ptr<double>();
   cpu::LogitSums sums;
@@ -48,6 +52,7 @@ cpu::LogitSums SumWithAten(const at::Tensor& logits) {
   sums.largest = static_cast<float>(f[2]);
   sums.second = static_cast<float>(f[3]);
   sums.finite = f[4] != 0;
+  if (sums.finite) sums.best = static_cast<int64_t>(f[5]);
   return sums;
 }
 

@@ -16,6 +16,7 @@ struct TokenDistribution {
   double p_max = 0;           // largest probability
   double margin = 0;          // p_max − the second largest; p_max where V = 1
   double log_normalizer = 0;  // ln Σ exp(z): ln p(y) = z_y − log_normalizer
+  int64_t best = 0;           // the arg max, the lowest id on a tie
 };
 
 // `logits` [vocabulary], float32, any device. DataLoss: a logit is NaN or

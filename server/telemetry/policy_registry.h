@@ -1,12 +1,10 @@
 #pragma once
 
-// Every policy there is: names, parameters, sources, and how to make one. A
-// constant table, readable from any thread.
+// From a policy's spec to the object that scores. The table of all policies is
+// common/record/policy_catalog.h. Stateless.
 
 #include <cstdint>
 #include <memory>
-#include <span>
-#include <string_view>
 
 #include "absl/status/statusor.h"
 
@@ -15,35 +13,22 @@
 
 namespace kvrecall {
 
-struct PolicyParameter {
-  std::string_view name;
-  double fallback;
-  double least, most;  // both allowed
-  bool whole;          // whole numbers only
-};
-
 // What a policy is made from besides its parameters.
 struct PolicyContext {
   uint64_t sample_key = 0;  // first 8 bytes of the sample key, big-endian
 };
 
-struct PolicyEntry {
-  std::string_view name;
-  std::string_view summary;  // one line
-  std::string_view source;   // paper, or where the definition stands
-  std::span<const PolicyParameter> parameters;
-  // `spec` is complete: every parameter present.
-  std::unique_ptr<Policy> (*make)(const PolicySpec& spec,
-                                  const PolicyContext& context);
+// What a policy must be told beyond the accumulated attention.
+struct PolicyNeeds {
+  int64_t window = 0;  // w of the window sums; 0: none
+  bool key_norms = false;
+  bool key_similarities = false;
 };
 
-std::span<const PolicyEntry> AllPolicies();
+// Of a spec from CompletePolicySpec.
+PolicyNeeds NeedsOf(const PolicySpec& spec);
 
-// Checks name and parameters and fills in the missing ones. InvalidArgument
-// names the nearest right name, or the parameter and its range.
-absl::StatusOr<PolicySpec> CompletePolicySpec(PolicySpec spec);
-
-// `spec` must come from CompletePolicySpec.
+// InvalidArgument: as CompletePolicySpec, which `spec` need not have passed.
 absl::StatusOr<std::unique_ptr<Policy>> MakePolicy(
     const PolicySpec& spec, const PolicyContext& context);
 

@@ -4,20 +4,9 @@
 
 #include "ATen/ATen.h"
 
+#include "server/telemetry/splitmix64.h"
+
 namespace kvrecall {
-namespace {
-
-// Sebastiano Vigna's splitmix64 (public domain, prng.di.unimi.it): one step
-// from state `x`.
-uint64_t SplitMix64(uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
-
-}  // namespace
-
 double RandomPolicy::Priority(uint64_t seed, uint64_t sample_key, int64_t row,
                               int64_t position) {
   uint64_t state = SplitMix64(seed);
@@ -40,8 +29,7 @@ Scores RandomPolicy::Score(const StepView& view) {
     priorities_ = priorities_.to(view.accumulated.device());
     rounded_ = priorities_.to(at::kFloat);
   }
-  return {priorities_.narrow(1, 0, needed), /*own_first=*/true,
-          rounded_.narrow(1, 0, needed)};
+  return {priorities_.narrow(1, 0, needed), {1}, rounded_.narrow(1, 0, needed)};
 }
 
 }  // namespace kvrecall

@@ -1,23 +1,36 @@
 #pragma once
 
-// Comparing a predicted set with the gold set. Stateless.
+// From what the selector counted to recalls. Stateless.
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
+#include "ATen/core/Tensor.h"
+
 #include "common/record/record.h"
-#include "server/telemetry/selector.h"
 
 namespace kvrecall {
 
-// Recall, mass and chance of the predicted sets against the gold sets, per
-// row, averaged; one record for each of `ks`, ascending, which both were
-// selected with, over `n` positions. `row_recalls` is filled where there are
-// several rows. Formulas: common/METRICS.md.
-std::vector<RecallRecord> CompareSets(const RowSets& gold,
-                                      const RowSets& predicted,
-                                      std::span<const int64_t> ks, int64_t n);
+// The gold sets of one scope at one step.
+struct GoldSets {
+  // [kSetFigures, R, B], float64, on the CPU; compared with those of the step
+  // before.
+  at::Tensor figures;
+  std::vector<int64_t> ks;           // [B]
+  std::vector<int64_t> previous_ks;  // [B]; empty at step 1
+  int64_t n = 0;                     // positions
+  int64_t layers = 1;  // R is layers × groups, or 1: no layer's own recall
+};
+
+// One record a budget. `held`: figures of the policy's sets, compared with the
+// gold sets; `irreversible`: what was fetched back is recorded. Per row, then
+// averaged; formulas: common/METRICS.md.
+std::vector<RecallRecord> MakeRecalls(const GoldSets& gold,
+                                      const at::Tensor& held,
+                                      bool irreversible);
+
+// The same of the gold sets themselves: the oracle's.
+std::vector<RecallRecord> MakeOracleRecalls(const GoldSets& gold);
 
 // The exact expectation of a random set of k positions out of n that holds the
 // last one, against a gold set of k that has the last one or not.

@@ -12,7 +12,7 @@
 namespace kvrecall {
 
 // How many rows a scope has.
-int64_t ScopeRowCount(Scope scope, int64_t layers);
+int64_t ScopeRowCount(Scope scope, int64_t layers, int64_t kv_heads);
 
 // `group_rows` [layers, kv_heads, N] of any float dtype → [rows, N] of the
 // same: the mean over what the scope puts together. Groups have equally many

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ATen/ops/empty.h"
+#include "ATen/ops/zeros.h"
 #include "c10/util/Exception.h"
 
 #include "server/cuda_device.cuh"
@@ -182,56 +183,81 @@ __device__ __forceinline__ bool IsMember(T score, int position, T value,
   return score > value || (score == value && position <= last);
 }
 
+// masks[j] gets a budget's bit where the position is a member.
 template <typename T>
-struct CompareArgs {
-  const float* rows;
-  int64_t row_stride;
-  const float* gold_values;       // [R, B]
-  const int64_t* gold_positions;  // [R, B]
+struct MarkArgs {
   const T* scores;
   int64_t score_stride;
   const T* values;           // [R, B]
   const int64_t* positions;  // [R, B]
-  double* figures;           // [4, R, B]
+  int16_t* masks;
+  int64_t mask_stride;
+  int n, budgets;
+  uint16_t bits[kMostBudgets];
+};
+
+// Grid: spans of kThreads positions, rows.
+template <typename T>
+__global__ void __launch_bounds__(kThreads) MarkMembers(const MarkArgs<T> a) {
+  const int j = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
+  if (j >= a.n) return;
+  const T score = a.scores[blockIdx.y * a.score_stride + j];
+  unsigned mask = 0;
+  for (int b = 0; b < a.budgets; ++b) {
+    const int64_t place = static_cast<int64_t>(blockIdx.y) * a.budgets + b;
+    if (IsMember(score, j, a.values[place], a.positions[place]))
+      mask |= a.bits[b];
+  }
+  int16_t* out = a.masks + blockIdx.y * a.mask_stride + j;
+  *out = static_cast<int16_t>(static_cast<uint16_t>(*out) | mask);
+}
+
+struct WeighArgs {
+  const float* weights;
+  int64_t weight_stride;
+  const int16_t* masks;
+  int64_t mask_stride;
+  const int16_t* other;  // or null
+  int64_t other_stride;
+  const int16_t* fetched;  // or null
+  int64_t fetched_stride;
+  double* figures;  // [kSetFigures, R, B]
   int n;
 };
 
 // Grid: rows, budgets.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    CompareThresholds(const CompareArgs<T> a) {
-  __shared__ int hit_scratch[kWarps];
-  __shared__ double mass_scratch[kWarps], gold_scratch[kWarps];
-  const int64_t place =
-      static_cast<int64_t>(blockIdx.x) * gridDim.y + blockIdx.y;
-  const int64_t places = static_cast<int64_t>(gridDim.x) * gridDim.y;
-  const float* row = a.rows + blockIdx.x * a.row_stride;
-  const T* scores = a.scores + blockIdx.x * a.score_stride;
-  const float gold_value = a.gold_values[place];
-  const T value = a.values[place];
-  const int64_t gold_last = a.gold_positions[place];
-  const int64_t last = a.positions[place];
-
-  int hits = 0;
-  double mass = 0, gold_mass = 0;
-  for (int i = threadIdx.x; i < a.n; i += kThreads) {
-    const float weight = row[i];
-    const bool gold = IsMember(weight, i, gold_value, gold_last);
-    const bool predicted = IsMember(scores[i], i, value, last);
-    hits += gold && predicted;
-    if (predicted) mass += weight;
-    if (gold) gold_mass += weight;
+__global__ void __launch_bounds__(kThreads) WeighMembers(const WeighArgs a) {
+  __shared__ int counts[kWarps];
+  __shared__ double masses[kWarps];
+  const int bit = 1 << blockIdx.y;
+  const int64_t row = blockIdx.x;
+  const auto has = [&](const int16_t* masks, int64_t stride, int j) {
+    return (static_cast<uint16_t>(masks[row * stride + j]) & bit) != 0;
+  };
+  int common = 0, common_earned = 0, earned = 0, fetched = 0;
+  double mass = 0;
+  for (int j = threadIdx.x; j < a.n; j += kThreads) {
+    if (a.fetched != nullptr && j < a.n - 1)
+      fetched += has(a.fetched, a.fetched_stride, j);
+    if (!has(a.masks, a.mask_stride, j)) continue;
+    mass += a.weights[row * a.weight_stride + j];
+    const bool free = j < kFirstFree || j >= a.n - kLastFree;
+    const bool both = a.other != nullptr && has(a.other, a.other_stride, j);
+    earned += !free;
+    common += both;
+    common_earned += both && !free;
   }
-  hits = BlockSum(hits, hit_scratch);
-  mass = BlockSum(mass, mass_scratch);
-  gold_mass = BlockSum(gold_mass, gold_scratch);
-  if (threadIdx.x == 0) {
-    a.figures[place] = hits;
-    a.figures[places + place] = mass;
-    a.figures[2 * places + place] = gold_mass;
-    a.figures[3 * places + place] =
-        IsMember(row[a.n - 1], a.n - 1, gold_value, gold_last) ? 1 : 0;
-  }
+  const auto put = [&](SetFigure figure, double value) {
+    if (threadIdx.x == 0)
+      a.figures[(static_cast<int64_t>(figure) * gridDim.x + row) * gridDim.y +
+                blockIdx.y] = value;
+  };
+  put(kCommon, BlockSum(common, counts));
+  put(kCommonEarned, BlockSum(common_earned, counts));
+  put(kEarned, BlockSum(earned, counts));
+  put(kFetched, BlockSum(fetched, counts));
+  put(kMass, BlockSum(mass, masses));
+  put(kHasLast, has(a.masks, a.mask_stride, a.n - 1) ? 1 : 0);
 }
 
 template <typename T>
@@ -254,20 +280,20 @@ void Select(const at::Tensor& scores, std::span<const int64_t> ks,
 }
 
 template <typename T>
-void Compare(const at::Tensor& rows, const Thresholds& gold,
-             const at::Tensor& scores, const Thresholds& predicted,
-             const at::Tensor& figures) {
-  const CompareArgs<T> args{rows.const_data_ptr<float>(),
-                            rows.stride(0),
-                            gold.values.const_data_ptr<float>(),
-                            gold.positions.const_data_ptr<int64_t>(),
-                            scores.const_data_ptr<T>(),
-                            scores.stride(0),
-                            predicted.values.const_data_ptr<T>(),
-                            predicted.positions.const_data_ptr<int64_t>(),
-                            figures.mutable_data_ptr<double>(),
-                            static_cast<int>(rows.size(1))};
-  Launch(CompareThresholds<T>, dim3(rows.size(0), gold.values.size(1)),
+void Mark(const at::Tensor& scores, const Thresholds& thresholds,
+          std::span<const uint16_t> bits, const at::Tensor& masks) {
+  MarkArgs<T> args{scores.const_data_ptr<T>(),
+                   scores.stride(0),
+                   thresholds.values.const_data_ptr<T>(),
+                   thresholds.positions.const_data_ptr<int64_t>(),
+                   masks.mutable_data_ptr<int16_t>(),
+                   masks.stride(0),
+                   static_cast<int>(scores.size(1)),
+                   static_cast<int>(bits.size()),
+                   {}};
+  std::copy(bits.begin(), bits.end(), args.bits);
+  Launch(MarkMembers<T>,
+         dim3(CeilDiv(scores.size(1), kThreads), scores.size(0)),
          dim3(kThreads), 0, args);
 }
 
@@ -296,23 +322,43 @@ Thresholds SelectTopCuda(const at::Tensor& scores,
   return out;
 }
 
-at::Tensor CompareSetsCuda(const at::Tensor& rows, const Thresholds& gold,
-                           const at::Tensor& predicted_scores,
-                           const Thresholds& predicted) {
-  const bool is_double = IsDouble(predicted_scores);
-  TORCH_CHECK(!IsDouble(rows) && rows.sizes() == predicted_scores.sizes() &&
-              gold.values.sizes() == predicted.values.sizes() &&
-              gold.values.is_contiguous() && gold.positions.is_contiguous() &&
-              predicted.values.is_contiguous() &&
-              predicted.positions.is_contiguous());
-  const DeviceScope scope(rows.device());
-  const at::Tensor figures = at::empty({4, rows.size(0), gold.values.size(1)},
-                                       rows.options().dtype(at::kDouble));
-  if (figures.numel() == 0) return figures;
+void MarkMembersCuda(const at::Tensor& scores, const Thresholds& thresholds,
+                     std::span<const uint16_t> bits, const at::Tensor& masks) {
+  TORCH_CHECK(masks.scalar_type() == at::kShort && masks.stride(1) == 1 &&
+              masks.size(1) >= scores.size(1) && bits.size() <= kMostBudgets);
+  const bool is_double = IsDouble(scores);
+  const DeviceScope scope(scores.device());
+  if (scores.numel() == 0) return;
   if (is_double)
-    Compare<double>(rows, gold, predicted_scores, predicted, figures);
+    Mark<double>(scores, thresholds, bits, masks);
   else
-    Compare<float>(rows, gold, predicted_scores, predicted, figures);
+    Mark<float>(scores, thresholds, bits, masks);
+}
+
+at::Tensor WeighMembersCuda(const at::Tensor& weights, const at::Tensor& masks,
+                            const at::Tensor& other, const at::Tensor& fetched,
+                            int budgets) {
+  TORCH_CHECK(!IsDouble(weights) && masks.scalar_type() == at::kShort &&
+              masks.stride(1) == 1);
+  const DeviceScope scope(weights.device());
+  const at::Tensor figures = at::zeros({kSetFigures, weights.size(0), budgets},
+                                       weights.options().dtype(at::kDouble));
+  WeighArgs args{};
+  args.weights = weights.const_data_ptr<float>();
+  args.weight_stride = weights.stride(0);
+  args.masks = masks.const_data_ptr<int16_t>();
+  args.mask_stride = masks.stride(0);
+  if (other.defined()) {
+    args.other = other.const_data_ptr<int16_t>();
+    args.other_stride = other.stride(0);
+  }
+  if (fetched.defined()) {
+    args.fetched = fetched.const_data_ptr<int16_t>();
+    args.fetched_stride = fetched.stride(0);
+  }
+  args.figures = figures.mutable_data_ptr<double>();
+  args.n = static_cast<int>(weights.size(1));
+  Launch(WeighMembers, dim3(weights.size(0), budgets), dim3(kThreads), 0, args);
   return figures;
 }
 

@@ -1,11 +1,11 @@
 #pragma once
 
-// Selecting the top positions of rows on CUDA, and comparing such sets, for
+// Selecting the top positions of rows on CUDA, and weighing such sets, for
 // several budgets at once. Nothing of size N leaves the device, and nothing
 // waits for it: all runs on its current stream. The same input gives the same
 // bits. Throws c10::Error where memory runs out or a shape is wrong.
 //
-// A set is kept as the threshold of the order "higher score first, then lower
+// A set is found as the threshold of the order "higher score first, then lower
 // position". A position is a member where
 //   score > value || (score == value && position ≤ last)
 
@@ -13,6 +13,8 @@
 #include <span>
 
 #include "ATen/core/Tensor.h"
+
+#include "server/telemetry/selector.h"
 
 namespace kvrecall {
 
@@ -26,12 +28,16 @@ struct Thresholds {
 // allowed. ks: B set sizes, each in 1 … N, in any order.
 Thresholds SelectTopCuda(const at::Tensor& scores, std::span<const int64_t> ks);
 
-// rows [R, N], float32: the attention that `gold` was selected from.
-// predicted_scores [R, N], float32 or float64: what `predicted` was selected
-// from. → [4, R, B], float64: |predicted ∩ gold|, Σ of rows over predicted,
-// Σ of rows over gold, 1 where gold has position N − 1.
-at::Tensor CompareSetsCuda(const at::Tensor& rows, const Thresholds& gold,
-                           const at::Tensor& predicted_scores,
-                           const Thresholds& predicted);
+// masks [R, ≥ N], int16: a position gets bits[b] where it is a member of set b.
+// At most kMostBudgets sets.
+void MarkMembersCuda(const at::Tensor& scores, const Thresholds& thresholds,
+                     std::span<const uint16_t> bits, const at::Tensor& masks);
+
+// [kSetFigures, R, B], float64, as selector.h has them. weights [R, N],
+// float32; masks [R, ≥ N], int16; `other` (as masks) and `fetched` (bits to
+// count) may be undefined.
+at::Tensor WeighMembersCuda(const at::Tensor& weights, const at::Tensor& masks,
+                            const at::Tensor& other, const at::Tensor& fetched,
+                            int budgets);
 
 }  // namespace kvrecall

@@ -2,290 +2,236 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <type_traits>
-#include <vector>
+#include <utility>
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
 
 #include "server/cpu/row_kernels.h"
+#include "server/telemetry/row_selection.h"
 
 namespace kvrecall {
 namespace {
 
-// Few enough positions to compare exactly.
-constexpr int64_t kFew = 128;
-constexpr int64_t kSample = 64;
+constexpr std::array<uint16_t, kMostBudgets> kBits = [] {
+  std::array<uint16_t, kMostBudgets> bits{};
+  for (int b = 0; b < kMostBudgets; ++b)
+    bits[b] = static_cast<uint16_t>(1u << b);
+  return bits;
+}();
 
-// Between passes over the keys: where the key of the last position inside is.
-struct Bracket {
-  int64_t wanted = 0;  // how many of the scores the set holds
-  // Keys ≥ low: at least `wanted`; keys > high: fewer.
-  uint32_t low = 0, high = 0;
-  int64_t at_least_low = 0, above_high = 0;
-
-  bool done() const {
-    return wanted <= 0 || low == high || at_least_low - above_high <= kFew;
-  }
-
-  // Takes in how many keys are at least `pivot`.
-  void Narrow(uint32_t pivot, int64_t count) {
-    if (wanted <= 0 || pivot <= low || pivot > high) return;
-    if (count >= wanted) {
-      low = pivot;
-      at_least_low = count;
-    } else {
-      high = pivot - 1;
-      above_high = count;
-    }
-  }
-
-  // Where the key should be if keys were spread evenly between the bounds, or
-  // the middle, which halves whatever they are; in low + 1 … high.
-  uint32_t Guess(bool even) const {
-    const uint32_t width = high - low;
-    const double part = even
-                            ? static_cast<double>(at_least_low - wanted) /
-                                  static_cast<double>(at_least_low - above_high)
-                            : 0.5;
-    return low + std::clamp<uint32_t>(
-                     static_cast<uint32_t>(part * static_cast<double>(width)),
-                     1, width);
-  }
-};
-
-// One row's selection. Scores become 32-bit keys in the same order; passes
-// that count keys above a guess narrow down where the K-th must be, for all K
-// together, and only the few positions that are left are compared exactly.
-template <typename T>
-class RowSelection {
- public:
-  // `count` scores, and the same in float32 or null; `own`: a further position
-  // that comes before all of them.
-  RowSelection(const T* scores, const float* rounded, int64_t count, bool own,
-               const float* weights, std::span<const int64_t> ks,
-               uint8_t* levels, double* mass)
-      : scores_(scores),
-        rounded_(rounded),
-        count_(count),
-        own_(own),
-        weights_(weights),
-        ks_(ks),
-        levels_(levels),
-        mass_(mass) {}
-
-  void Run() {
-    MakeKeys();
-    if (count_ > 0) NarrowBrackets();
-    const size_t budgets = ks_.size();
-    std::array<uint32_t, kMostBudgets> thresholds;
-    for (size_t b = 0; b < budgets; ++b) thresholds[b] = FindThreshold(b);
-    kernels_.sort_into_levels(keys_.data(), weights_, count_, thresholds.data(),
-                              static_cast<int>(budgets), levels_, mass_);
-    for (size_t b = 0; b < budgets; ++b) ExcludeEqualKeys(b, thresholds[b]);
-    if (!own_) return;
-    levels_[count_] = 0;
-    for (size_t b = 0; b < budgets; ++b) mass_[b] += weights_[count_];
-  }
-
- private:
-  void MakeKeys() {
-    keys_.resize(static_cast<size_t>(count_));
-    brackets_.assign(ks_.size(), {});
-    uint32_t lowest = 0, highest = 0;
-    if (rounded_ != nullptr)
-      kernels_.keys_of_floats(rounded_, count_, keys_.data(), &lowest,
-                              &highest);
-    else if constexpr (std::is_same_v<T, double>)
-      kernels_.keys_of_doubles(scores_, count_, keys_.data(), &lowest,
-                               &highest);
-    else
-      kernels_.keys_of_floats(scores_, count_, keys_.data(), &lowest, &highest);
-    for (size_t b = 0; b < ks_.size(); ++b)
-      brackets_[b] = {ks_[b] - (own_ ? 1 : 0), lowest, highest, count_, 0};
-  }
-
-  void NarrowBrackets() {
-    NarrowBySample();
-    std::array<uint32_t, kMostBudgets> pivots;
-    for (bool even = true;; even = !even) {
-      int asked = 0;
-      for (const Bracket& bracket : brackets_)
-        if (!bracket.done()) pivots[asked++] = bracket.Guess(even);
-      if (asked == 0) return;
-      CountAndNarrow(pivots.data(), asked);
-    }
-  }
-
-  // Around the places where an evenly drawn sample has the wanted ranks.
-  void NarrowBySample() {
-    if (count_ < 8 * kSample) return;
-    std::array<uint32_t, kSample> sample;
-    for (int64_t i = 0; i < kSample; ++i)
-      sample[i] = keys_[i * count_ / kSample];
-    std::sort(sample.begin(), sample.end(), std::greater<>());
-    constexpr int64_t kMargin = 6;
-    std::array<uint32_t, 2 * kMostBudgets> pivots;
-    int asked = 0;
-    for (const Bracket& bracket : brackets_) {
-      if (bracket.done()) continue;
-      const int64_t rank = bracket.wanted * kSample / count_;
-      pivots[asked++] = sample[std::max<int64_t>(rank - kMargin, 0)];
-      pivots[asked++] = sample[std::min<int64_t>(rank + kMargin, kSample - 1)];
-    }
-    CountAndNarrow(pivots.data(), asked);
-  }
-
-  // Each count tells something about every bracket.
-  void CountAndNarrow(const uint32_t* pivots, int asked) {
-    std::array<int64_t, 2 * kMostBudgets> counts;
-    kernels_.count_at_least(keys_.data(), count_, pivots, asked, counts.data());
-    for (int i = 0; i < asked; ++i)
-      for (Bracket& bracket : brackets_) bracket.Narrow(pivots[i], counts[i]);
-  }
-
-  // Higher score first, then lower position.
-  bool Before(int32_t a, int32_t b) const {
-    return scores_[a] != scores_[b] ? scores_[a] > scores_[b] : a < b;
-  }
-
-  // The key of the last position inside; that position goes to last_, and all
-  // that might have the same key to left_.
-  uint32_t FindThreshold(size_t b) {
-    const Bracket& bracket = brackets_[b];
-    left_[b].clear();
-    if (bracket.wanted <= 0) return 0xffffffffu;  // no score has this key
-    left_[b].resize(
-        static_cast<size_t>(bracket.at_least_low - bracket.above_high));
-    kernels_.collect_between(keys_.data(), count_, bracket.low, bracket.high,
-                             left_[b].data());
-    const auto last =
-        left_[b].begin() + (bracket.wanted - bracket.above_high - 1);
-    std::nth_element(left_[b].begin(), last, left_[b].end(),
-                     [this](int32_t x, int32_t y) { return Before(x, y); });
-    last_[b] = *last;
-    return keys_[*last];
-  }
-
-  // Keys that equal the threshold's went inside; exactly compared, those
-  // behind the last do not belong there.
-  void ExcludeEqualKeys(size_t b, uint32_t threshold) {
-    for (const int32_t j : left_[b])
-      if (keys_[j] == threshold && Before(last_[b], j)) {
-        ++levels_[j];
-        mass_[b] -= weights_[j];
-      }
-  }
-
-  const cpu::RowKernels& kernels_ = cpu::BestRowKernels();
-  const T* const scores_;
-  const float* const rounded_;
-  const int64_t count_;
-  const bool own_;
-  const float* const weights_;
-  const std::span<const int64_t> ks_;
-  uint8_t* const levels_;
-  double* const mass_;
-
-  // Kept between rows: a step selects many.
-  static thread_local std::vector<uint32_t> keys_;
-  static thread_local std::array<std::vector<int32_t>, kMostBudgets> left_;
-  std::vector<Bracket> brackets_;
-  std::array<int32_t, kMostBudgets> last_;
-};
-
-template <typename T>
-thread_local std::vector<uint32_t> RowSelection<T>::keys_;
-template <typename T>
-thread_local std::array<std::vector<int32_t>, kMostBudgets>
-    RowSelection<T>::left_;
-
-// One job's arrays, and which of all jobs' rows are its own.
-struct JobRows {
-  int64_t first = 0;  // among the rows of all jobs
-  int64_t n = 0;
-  bool own_first = false;
-  at::Tensor values, rounded, weights;  // kept alive
-  RowSets* sets = nullptr;
-};
+uint16_t* MaskRow(const at::Tensor& masks, int64_t r) {
+  if (!masks.defined()) return nullptr;
+  return reinterpret_cast<uint16_t*>(masks.data_ptr<int16_t>()) +
+         r * masks.stride(0);
+}
 
 at::Tensor WithPackedRows(const at::Tensor& t) {
   return !t.defined() || t.stride(-1) == 1 ? t : t.contiguous();
 }
 
-template <typename T>
-void SelectRow(const JobRows& job, int64_t r, std::span<const int64_t> ks) {
-  const int64_t budgets = static_cast<int64_t>(ks.size());
-  RowSelection<T>(job.values.data_ptr<T>() + r * job.values.stride(0),
-                  job.rounded.defined() ? job.rounded.data_ptr<float>() +
-                                              r * job.rounded.stride(0)
-                                        : nullptr,
-                  job.own_first ? job.n - 1 : job.n, job.own_first,
-                  job.weights.data_ptr<float>() + r * job.n, ks,
-                  job.sets->levels.data_ptr<uint8_t>() + r * job.n,
-                  job.sets->mass.data_ptr<double>() + r * budgets)
-      .Run();
+// Per thread, kept between steps.
+struct Workspace {
+  RowSelection<float> floats;
+  RowSelection<double> doubles;
+  std::vector<uint16_t> masks;
+};
+
+Workspace& ThreadWorkspace() {
+  static thread_local Workspace workspace;
+  return workspace;
 }
+
+// A job's arrays, kept alive, and which of all jobs' rows are its own.
+struct JobRows {
+  JobRows(const SetJob& set_job, int64_t first_row)
+      : job(set_job),
+        first(first_row),
+        rows(job.weights.size(0)),
+        n(job.weights.size(1)),
+        values(WithPackedRows(job.scores.values)),
+        rounded(WithPackedRows(job.scores.rounded)),
+        weights(job.weights.contiguous()),
+        figures(at::zeros({kSetFigures, rows, job.budgets}, at::kDouble)) {}
+
+  const SetJob& job;
+  const int64_t first, rows, n;
+  const at::Tensor values, rounded, weights;
+  const at::Tensor figures;
+};
+
+// One row of one job.
+class RowJob {
+ public:
+  RowJob(const JobRows& rows, int64_t row)
+      : rows_(rows),
+        job_(rows.job),
+        row_(row),
+        n_(rows.n),
+        budgets_(rows.job.budgets),
+        workspace_(ThreadWorkspace()),
+        held_(MaskRow(rows.job.held, row)),
+        figures_(rows.figures.data_ptr<double>() + row * budgets_) {}
+
+  void Run() {
+    if (!job_.had.empty()) {
+      GoOnFromHeld();
+      Weigh(held_);
+      return;
+    }
+    workspace_.masks.assign(static_cast<size_t>(n_), 0);
+    uint16_t* masks = workspace_.masks.data();
+    SelectAnew(masks);
+    if (held_ != nullptr) {
+      if (job_.count_fetched) CountFetched(masks);
+      std::copy_n(masks, n_, held_);
+    }
+    Weigh(masks);
+  }
+
+ private:
+  int64_t K(int b) const {
+    const bool by_row = std::ssize(job_.ks) > budgets_;
+    return job_.ks[static_cast<size_t>((by_row ? row_ * budgets_ : 0) + b)];
+  }
+
+  // How many of the last positions budget b holds before all others.
+  int64_t Last(int b) const {
+    const std::vector<int64_t>& last = job_.scores.last;
+    return std::min(last[last.size() > 1 ? static_cast<size_t>(b) : 0], n_);
+  }
+
+  double& Figure(SetFigure figure, int b) const {
+    return figures_[figure * rows_.rows * budgets_ + b];
+  }
+
+  void SelectAnew(uint16_t* masks) {
+    std::array<int64_t, kMostBudgets> wanted;
+    for (int b = 0; b < budgets_; ++b) {
+      const int64_t last = std::min(Last(b), K(b));
+      wanted[b] = K(b) - last;
+      for (int64_t j = n_ - last; j < n_; ++j)
+        masks[j] = static_cast<uint16_t>(masks[j] | kBits[b]);
+    }
+    if (job_.scores.last.size() <= 1) {
+      SelectScores(n_ - Last(0), 0, budgets_, wanted.data(), masks);
+      return;
+    }
+    for (int b = 0; b < budgets_; ++b)
+      SelectScores(n_ - Last(b), b, 1, wanted.data() + b, masks);
+  }
+
+  void SelectScores(int64_t count, int first, int budgets,
+                    const int64_t* wanted, uint16_t* masks) {
+    const std::span<const int64_t> ks(wanted, static_cast<size_t>(budgets));
+    const std::span<const uint16_t> bits(kBits.data() + first,
+                                         static_cast<size_t>(budgets));
+    // Nothing is left to choose where the last positions are all there is.
+    if (std::all_of(ks.begin(), ks.end(), [](int64_t k) { return k == 0; }))
+      return;
+    const at::Tensor& values = rows_.values;
+    const float* rounded =
+        rows_.rounded.defined()
+            ? rows_.rounded.data_ptr<float>() + row_ * rows_.rounded.stride(0)
+            : nullptr;
+    const int64_t offset = row_ * values.stride(0);
+    if (values.scalar_type() == at::kDouble)
+      workspace_.doubles.Select(values.data_ptr<double>() + offset, rounded,
+                                count, ks, bits, masks);
+    else
+      workspace_.floats.Select(values.data_ptr<float>() + offset, rounded,
+                               count, ks, bits, masks);
+  }
+
+  void GoOnFromHeld() {
+    for (int b = 0; b < budgets_; ++b) {
+      held_[n_ - 1] = static_cast<uint16_t>(held_[n_ - 1] | kBits[b]);
+      const int64_t had = job_.had[static_cast<size_t>(b)] + 1;
+      for (int64_t size = had; size > K(b); --size) {
+        const int64_t j = LowestHeld(n_ - Last(b), b);
+        held_[j] = static_cast<uint16_t>(held_[j] & ~kBits[b]);
+      }
+    }
+  }
+
+  int64_t LowestHeld(int64_t count, int b) const {
+    const at::Tensor& values = rows_.values;
+    const int64_t offset = row_ * values.stride(0);
+    const cpu::RowKernels& kernels = cpu::BestRowKernels();
+    return values.scalar_type() == at::kDouble
+               ? kernels.lowest_of_doubles(values.data_ptr<double>() + offset,
+                                           held_, count, kBits[b])
+               : kernels.lowest_of_floats(values.data_ptr<float>() + offset,
+                                          held_, count, kBits[b]);
+  }
+
+  void CountFetched(const uint16_t* masks) const {
+    for (int64_t j = 0; j + 1 < n_; ++j) {
+      const unsigned fetched = masks[j] & ~static_cast<unsigned>(held_[j]);
+      if (fetched == 0) continue;
+      for (int b = 0; b < budgets_; ++b)
+        Figure(kFetched, b) += (fetched >> b) & 1;
+    }
+  }
+
+  void Weigh(const uint16_t* masks) const {
+    const uint16_t* other = MaskRow(job_.other, row_);
+    std::array<int64_t, kMostBudgets> common;
+    std::array<double, kMostBudgets> mass;
+    cpu::BestRowKernels().weigh_sets(
+        masks, other, rows_.weights.data_ptr<float>() + row_ * n_, n_, budgets_,
+        common.data(), mass.data());
+    for (int b = 0; b < budgets_; ++b) {
+      Figure(kCommon, b) =
+          other == nullptr ? 0 : static_cast<double>(common[b]);
+      Figure(kMass, b) = mass[b];
+      Figure(kHasLast, b) = (masks[n_ - 1] >> b) & 1;
+      Figure(kEarned, b) = static_cast<double>(K(b));
+      Figure(kCommonEarned, b) = Figure(kCommon, b);
+    }
+    for (int64_t j = 0; j < n_; ++j) {
+      if (j == kFirstFree) j = std::max(kFirstFree, n_ - kLastFree);
+      if (j >= n_) break;
+      const unsigned both = other == nullptr ? 0u : masks[j] & other[j];
+      for (int b = 0; b < budgets_; ++b) {
+        Figure(kEarned, b) -= (masks[j] >> b) & 1;
+        Figure(kCommonEarned, b) -= (both >> b) & 1;
+      }
+    }
+  }
+
+  const JobRows& rows_;
+  const SetJob& job_;
+  const int64_t row_, n_;
+  const int budgets_;
+  Workspace& workspace_;
+  uint16_t* const held_;
+  double* const figures_;  // the row's of the first figure
+};
 
 }  // namespace
 
-std::vector<RowSets> SelectTopOnCpu(std::span<const SelectionJob> jobs,
-                                    std::span<const int64_t> ks) {
-  std::vector<RowSets> sets(jobs.size());
+std::vector<at::Tensor> FormSetsOnCpu(std::span<const SetJob> jobs) {
+  std::vector<at::Tensor> figures;
   std::vector<JobRows> all;
+  all.reserve(jobs.size());
   int64_t rows = 0;
-  for (size_t i = 0; i < jobs.size(); ++i) {
-    const Scores& scores = jobs[i].scores;
-    JobRows job = {rows,
-                   jobs[i].weights.size(1),
-                   scores.own_first,
-                   WithPackedRows(scores.values),
-                   WithPackedRows(scores.rounded),
-                   jobs[i].weights.contiguous(),
-                   &sets[i]};
-    const int64_t count = job.weights.size(0);
-    sets[i].levels = at::empty({count, job.n}, at::kByte);
-    sets[i].mass =
-        at::empty({count, static_cast<int64_t>(ks.size())}, at::kDouble);
-    rows += count;
-    all.push_back(std::move(job));
+  for (const SetJob& job : jobs) {
+    const JobRows& added = all.emplace_back(job, rows);
+    figures.push_back(added.figures);
+    rows += added.rows;
   }
-  at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
-    size_t i = 0;
-    for (int64_t row = begin; row < end; ++row) {
-      while (i + 1 < all.size() && row >= all[i + 1].first) ++i;
-      if (all[i].values.scalar_type() == at::kDouble)
-        SelectRow<double>(all[i], row - all[i].first, ks);
-      else
-        SelectRow<float>(all[i], row - all[i].first, ks);
-    }
-  });
-  return sets;
-}
-
-at::Tensor CompareRowSetsOnCpu(const RowSets& gold, const RowSets& predicted) {
-  const int64_t rows = gold.levels.size(0);
-  const int64_t n = gold.levels.size(1);
-  const int64_t budgets = gold.mass.size(1);
-  at::Tensor figures = at::empty({4, rows, budgets}, at::kDouble);
-  double* common = figures.data_ptr<double>();
-  double* has_last = common + 3 * rows * budgets;
-  const uint8_t* a = gold.levels.data_ptr<uint8_t>();
-  const uint8_t* b = predicted.levels.data_ptr<uint8_t>();
-  at::parallel_for(0, rows, 4, [&](int64_t begin, int64_t end) {
-    std::array<int64_t, kMostBudgets> counts;
-    for (int64_t r = begin; r < end; ++r) {
-      cpu::BestRowKernels().count_common(
-          a + r * n, b + r * n, n, static_cast<int>(budgets), counts.data());
-      for (int64_t k = 0; k < budgets; ++k) {
-        common[r * budgets + k] = static_cast<double>(counts[k]);
-        has_last[r * budgets + k] = a[r * n + n - 1] <= k ? 1 : 0;
+  // Every so manieth row to a worker: policies differ in what they cost.
+  const int64_t workers = std::min<int64_t>(at::get_num_threads(), rows);
+  at::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t worker = begin; worker < end; ++worker) {
+      size_t i = 0;
+      for (int64_t row = worker; row < rows; row += workers) {
+        while (i + 1 < all.size() && row >= all[i + 1].first) ++i;
+        RowJob(all[i], row - all[i].first).Run();
       }
     }
   });
-  figures[1].copy_(predicted.mass);
-  figures[2].copy_(gold.mass);
   return figures;
 }
 

@@ -1,9 +1,7 @@
 #pragma once
 
-// The selector on the CPU, and its twin from libtorch's operators, which any
-// device can run: see selector.h.
+// The selector on the CPU: see selector.h.
 
-#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -11,13 +9,6 @@
 
 namespace kvrecall {
 
-std::vector<RowSets> SelectTopOnCpu(std::span<const SelectionJob> jobs,
-                                    std::span<const int64_t> ks);
-at::Tensor CompareRowSetsOnCpu(const RowSets& gold, const RowSets& predicted);
-
-std::vector<RowSets> SelectTopWithAten(std::span<const SelectionJob> jobs,
-                                       std::span<const int64_t> ks);
-at::Tensor CompareRowSetsWithAten(const RowSets& gold,
-                                  const RowSets& predicted);
+std::vector<at::Tensor> FormSetsOnCpu(std::span<const SetJob> jobs);
 
 }  // namespace kvrecall

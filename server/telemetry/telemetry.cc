@@ -1,46 +1,109 @@
 #include "server/telemetry/telemetry.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "ATen/ATen.h"
 
 #include "common/base/status_macros.h"
+#include "common/record/policy_catalog.h"
 #include "server/telemetry/recall.h"
 #include "server/telemetry/scope_rows.h"
-#include "server/telemetry/selector.h"
 
 namespace kvrecall {
+namespace {
+
+at::Tensor NoMasks(int64_t rows, int64_t positions, at::Device device) {
+  return at::zeros({rows, positions},
+                   at::TensorOptions(at::kShort).device(device));
+}
+
+// All figures on the host, in one transfer.
+std::vector<at::Tensor> ToHost(std::vector<at::Tensor> figures) {
+  if (figures.empty() || figures[0].device().is_cpu()) return figures;
+  std::vector<at::Tensor> flat;
+  for (const at::Tensor& t : figures) flat.push_back(t.flatten());
+  const at::Tensor all = at::cat(flat).to(at::kCPU);
+  int64_t begin = 0;
+  for (at::Tensor& t : figures) {
+    const int64_t size = t.numel();
+    t = all.narrow(0, begin, size).view(t.sizes());
+    begin += size;
+  }
+  return figures;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<SampleTelemetry>> SampleTelemetry::Create(
     const RunConfig& config, const TelemetryShape& shape,
     const PolicyContext& context) {
+  RETURN_IF_ERROR(CheckGaps(config));
   std::unique_ptr<SampleTelemetry> telemetry(
       new SampleTelemetry(config, shape));
-  for (const Scope scope : config.scopes) {
-    ScopeState state;
-    state.scope = scope;
-    for (const PolicySpec& spec : config.policies) {
-      ASSIGN_OR_RETURN(const PolicySpec complete, CompletePolicySpec(spec));
-      ASSIGN_OR_RETURN(std::unique_ptr<Policy> policy,
-                       MakePolicy(complete, context));
-      state.policies.push_back(std::move(policy));
-    }
-    telemetry->scopes_.push_back(std::move(state));
-  }
+  RETURN_IF_ERROR(telemetry->AddPolicies(context));
   return telemetry;
 }
 
-void SampleTelemetry::Begin(const at::Tensor& sums) {
-  const int64_t known = sums.size(2);
-  for (ScopeState& state : scopes_) {
-    state.accumulated =
-        at::zeros({ScopeRowCount(state.scope, shape_.layers),
-                   shape_.prompt_tokens + shape_.max_new_tokens},
-                  sums.options().dtype(at::kDouble));
-    state.accumulated.narrow(1, 0, known)
-        .copy_(RowsToScope(sums.to(at::kDouble), state.scope));
+absl::Status SampleTelemetry::AddPolicies(const PolicyContext& context) {
+  for (const PolicySpec& policy : config_.policies)
+    RETURN_IF_ERROR(CheckScopes(policy, config_.scopes));
+  std::set<int64_t> windows;
+  for (const Scope scope : config_.scopes) {
+    ScopeState& state = scopes_.emplace_back();
+    state.scope = scope;
+    for (size_t p = 0; p < config_.policies.size(); ++p) {
+      ASSIGN_OR_RETURN(const PolicySpec spec,
+                       CompletePolicySpec(config_.policies[p]));
+      if (!IsDefinedIn(spec, scope)) continue;
+      PolicyState& added = state.policies.emplace_back();
+      added.index = static_cast<int>(p);
+      ASSIGN_OR_RETURN(added.policy, MakePolicy(spec, context));
+      const PolicyNeeds needs = NeedsOf(spec);
+      if (needs.window > 0) windows.insert(needs.window);
+      wants_norms_ |= needs.key_norms;
+      wants_similarities_ |= needs.key_similarities;
+    }
   }
+  windows_.assign(windows.begin(), windows.end());
+  return absl::OkStatus();
+}
+
+// Whether somebody will look at the policy's sets.
+bool SampleTelemetry::IsKept(int policy, Scope scope) const {
+  if (shape_.keep_sets) return true;
+  return std::any_of(
+      config_.gaps.begin(), config_.gaps.end(), [&](const GapSpec& gap) {
+        return gap.kind == GapSpec::Kind::kOnlyPred && gap.scope == scope &&
+               gap.policy == config_.policies[static_cast<size_t>(policy)];
+      });
+}
+
+void SampleTelemetry::Begin(const PrefillObservation& prefill,
+                            const Sequence& sequence) {
+  const int64_t known = prefill.sums.size(2);
+  const int64_t capacity = shape_.prompt_tokens + shape_.max_new_tokens;
+  const at::Device device = prefill.sums.device();
+  kv_heads_ = prefill.sums.size(1);
+  for (ScopeState& state : scopes_) {
+    const int64_t rows = ScopeRowCount(state.scope, shape_.layers, kv_heads_);
+    state.accumulated =
+        at::zeros({rows, capacity}, prefill.sums.options().dtype(at::kDouble));
+    state.accumulated.narrow(1, 0, known)
+        .copy_(RowsToScope(prefill.sums.to(at::kDouble), state.scope));
+    state.previous_row = RowsToScope(prefill.last_row, state.scope);
+    for (size_t i = 0; i < windows_.size(); ++i)
+      state.window_sums[windows_[i]] =
+          RowsToScope(prefill.window_sums[i], state.scope);
+    state.gold = NoMasks(rows, capacity, device);
+    state.previous_gold = NoMasks(rows, capacity, device);
+    for (PolicyState& policy : state.policies)
+      if (!policy.policy->is_gold() &&
+          (policy.policy->irreversible() || IsKept(policy.index, state.scope)))
+        policy.held = NoMasks(rows, capacity, device);
+  }
+  if (wants_norms_ || wants_similarities_) keys_.emplace(sequence, capacity);
 }
 
 StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
@@ -49,7 +112,7 @@ StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
   const int64_t n = rows.size(2);
   StepRecord record;
   record.step = ++step_;
-  record.n = n;
+  record.n = positions_ = n;
   record.token_id = token;
   record.entropy = distribution.entropy;
   record.logprob = logprob;
@@ -60,57 +123,162 @@ StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
   record.attention_entropy = attention.mean;
   record.attention_entropy_std = attention.standard_deviation;
 
-  // All that is to be selected, at once: per scope the gold sets, then each
-  // policy's that needs sets of its own.
+  previous_ks_ = std::exchange(ks_, {});
+  for (const Budget& budget : config_.budgets)
+    ks_.push_back(budget.Positions(n, shape_.prompt_tokens));
   std::vector<at::Tensor> currents;  // [R, N] of each scope
-  std::vector<SelectionJob> jobs;
-  for (ScopeState& state : scopes_) {
+  for (const ScopeState& state : scopes_)
     currents.push_back(
         state.scope == Scope::kLayer ? layers : RowsToScope(rows, state.scope));
-    const at::Tensor& current = currents.back();
-    jobs.push_back({{current}, current});
-    StepView view;
-    view.scope = state.scope;
-    view.rows = current.size(0);
-    view.step = step_;
-    view.positions = n;
-    view.accumulated = state.accumulated.narrow(1, 0, n - 1);
-    for (const std::unique_ptr<Policy>& policy : state.policies)
-      if (!policy->is_gold()) jobs.push_back({policy->Score(view), current});
-  }
-  const Budgets budgets = BudgetsAt(n);
-  const std::vector<RowSets> sets = SelectTop(jobs, budgets.ks);
+  FillRecalls(currents, n, record);
 
-  const size_t count = budgets.places.size();
-  record.recalls.resize(config_.policies.size() * scopes_.size() * count);
-  size_t next = 0;
   for (size_t s = 0; s < scopes_.size(); ++s) {
-    const RowSets& gold = sets[next++];
-    for (size_t p = 0; p < scopes_[s].policies.size(); ++p) {
-      const RowSets& held =
-          scopes_[s].policies[p]->is_gold() ? gold : sets[next++];
-      const std::vector<RecallRecord> recalls =
-          CompareSets(gold, held, budgets.ks, n);
-      for (size_t b = 0; b < count; ++b)
-        record.recalls[(p * scopes_.size() + s) * count + b] =
-            recalls[budgets.places[b]];
-    }
     AddRows(currents[s], scopes_[s].accumulated);
+    scopes_[s].previous_row = currents[s];
   }
+  if (keys_) keys_->TakeIn();
+  previous_entropy_ = distribution.entropy;
   return record;
 }
 
-SampleTelemetry::Budgets SampleTelemetry::BudgetsAt(int64_t n) const {
-  Budgets budgets;
-  for (const Budget& budget : config_.budgets)
-    budgets.ks.push_back(budget.Positions(n, shape_.prompt_tokens));
-  std::vector<int64_t> asked = budgets.ks;
-  std::sort(budgets.ks.begin(), budgets.ks.end());
-  for (const int64_t k : asked)
-    budgets.places.push_back(
-        static_cast<size_t>(std::find(budgets.ks.begin(), budgets.ks.end(), k) -
-                            budgets.ks.begin()));
-  return budgets;
+StepView SampleTelemetry::ViewOf(const ScopeState& state, int64_t n) const {
+  StepView view;
+  view.scope = state.scope;
+  view.layers = shape_.layers;
+  view.rows = state.accumulated.size(0);
+  view.step = step_;
+  view.positions = n;
+  view.prompt_tokens = shape_.prompt_tokens;
+  view.ks = ks_;
+  view.previous_entropy = previous_entropy_;
+  view.accumulated = state.accumulated.narrow(1, 0, n - 1);
+  view.previous_row = state.previous_row;
+  view.window_sums = &state.window_sums;
+  return view;
+}
+
+SetJob SampleTelemetry::GoldJob(const ScopeState& state,
+                                const at::Tensor& row) const {
+  SetJob job;
+  job.scores = {row, {0}, row};
+  job.budgets = static_cast<int>(ks_.size());
+  job.ks = ks_;
+  job.weights = row;
+  job.other = state.previous_gold;
+  job.held = state.gold;
+  return job;
+}
+
+SetJob SampleTelemetry::PolicyJob(const ScopeState& state,
+                                  const PolicyState& policy,
+                                  const StepView& view,
+                                  const at::Tensor& row) const {
+  SetJob job;
+  job.scores = policy.policy->Score(view);
+  job.budgets = static_cast<int>(ks_.size());
+  job.ks = policy.policy->Sizes(view);
+  job.weights = row;
+  job.other = state.gold;
+  job.held = policy.held;
+  if (policy.policy->irreversible()) {
+    if (!policy.policy->TakesAnew(view)) job.had = policy.had;
+    job.count_fetched = job.had.empty() && view.step > 1;
+  }
+  return job;
+}
+
+// Two rounds: what is gold must be known before anything is compared with it.
+void SampleTelemetry::FillRecalls(std::span<const at::Tensor> rows, int64_t n,
+                                  StepRecord& record) {
+  std::vector<SetJob> gold_jobs, jobs;
+  at::Tensor norms, similarities;
+  if (wants_norms_) norms = keys_->norms();
+  if (wants_similarities_) similarities = keys_->Similarities();
+  for (size_t s = 0; s < scopes_.size(); ++s) {
+    ScopeState& state = scopes_[s];
+    std::swap(state.gold, state.previous_gold);
+    gold_jobs.push_back(GoldJob(state, rows[s]));
+    StepView view = ViewOf(state, n);
+    view.key_norms = norms;
+    view.key_similarities = similarities;
+    for (PolicyState& policy : state.policies) {
+      if (policy.policy->is_gold()) continue;
+      jobs.push_back(PolicyJob(state, policy, view, rows[s]));
+      policy.had = ks_;
+    }
+  }
+  std::vector<at::Tensor> figures = FormSets(gold_jobs);
+  std::vector<at::Tensor> of_policies = FormSets(jobs);
+  figures.insert(figures.end(), of_policies.begin(), of_policies.end());
+  figures = ToHost(std::move(figures));
+
+  record.recalls.resize(lanes_.size());
+  size_t next = scopes_.size();
+  for (size_t s = 0; s < scopes_.size(); ++s) {
+    const GoldSets gold = {
+        figures[s], ks_, previous_ks_, n,
+        scopes_[s].scope == Scope::kGlobal ? 1 : shape_.layers};
+    for (const PolicyState& policy : scopes_[s].policies) {
+      std::vector<RecallRecord> recalls =
+          policy.policy->is_gold() ? MakeOracleRecalls(gold)
+                                   : MakeRecalls(gold, figures[next++],
+                                                 policy.policy->irreversible());
+      std::move(
+          recalls.begin(), recalls.end(),
+          record.recalls.begin() + FirstLane(policy.index, scopes_[s].scope));
+    }
+  }
+}
+
+// Of the first budget; the others follow.
+int SampleTelemetry::FirstLane(int policy, Scope scope) const {
+  const auto lane =
+      std::find_if(lanes_.begin(), lanes_.end(), [&](const Lane& l) {
+        return l.policy == policy &&
+               config_.scopes[static_cast<size_t>(l.scope)] == scope;
+      });
+  return static_cast<int>(lane - lanes_.begin());
+}
+
+const SampleTelemetry::ScopeState& SampleTelemetry::StateOf(Scope scope) const {
+  return *std::find_if(
+      scopes_.begin(), scopes_.end(),
+      [&](const ScopeState& state) { return state.scope == scope; });
+}
+
+at::Tensor SampleTelemetry::HeldBy(const ScopeState& state, int policy,
+                                   int budget) const {
+  at::Tensor masks = state.gold;
+  for (const PolicyState& candidate : state.policies)
+    if (candidate.index == policy && !candidate.policy->is_gold())
+      masks = candidate.held;
+  const auto bit = static_cast<int16_t>(static_cast<uint16_t>(1u << budget));
+  return masks.narrow(1, 0, positions_).bitwise_and(int64_t{bit}).ne(0);
+}
+
+at::Tensor SampleTelemetry::Held(int lane) const {
+  const Lane& asked = lanes_[static_cast<size_t>(lane)];
+  return HeldBy(scopes_[static_cast<size_t>(asked.scope)], asked.policy,
+                asked.budget);
+}
+
+std::vector<at::Tensor> SampleTelemetry::GapMasks() const {
+  const auto index = [](const auto& list, const auto& value) {
+    return static_cast<int>(std::find(list.begin(), list.end(), value) -
+                            list.begin());
+  };
+  std::vector<at::Tensor> masks;
+  for (const GapSpec& gap : config_.gaps) {
+    const int budget = index(config_.budgets, gap.budget);
+    const ScopeState& state = StateOf(gap.scope);
+    const bool without_gold = gap.kind == GapSpec::Kind::kWithoutGold;
+    const at::Tensor held =
+        HeldBy(state, without_gold ? -1 : index(config_.policies, gap.policy),
+               budget)
+            .narrow(1, 0, positions_ - 1);
+    masks.push_back((without_gold ? ~held : held).to(at::kByte).contiguous());
+  }
+  return masks;
 }
 
 }  // namespace kvrecall

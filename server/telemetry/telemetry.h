@@ -5,8 +5,10 @@
 // Belongs to one sample and to the engine thread.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "ATen/core/Tensor.h"
@@ -64,3 +66,52 @@ class SampleTelemetry {
   // observed. Only lanes of an irreversible policy or of a gap, or all with
   // keep_sets.
   at::Tensor Held(int lane) const;
+
+ private:
+  struct PolicyState {
+    int index = 0;  // into RunConfig::policies
+    std::unique_ptr<Policy> policy;
+    at::Tensor held;           // masks [R, P + max new tokens], int16, or none
+    std::vector<int64_t> had;  // K of each budget at the step before
+  };
+  struct ScopeState {
+    Scope scope = Scope::kGlobal;
+    std::vector<PolicyState> policies;
+    at::Tensor accumulated;   // [R, P + max new tokens], float64
+    at::Tensor previous_row;  // [R, N − 1], float32
+    std::map<int64_t, at::Tensor> window_sums;  // [R, P − 1], float32
+    at::Tensor gold, previous_gold;  // masks [R, P + max new tokens], int16
+  };
+
+  SampleTelemetry(const RunConfig& config, const TelemetryShape& shape)
+      : config_(config), shape_(shape), lanes_(Lanes(config)) {}
+
+  absl::Status AddPolicies(const PolicyContext& context);
+  bool IsKept(int policy, Scope scope) const;
+  StepView ViewOf(const ScopeState& state, int64_t n) const;
+  SetJob GoldJob(const ScopeState& state, const at::Tensor& row) const;
+  SetJob PolicyJob(const ScopeState& state, const PolicyState& policy,
+                   const StepView& view, const at::Tensor& row) const;
+  void FillRecalls(std::span<const at::Tensor> rows, int64_t n,
+                   StepRecord& record);
+  const ScopeState& StateOf(Scope scope) const;
+  // [R, N], bool.
+  at::Tensor HeldBy(const ScopeState& state, int policy, int budget) const;
+  int FirstLane(int policy, Scope scope) const;
+
+  const RunConfig config_;
+  const TelemetryShape shape_;
+  const std::vector<Lane> lanes_;
+  std::vector<int64_t> windows_;
+  bool wants_norms_ = false, wants_similarities_ = false;
+  std::vector<ScopeState> scopes_;  // in the order of config_.scopes
+  std::optional<KeyStatistics> keys_;
+  int64_t step_ = 0;
+  int64_t kv_heads_ = 1;
+  int64_t positions_ = 0;             // N of the step just observed
+  double previous_entropy_ = 0;       // nats
+  std::vector<int64_t> ks_;           // K of each budget at the step
+  std::vector<int64_t> previous_ks_;  // at the step before
+};
+
+}  // namespace kvrecall

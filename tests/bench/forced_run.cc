@@ -76,15 +76,17 @@ class Run {
     const int64_t prompt = static_cast<int64_t>(tokens.prompt.size());
     const int64_t steps = static_cast<int64_t>(tokens.forced.size());
     ASSIGN_OR_RETURN(sequence_, model_.NewSequence(prompt + steps));
+    ASSIGN_OR_RETURN(telemetry_,
+                     SampleTelemetry::Create(
+                         run_, {model_.info().layers, prompt, steps}, {0}));
+    PrefillOptions options;
+    options.windows = telemetry_->windows();
     ASSIGN_OR_RETURN(
         const PrefillObservation seen,
         model_.Prefill(*sequence_,
                        std::span(tokens.prompt).first(tokens.prompt.size() - 1),
-                       {}));
-    ASSIGN_OR_RETURN(telemetry_,
-                     SampleTelemetry::Create(
-                         run_, {model_.info().layers, prompt, steps}, {0}));
-    telemetry_->Begin(seen.sums);
+                       options));
+    telemetry_->Begin(seen, *sequence_);
     return absl::OkStatus();
   }
 

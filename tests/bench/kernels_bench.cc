@@ -202,32 +202,46 @@ at::Tensor Rows(int64_t n) {
   return at::softmax(at::randn({kLayers, kGroups, n}) * 4, -1);
 }
 
-// Three budgets' sets of 24 rows: {positions, bits of the scores}.
-void Select(benchmark::State& state) {
+// Three budgets' sets of 24 rows and what they are worth: {positions, bits of
+// the scores}.
+void FormRowSets(benchmark::State& state) {
   const c10::InferenceMode guard;
   const int64_t n = state.range(0);
   const at::Tensor rows = Rows(n).mean(1);
-  const SelectionJob job = {
-      {state.range(1) == 64 ? rows.to(at::kDouble) : rows}, rows};
-  const int64_t ks[] = {n / 10, n / 5, 3 * n / 10};
-  for (auto _ : state) benchmark::DoNotOptimize(SelectTop({&job, 1}, ks));
+  SetJob job;
+  job.scores = {state.range(1) == 64 ? rows.to(at::kDouble) : rows};
+  job.budgets = 3;
+  job.ks = {n / 10, n / 5, 3 * n / 10};
+  job.weights = rows;
+  job.other = at::zeros({kLayers, n}, at::kShort);
+  for (auto _ : state) benchmark::DoNotOptimize(FormSets({&job, 1}));
   state.SetItemsProcessed(state.iterations() * rows.numel());
 }
-BENCHMARK(Select)
+BENCHMARK(FormRowSets)
     ->ArgsProduct({{1024, 8192, 32768}, {32, 64}})
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
 
-void Count(benchmark::State& state) {
+// Sets that go on from the step before: one position in, one out.
+void GoOnFromHeld(benchmark::State& state) {
   const c10::InferenceMode guard;
   const int64_t n = state.range(0);
   const at::Tensor rows = Rows(n).mean(1);
-  const int64_t ks[] = {n / 10, n / 5, 3 * n / 10};
-  const SelectionJob job = {{rows}, rows};
-  const RowSets sets = SelectTop({&job, 1}, ks)[0];
-  for (auto _ : state) benchmark::DoNotOptimize(CompareRowSets(sets, sets));
+  SetJob job;
+  job.scores = {rows.to(at::kDouble), {1}};
+  job.budgets = 3;
+  job.ks = {n / 10, n / 5, 3 * n / 10};
+  job.weights = rows;
+  job.other = at::zeros({kLayers, n}, at::kShort);
+  job.held = at::zeros({kLayers, n}, at::kShort);
+  FormSets({&job, 1});
+  job.had = job.ks;
+  for (auto _ : state) benchmark::DoNotOptimize(FormSets({&job, 1}));
 }
-BENCHMARK(Count)->Arg(8192)->UseRealTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(GoOnFromHeld)
+    ->Arg(8192)
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
 
 void ToLayers(benchmark::State& state) {
   const c10::InferenceMode guard;
@@ -269,22 +283,53 @@ void Greedy(benchmark::State& state) {
 }
 BENCHMARK(Greedy)->UseRealTime()->Unit(benchmark::kMicrosecond);
 
-// All that a step's telemetry does once the model has answered.
-void Observe(benchmark::State& state) {
+// Keys that nobody looks at.
+class NoKeys final : public Sequence {
+ public:
+  int64_t length() const override { return 0; }
+  int64_t capacity() const override { return 0; }
+  at::Tensor Keys(int64_t, int64_t) const override { return {}; }
+  at::Tensor KeyProducts(const at::Tensor&, int64_t) const override {
+    return {};
+  }
+};
+
+// All that a step's telemetry does once the model has answered, by policies.
+void Observe(benchmark::State& state, const char* policies,
+             const char* scopes) {
   const c10::InferenceMode guard;
   const int64_t n = state.range(0);
   RunConfig config;
-  config.policies = *ParsePolicySpecs("h2o,random,oracle");
-  config.scopes = *ParseScopes("global,layer");
+  config.policies = *ParsePolicySpecs(policies);
+  config.scopes = *ParseScopes(scopes);
   config.budgets = *ParseBudgets("0.1,0.2,0.3");
   auto telemetry = *SampleTelemetry::Create(config, {kLayers, n, 1}, {0});
-  telemetry->Begin(Rows(n - 1) * 10);
+  PrefillObservation prefill;
+  prefill.sums = Rows(n - 1) * 10;
+  prefill.last_row = Rows(n - 1);
+  for (size_t i = 0; i < telemetry->windows().size(); ++i)
+    prefill.window_sums.push_back(Rows(n - 1) * 10);
+  const NoKeys keys;
+  telemetry->Begin(prefill, keys);
   const at::Tensor rows = Rows(n);
   for (auto _ : state)
     benchmark::DoNotOptimize(telemetry->Observe(rows, {}, 0, 0));
 }
-BENCHMARK(Observe)->Arg(1024)->Arg(8192)->UseRealTime()->Unit(
-    benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(Observe, three, "h2o,random,oracle", "global,layer")
+    ->Arg(1024)
+    ->Arg(8192)
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(Observe, six,
+                  "h2o,h2o_window,h2o_mean,streaming,snapkv,random",
+                  "global,layer")
+    ->Arg(8192)
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(Observe, heads, "h2o,random,oracle", "head")
+    ->Arg(4096)
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace kvrecall

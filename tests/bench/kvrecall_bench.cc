@@ -16,6 +16,7 @@
 #include "nlohmann/json.hpp"
 
 #include "common/base/status_macros.h"
+#include "common/record/policy_catalog.h"
 #include "common/record/run_config.h"
 #include "server/engine/compat.h"
 #include "server/engine/hf_config.h"
@@ -23,6 +24,7 @@
 #include "server/engine/model_locator.h"
 #include "server/engine/sampler.h"
 #include "server/telemetry/distribution.h"
+#include "server/telemetry/gap.h"
 #include "server/telemetry/telemetry.h"
 #include "tests/bench/forced_run.h"
 #include "tests/bench/memory.h"
@@ -44,6 +46,7 @@ struct Options {
   std::string policies = "h2o,random,oracle";
   std::string scopes = "global,layer";
   std::string budgets = "0.1,0.2,0.3";
+  std::string gap;  // lanes; "default": those of DefaultGaps
 };
 
 // All figures for one length of prompt.
@@ -152,16 +155,18 @@ class Bench {
     ASSIGN_OR_RETURN(sequence, model_.NewSequence(prompt + steps));
     PrefillOptions options;
     options.statistics = telemetry;
+    if (telemetry) {
+      ASSIGN_OR_RETURN(telemetry_,
+                       SampleTelemetry::Create(
+                           run_, {model_.info().layers, prompt, steps}, {0}));
+      options.windows = telemetry_->windows();
+    }
     // All but the last, which is the first decode step.
     ASSIGN_OR_RETURN(
         const PrefillObservation seen,
         model_.Prefill(*sequence, std::span(tokens_).first(tokens_.size() - 1),
                        options));
-    if (!telemetry) return absl::OkStatus();
-    ASSIGN_OR_RETURN(telemetry_,
-                     SampleTelemetry::Create(
-                         run_, {model_.info().layers, prompt, steps}, {0}));
-    telemetry_->Begin(seen.sums);
+    if (telemetry) telemetry_->Begin(seen, *sequence);
     return absl::OkStatus();
   }
 
@@ -201,10 +206,16 @@ class Bench {
                      model_.Step({&input, 1}));
     ASSIGN_OR_RETURN(const TokenDistribution distribution,
                      DescribeLogits(seen[0].logits));
-    const int64_t next = GreedyToken(seen[0].logits);
+    const int64_t next = distribution.best;
     record_ = telemetry_->Observe(
         seen[0].rows, distribution, next,
         seen[0].logits[next].item<float>() - distribution.log_normalizer);
+    if (run_.gaps.empty()) return next;
+    ASSIGN_OR_RETURN(
+        const at::Tensor lanes,
+        model_.StepMasked(*with_telemetry_, token, telemetry_->GapMasks()));
+    ASSIGN_OR_RETURN(record_.gaps,
+                     CompareGaps(seen[0].logits, distribution, lanes, next));
     return next;
   }
 
@@ -315,9 +326,15 @@ void Print(const Result& r) {
 
 absl::StatusOr<RunConfig> ReadRunConfig(const Options& options) {
   RunConfig run;
-  ASSIGN_OR_RETURN(run.policies, ParsePolicySpecs(options.policies));
+  ASSIGN_OR_RETURN(run.policies, ParsePolicyList(options.policies));
   ASSIGN_OR_RETURN(run.scopes, ParseScopes(options.scopes));
   ASSIGN_OR_RETURN(run.budgets, ParseBudgets(options.budgets));
+  if (options.gap == "default") {
+    run.gaps = DefaultGaps(run);
+  } else if (!options.gap.empty()) {
+    ASSIGN_OR_RETURN(run.gaps, ParseGapSpecs(options.gap));
+  }
+  RETURN_IF_ERROR(CheckGaps(run));
   return run;
 }
 
@@ -341,7 +358,8 @@ absl::Status RunBench(Options options) {
       info.name, ", ", info.dtype, ", ", info.device, ", ", info.threads,
       " threads, chunks of ", info.prefill_chunk, ", libtorch ", info.libtorch,
       "; policies ", options.policies, ", scopes ", options.scopes,
-      ", budgets ", options.budgets, "; medians of ", options.repeat);
+      ", budgets ", options.budgets, ", ", run.gaps.size(),
+      " gap lanes; medians of ", options.repeat);
   std::printf("%s\n", setting.c_str());
   nlohmann::json report = {{"setting", setting},
                            {"results", nlohmann::json::array()}};
@@ -402,6 +420,11 @@ int main(int argc, char** argv) {
   app.add_option("--policies", options.policies)->capture_default_str();
   app.add_option("--scopes", options.scopes)->capture_default_str();
   app.add_option("--budgets", options.budgets)->capture_default_str();
+  app.add_option("--gap", options.gap,
+                 "lanes of the entropy gap; without a list, those that "
+                 "`submit --gap` means")
+      ->expected(0, 1)
+      ->default_str("default");
   app.add_option("--only", options.only,
                  "leave out the other: its memory and its caches")
       ->check(CLI::IsMember({"plain", "telemetry"}));

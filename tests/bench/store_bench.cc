@@ -55,8 +55,8 @@ Event Step(const RunConfig& config, int64_t number) {
   step.entropy = 1.0 / static_cast<double>(number + 2);
   for (const Lane& lane : Lanes(config)) {
     RecallRecord& recall = step.recalls.emplace_back();
-    recall = {800, step.entropy, 0.1, 0.3, 0.7, 0.9, {}};
-    if (lane.scope == 1) recall.row_recalls.assign(28, 0.5f);
+    recall = {800, step.entropy, 0.1, 0.3, 0.7, 0.9, 0.5, 0.2, {}, {}};
+    if (lane.scope == 1) recall.layer_recalls.assign(28, 0.5f);
   }
   return {0, "", 1, std::move(step)};
 }

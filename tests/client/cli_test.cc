@@ -123,6 +123,116 @@ TEST_F(CliTest, SubmitUsesTheDefaultsAndTheServersLimits) {
   EXPECT_EQ(config.chat_template(), "auto");
 }
 
+TEST_F(CliTest, SubmitSendsEveryPolicyScopeAndTheGapsMeantByDefault) {
+  Start(MakeScript(1, 1));
+  const std::string data = WriteSamples(1);
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", data, "--policies",
+                 "all", "--scopes", "global,layer,head", "--budgets", "0.1",
+                 "--gap", "--force", "gold"}),
+            kExitOk)
+      << err_.str();
+  const v1::RunConfig config = server_->script().creates.at(0).config();
+  EXPECT_EQ(config.policies_size(), 12);
+  EXPECT_THAT(
+      config.scopes(),
+      testing::ElementsAre(v1::SCOPE_GLOBAL, v1::SCOPE_LAYER, v1::SCOPE_HEAD));
+  EXPECT_THAT(config.gaps(),
+              testing::ElementsAre("without_gold(0.1)", "only_pred(h2o,0.1)"));
+  EXPECT_EQ(config.force(), v1::FORCE_GOLD);
+}
+
+TEST_F(CliTest, SubmitTakesGapLanesAndPoliciesWithTriggers) {
+  Start(MakeScript(1, 1));
+  EXPECT_EQ(
+      Run({"submit", "--task", "demo", "--data", WriteSamples(1), "--policies",
+           "tova@entropy(2),snapkv(w=8,kernel=3)", "--budgets", "0.1",
+           "--gap=without_gold(0.1,layer),"
+           "only_pred(snapkv(w=8,kernel=3),0.1)"}),
+      kExitOk)
+      << err_.str();
+  const v1::RunConfig config = server_->script().creates.at(0).config();
+  EXPECT_THAT(config.policies(),
+              testing::ElementsAre("tova@entropy(2)", "snapkv(kernel=3,w=8)"));
+  EXPECT_THAT(config.gaps(),
+              testing::ElementsAre("without_gold(0.1,layer)",
+                                   "only_pred(snapkv(kernel=3,w=8),0.1)"));
+  EXPECT_EQ(config.force(), v1::FORCE_NONE);
+}
+
+TEST_F(CliTest, SubmitSendsTheTextsToForce) {
+  Start(MakeScript(1, 1));
+  const std::string texts = folder_ + "/texts.jsonl";
+  std::ofstream(texts) << R"({"_id":"s1","text":"One."})"
+                       << "\n";
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", WriteSamples(2),
+                 "--limit", "1", "--force", texts}),
+            kExitOk)
+      << err_.str();
+  const FakeScript asked = server_->script();
+  EXPECT_EQ(asked.creates.at(0).config().force(), v1::FORCE_TEXT);
+  EXPECT_EQ(asked.submits.at(0).samples(0).forced_text(), "One.");
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", WriteSamples(2),
+                 "--force", texts}),
+            kExitUsage);
+  EXPECT_EQ(err_.str(),
+            "kvrecall-client: " + texts + ": no text for sample 's2'\n");
+  EXPECT_EQ(server_->script().creates.size(), 1u);
+}
+
+// A typing error is answered at once, whether or not there is a server.
+TEST_F(CliTest, SubmitKnowsAWrongPolicyWithoutTheServer) {
+  Start(MakeScript(1, 1));
+  server_.reset();
+  const std::string data = WriteSamples(1);
+  const auto complaint = [&](const std::string& option,
+                             const std::string& value) {
+    EXPECT_EQ(Run({"submit", "--task", "demo", "--data", data, "--scopes",
+                   "global", option, value}),
+              kExitUsage);
+    return err_.str();
+  };
+  EXPECT_THAT(complaint("--policies", "h20"),
+              HasSubstr("unknown policy 'h20'; did you mean h2o?"));
+  EXPECT_THAT(complaint("--policies", "snapkv(kernel=2)"),
+              HasSubstr("kernel must be an odd number from 1 to 1023"));
+  EXPECT_THAT(complaint("--policies", "pyramidkv"),
+              HasSubstr("not defined in scope global; add layer or head"));
+  EXPECT_THAT(complaint("--gap", "without_gold(0.5)"),
+              HasSubstr("does not simulate budget 0.5"));
+  EXPECT_THAT(complaint("--gap", "gold"), HasSubstr("parentheses are missing"));
+}
+
+TEST_F(CliTest, PoliciesNeedNoServer) {
+  Start(MakeScript(1, 1));
+  server_.reset();
+  EXPECT_EQ(Run({"policies"}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("\nh2o_evict "));
+  EXPECT_THAT(out_.str(), HasSubstr("\n@entropy("));
+  EXPECT_EQ(Run({"policies", "--json"}), kExitOk);
+  EXPECT_EQ(json::parse(out_.str())["policies"].size(), 12u);
+  EXPECT_EQ(err_.str(), "");
+}
+
+TEST_F(CliTest, ShowHasTheGapLanesInTableAndJson) {
+  FakeScript script = MakeScript(2, 3);
+  AddGaps(&script);
+  Start(script);
+  EXPECT_EQ(Run({"show", "run-1"}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("gaps                 without_gold(0.1), "
+                                    "only_pred(h2o,tokens:4,layer)\n"));
+  EXPECT_THAT(out_.str(), HasSubstr("\nwithout_gold(0.1) "));
+  EXPECT_EQ(Run({"show", "run-1", "--json"}), kExitOk);
+  const json result = json::parse(out_.str());
+  ASSERT_EQ(result["gaps"].size(), 2u);
+  EXPECT_EQ(result["gaps"][0]["lane"], "without_gold(0.1)");
+  EXPECT_EQ(result["gaps"][0]["n"], 6);
+  EXPECT_EQ(result["gaps"][0]["kl"], 1.0);
+  EXPECT_EQ(result["gaps"][0]["mean_score"], 0.25);
+  EXPECT_EQ(result["gaps"][1]["top1_agreement"], 0.0);
+  EXPECT_EQ(result["rows"][0]["drift"], 0.25);
+  EXPECT_TRUE(result["rows"][0]["fetched_back"].is_null());
+}
+
 TEST_F(CliTest, SubmitJsonIsOneObjectWithTheRows) {
   Start(MakeScript(2, 5));
   EXPECT_EQ(
@@ -235,7 +345,7 @@ TEST_F(CliTest, UsageErrorsAreOneLineAndTellThemselvesApart) {
       {"submit", "--task", "demo", "--limit", "0"},
       {"submit", "--task", "demo", "--budgets", "2"},
       {"submit", "--task", "demo", "--policies", "h2o,"},
-      {"submit", "--task", "demo", "--scopes", "head"},
+      {"submit", "--task", "demo", "--scopes", "tower"},
       {"submit", "--task", "demo"},  // no data file
       {"show"},
       {"export", "run-1", "--format", "xml"}};

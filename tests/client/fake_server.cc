@@ -225,7 +225,9 @@ FakeScript MakeScript(int samples, int steps) {
         recall.lift = (recall.recall - 0.125) / 0.875;
         recall.mass = 0.5;
         recall.mass_ratio = lane.policy == 1 ? 1 : 0.75;
-        if (lane.scope == 1) recall.row_recalls = {0.3f, 0.7f};
+        recall.recall_without_free_hits = recall.recall / 2;
+        if (t > 1) recall.drift = 0.25;
+        if (lane.scope == 1) recall.layer_recalls = {0.3f, 0.7f};
         step.recalls.push_back(recall);
       }
       add(id, step);
@@ -233,6 +235,7 @@ FakeScript MakeScript(int samples, int steps) {
     add(id, SampleResult{.generated_tokens = steps,
                          .text = "text of " + id,
                          .score = s % 2 == 1 ? 1.0 : 0.5,
+                         .gap_scores = {},
                          .finish_reason = FinishReason::kEos,
                          .prefill_seconds = 0.1,
                          .decode_seconds = 0.2});
@@ -242,6 +245,24 @@ FakeScript MakeScript(int samples, int steps) {
                  .samples_failed = 0});
   run.last_sequence = static_cast<int64_t>(script.events.size());
   return script;
+}
+
+void AddGaps(FakeScript* script) {
+  RunConfig& config = script->run.config;
+  config.gaps = {
+      {GapSpec::Kind::kWithoutGold, {}, config.budgets[0], Scope::kGlobal},
+      {GapSpec::Kind::kOnlyPred, config.policies[0], config.budgets[1],
+       Scope::kLayer}};
+  for (Event& event : script->events) {
+    if (auto* step = std::get_if<StepRecord>(&event.body)) {
+      const double t = static_cast<double>(step->step);
+      step->gaps = {{0.5 * t, 0.25, -0.125 * t, step->token_id, true},
+                    {0.0, -0.5, 0.5, 7, false}};
+    }
+    if (auto* result = std::get_if<SampleResult>(&event.body)) {
+      result->gap_scores = {0.25, *result->score};
+    }
+  }
 }
 
 }  // namespace kvrecall

@@ -89,4 +89,8 @@ class FakeServer final : public v1::RunService::Service,
 // each, finished, with plausible seeded numbers.
 FakeScript MakeScript(int samples, int steps);
 
+// Gives its run the gap lanes without_gold(0.1) and
+// only_pred(h2o,tokens:4,layer), and every step and result what they measure.
+void AddGaps(FakeScript* script);
+
 }  // namespace kvrecall

@@ -91,19 +91,70 @@ TEST(JsonLinesTest, AStepLineHasEveryNumberOfTheRecord) {
   EXPECT_EQ(first["mass"], 0.5);
   EXPECT_EQ(first["mass_ratio"], 0.75);
   EXPECT_EQ(first["chance"], 0.125);
-  EXPECT_EQ(first["row_recalls"], json::array());
+  EXPECT_EQ(first["recall_without_free_hits"].get<double>(),
+            *step.recalls[0].recall_without_free_hits);
+  EXPECT_EQ(first["drift"], 0.25);
+  EXPECT_TRUE(first["fetched_back"].is_null());
+  EXPECT_EQ(first["layer_recalls"], json::array());
   EXPECT_EQ(line["recalls"][1]["budget"], "tokens:4");
   EXPECT_EQ(line["recalls"][2]["scope"], "layer");
-  EXPECT_EQ(line["recalls"][2]["row_recalls"].dump(), "[0.3,0.7]");
+  EXPECT_EQ(line["recalls"][2]["layer_recalls"].dump(), "[0.3,0.7]");
+  EXPECT_EQ(line["gaps"], json::array());
+}
+
+TEST(JsonLinesTest, GapsAreNamedByTheirLane) {
+  FakeScript script = MakeScript(1, 2);
+  AddGaps(&script);
+  const std::vector<json> lines = Write(script);
+  EXPECT_EQ(lines[1]["gap_scores"].dump(), "[0.25,1.0]");
+  EXPECT_EQ(lines[3]["gaps"].dump(),
+            R"j([{"entropy_change":0.25,"kl":1.0,"lane":"without_gold(0.1)",)j"
+            R"j("logprob_change":-0.25,"token_id":102,"top1_agrees":true},)j"
+            R"j({"entropy_change":-0.5,"kl":0.0,)j"
+            R"j("lane":"only_pred(h2o,tokens:4,layer)","logprob_change":0.5,)j"
+            R"j("token_id":7,"top1_agrees":false}])j");
+}
+
+TEST(JsonLinesTest, APolicyWithoutAScopeKeepsTheOtherLanesInPlace) {
+  FakeScript script = MakeScript(1, 1);
+  script.run.config.policies[0].name = "pyramidkv";
+  auto& recalls = std::get<StepRecord>(script.events[1].body).recalls;
+  recalls.erase(recalls.begin(), recalls.begin() + 2);  // scope global
+  const json line = Write(script)[2];
+  ASSERT_EQ(line["recalls"].size(), 6u);
+  EXPECT_EQ(line["recalls"][0]["policy"], "pyramidkv");
+  EXPECT_EQ(line["recalls"][0]["scope"], "layer");
+  EXPECT_EQ(line["recalls"][2]["policy"], "oracle");
+  EXPECT_EQ(line["recalls"][2]["scope"], "global");
+  EXPECT_EQ(line["recalls"][2]["recall"], 1.0);
+}
+
+TEST(JsonLinesTest, AStepThatDoesNotFitItsRunIsRefused) {
+  FakeScript script = MakeScript(1, 1);
+  AddGaps(&script);
+  StepRecord step = std::get<StepRecord>(script.events[1].body);
+  EXPECT_TRUE(StepLine(script.run.config, "s", step).ok());
+  step.gaps.pop_back();
+  EXPECT_TRUE(
+      absl::IsDataLoss(StepLine(script.run.config, "s", step).status()));
+  step = std::get<StepRecord>(script.events[1].body);
+  step.recalls.pop_back();
+  EXPECT_TRUE(
+      absl::IsDataLoss(StepLine(script.run.config, "s", step).status()));
 }
 
 TEST(JsonLinesTest, WhatIsNotDefinedIsNull) {
   FakeScript script = MakeScript(1, 1);
-  std::get<StepRecord>(script.events[1].body).recalls[0].lift.reset();
+  RecallRecord& recall = std::get<StepRecord>(script.events[1].body).recalls[0];
+  recall.lift.reset();
+  recall.recall_without_free_hits.reset();
   std::get<SampleResult>(script.events[2].body).score.reset();
   const std::vector<json> lines = Write(script);
   EXPECT_TRUE(lines[1]["score"].is_null());
-  EXPECT_TRUE(lines[2]["recalls"][0]["lift"].is_null());
+  for (const char* name :
+       {"lift", "recall_without_free_hits", "drift", "fetched_back"}) {
+    EXPECT_TRUE(lines[2]["recalls"][0][name].is_null()) << name;
+  }
 }
 
 TEST(JsonLinesTest, FailedAndUnfinishedSamplesSayWhatTheyAre) {

@@ -37,6 +37,7 @@ RunSummary MakeSummary() {
     row.lane = lane;
     row.steps = 1850;
     row.recall = lane.policy == 1 ? 1 : 0.6125;
+    row.recall_without_free_hits = 0.25;
     row.chance = 0.1094;
     row.lift = 0.5651;
     row.mass_ratio = 0.9;
@@ -58,18 +59,19 @@ TEST(ResultTableTest, PrintsLanesBinsAndTotals) {
   EXPECT_EQ(
       RenderResult(MakeSummary()),
       "Recall per policy, scope and budget, over n steps\n"
+      "no free: without the first 4 and the last 32 positions\n"
       "Pearson: of the token's entropy with recall, over the same n steps\n"
       "\n"
-      "policy  scope     budget     n  recall  chance   lift  mass ratio  "
-      "Pearson\n"
-      "h2o     global       0.1  1850   0.613   0.109  0.565       0.900  "
-      " -0.213\n"
-      "h2o     global  tokens:4  1850   0.613   0.109  0.565       0.900  "
-      " -0.213\n"
-      "oracle  global       0.1  1850   1.000   0.109  0.565       0.900  "
-      "      –\n"
-      "oracle  global  tokens:4  1850   1.000   0.109  0.565       0.900  "
-      "      –\n"
+      "policy  scope     budget     n  recall  no free  chance   lift  "
+      "mass ratio  Pearson\n"
+      "h2o     global       0.1  1850   0.613    0.250   0.109  0.565  "
+      "     0.900   -0.213\n"
+      "h2o     global  tokens:4  1850   0.613    0.250   0.109  0.565  "
+      "     0.900   -0.213\n"
+      "oracle  global       0.1  1850   1.000    0.250   0.109  0.565  "
+      "     0.900        –\n"
+      "oracle  global  tokens:4  1850   1.000    0.250   0.109  0.565  "
+      "     0.900        –\n"
       "\n"
       "Recall of h2o, scope global, per bin of the token's entropy (nats)\n"
       "\n"
@@ -83,9 +85,62 @@ TEST(ResultTableTest, PrintsLanesBinsAndTotals) {
       "tokens      12345 prompt, 1850 generated\n");
 }
 
-TEST(ResultTableTest, FitsAHundredColumns) {
+TEST(ResultTableTest, ShowsWhatWasFetchedBackWhereSomethingCanBeLost) {
   RunSummary summary = MakeSummary();
+  EXPECT_EQ(RenderResult(summary).find("fetched"), std::string::npos);
+  summary.lanes[0].fetched_back = 1.255;
+  const std::string text = RenderResult(summary);
+  EXPECT_NE(text.find("fetched: positions that a trigger took back per step\n"),
+            std::string::npos);
+  EXPECT_NE(text.find("  Pearson  fetched\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("   -0.213     1.25\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("   -0.213        –\n"), std::string::npos) << text;
+}
+
+// Two gap lanes, one of which has no score.
+RunSummary MakeSummaryWithGaps() {
+  RunSummary summary = MakeSummary();
+  summary.config.gaps =
+      *ParseGapSpecs("without_gold(0.1),only_pred(h2o,tokens:4)");
+  summary.gaps = {{.steps = 1850,
+                   .kl = 1.5,
+                   .entropy_change = 0.25,
+                   .logprob_change = -0.75,
+                   .top1_agreement = 0.5,
+                   .score = 0.5,
+                   .scored_samples = 49},
+                  {.steps = 1850,
+                   .kl = 0,
+                   .entropy_change = -0.125,
+                   .logprob_change = 0,
+                   .top1_agreement = 1,
+                   .score = std::nullopt}};
+  return summary;
+}
+
+TEST(ResultTableTest, PrintsTheGapLanes) {
+  const std::string text = RenderResult(MakeSummaryWithGaps());
+  EXPECT_NE(
+      text.find(
+          "\n"
+          "Entropy gap: the step's distribution with attention limited, beside "
+          "its own,\n"
+          "mean over n steps (nats); top-1: share of steps with the same first "
+          "choice;\n"
+          "score: of the text that the lane's own choices make, of 100\n"
+          "\n"
+          "lane                        n     KL      ΔH  Δ ln p  top-1  score\n"
+          "without_gold(0.1)        1850  1.500  +0.250  -0.750  0.500   50.0\n"
+          "only_pred(h2o,tokens:4)  1850  0.000  -0.125  +0.000  1.000      –\n"
+          "\n"),
+      std::string::npos)
+      << text;
+}
+
+TEST(ResultTableTest, FitsAHundredColumns) {
+  RunSummary summary = MakeSummaryWithGaps();
   summary.config.policies[0].parameters = {{"seed", 7}};
+  summary.lanes[0].fetched_back = 1234.5;
   std::istringstream lines(RenderResult(summary));
   for (std::string line; std::getline(lines, line);) {
     EXPECT_LE(DisplayWidth(line), 100) << line;

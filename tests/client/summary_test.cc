@@ -51,6 +51,10 @@ TEST(SummaryTest, EqualsASlowComputationOfMeansAndCorrelation) {
     EXPECT_NEAR(*row.recall, mean_r, 1e-12);
     EXPECT_NEAR(*row.chance, 0.125, 1e-12);
     EXPECT_NEAR(*row.lift, (mean_r - 0.125) / 0.875, 1e-12);
+    EXPECT_NEAR(*row.mass, 0.5, 1e-12);
+    EXPECT_NEAR(*row.recall_without_free_hits, mean_r / 2, 1e-12);
+    EXPECT_NEAR(*row.drift, 0.25, 1e-12);
+    EXPECT_FALSE(row.fetched_back.has_value());
     if (lanes[i].policy == 0) {
       EXPECT_NEAR(*row.pearson, hr / std::sqrt(hh * rr), 1e-9);
     } else {
@@ -58,6 +62,44 @@ TEST(SummaryTest, EqualsASlowComputationOfMeansAndCorrelation) {
       EXPECT_FALSE(row.pearson.has_value());
     }
   }
+}
+
+TEST(SummaryTest, StepsWhereAQuantityIsNotDefinedAreLeftOut) {
+  FakeScript script = MakeScript(1, 4);
+  for (int t = 1; t <= 4; ++t) {
+    RecallRecord& recall =
+        std::get<StepRecord>(script.events[t].body).recalls[0];
+    recall.recall_without_free_hits.reset();
+    recall.fetched_back = t;
+  }
+  std::get<StepRecord>(script.events[3].body)
+      .recalls[0]
+      .recall_without_free_hits = 0.5;
+  const LaneSummary row = Summarize(script).lanes[0];
+  EXPECT_EQ(row.recall_without_free_hits, 0.5);
+  EXPECT_EQ(row.drift, 0.25);  // of three steps
+  EXPECT_EQ(row.fetched_back, 2.5);
+}
+
+TEST(SummaryTest, GapLanesHaveTheirMeansAndScores) {
+  FakeScript script = MakeScript(2, 3);
+  AddGaps(&script);
+  // The second sample has no score.
+  auto& result = std::get<SampleResult>(script.events[9].body);
+  result.score.reset();
+  result.gap_scores.clear();
+  const RunSummary summary = Summarize(script);
+  ASSERT_EQ(summary.gaps.size(), 2u);
+  const GapSummary& first = summary.gaps[0];
+  EXPECT_EQ(first.steps, 6);
+  EXPECT_EQ(first.kl, 1.0);  // 0.5 · (1 + 2 + 3) / 3
+  EXPECT_EQ(first.entropy_change, 0.25);
+  EXPECT_EQ(first.logprob_change, -0.25);
+  EXPECT_EQ(first.top1_agreement, 1.0);
+  EXPECT_EQ(first.score, 0.25);
+  EXPECT_EQ(first.scored_samples, 1);
+  EXPECT_EQ(summary.gaps[1].top1_agreement, 0.0);
+  EXPECT_EQ(summary.gaps[1].score, 1.0);
 }
 
 TEST(SummaryTest, CountsSamplesTokensAndScores) {
@@ -149,6 +191,27 @@ TEST(SummaryTest, AStepWithTheWrongNumberOfRecallsIsRefused) {
   SummaryBuilder builder(script.run.config);
   EXPECT_TRUE(builder.Add(script.events[0]).ok());
   EXPECT_EQ(builder.Add(script.events[1]).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(SummaryTest, AStepWithTheWrongNumberOfGapsIsRefused) {
+  FakeScript script = MakeScript(1, 1);
+  SummaryBuilder builder(script.run.config);
+  AddGaps(&script);
+  EXPECT_EQ(builder.Add(script.events[1]).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(SummaryTest, TheBinsShowAScopeThatThePolicyHas) {
+  FakeScript script = MakeScript(1, 2);
+  script.run.config.policies[0].name = "pyramidkv";
+  for (int t : {1, 2}) {
+    auto& recalls = std::get<StepRecord>(script.events[t].body).recalls;
+    recalls.erase(recalls.begin(), recalls.begin() + 2);  // scope global
+  }
+  const RunSummary summary = Summarize(script);
+  EXPECT_EQ(summary.bins_policy, 0);
+  EXPECT_EQ(summary.bins_scope, 1);
+  ASSERT_FALSE(summary.bins.empty());
+  EXPECT_EQ(summary.bins[0].recall.size(), 2u);
 }
 
 TEST(SummaryTest, WithoutH2oGlobalTheBinsShowTheFirstLane) {

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "server/telemetry/selection_cuda.h"
+#include "server/telemetry/selector_aten.h"
 #include "tests/gpu/device.h"
 #include "tests/gpu/exact_attention.h"
 
@@ -35,14 +36,6 @@ std::vector<int64_t> Order(const std::vector<double>& row) {
   std::stable_sort(order.begin(), order.end(),
                    [&](int64_t a, int64_t b) { return row[a] > row[b]; });
   return order;
-}
-
-// [N], true for members.
-std::vector<bool> TopSet(const std::vector<double>& row, int64_t k) {
-  std::vector<bool> set(row.size());
-  const std::vector<int64_t> order = Order(row);
-  for (int64_t i = 0; i < k; ++i) set[order[i]] = true;
-  return set;
 }
 
 std::vector<int64_t> SetSizes(int64_t n) {
@@ -96,39 +89,36 @@ TEST_P(SelectionTest, ThresholdsMarkTheTopOfAStableSort) {
   EXPECT_TRUE(SameBits(top.positions, again.positions));
 }
 
-TEST_P(SelectionTest, ComparisonEqualsPlainLoops) {
-  const at::Tensor scores = DrawScores(kind_, 3, n_).to(OnDevice(dtype_));
+// Jobs of every kind against libtorch's operators on the CPU, which the CPU's
+// own tests compare with plain sets.
+TEST_P(SelectionTest, SetsAndFiguresEqualTheTwin) {
+  const at::Tensor scores = DrawScores(kind_, 3, n_).to(dtype_);
   at::manual_seed(5);
-  const at::Tensor attention =
-      at::softmax(at::randn({3, n_}) * 4, 1).to(OnDevice(at::kFloat));
+  const at::Tensor attention = at::softmax(at::randn({3, n_}) * 4, 1);
+  const at::Tensor other = at::randint(32, {3, n_ + 2}, at::kShort);
   const std::vector<int64_t> ks = SetSizes(n_);
-  const Thresholds gold = SelectTopCuda(attention, ks);
-  const Thresholds predicted = SelectTopCuda(scores, ks);
-  const at::Tensor figures =
-      CompareSetsCuda(attention, gold, scores, predicted);
-  ASSERT_EQ(figures.scalar_type(), at::kDouble);
-  const Rows rows = ToRows(attention), policy = ToRows(scores);
-  const at::Tensor host = figures.cpu();
-  for (size_t r = 0; r < rows.size(); ++r)
-    for (size_t b = 0; b < ks.size(); ++b) {
-      const std::vector<bool> in_gold = TopSet(rows[r], ks[b]);
-      const std::vector<bool> in_policy = TopSet(policy[r], ks[b]);
-      double hits = 0, mass = 0, gold_mass = 0;
-      for (int64_t i = 0; i < n_; ++i) {
-        hits += in_gold[i] && in_policy[i];
-        if (in_policy[i]) mass += rows[r][i];
-        if (in_gold[i]) gold_mass += rows[r][i];
-      }
-      const auto at = [&](int64_t figure) {
-        return host[figure][r][b].item<double>();
-      };
-      EXPECT_EQ(at(0), hits);
-      EXPECT_NEAR(at(1), mass, 1e-12);
-      EXPECT_NEAR(at(2), gold_mass, 1e-12);
-      EXPECT_EQ(at(3), in_gold[n_ - 1]);
-    }
-  EXPECT_TRUE(
-      SameBits(figures, CompareSetsCuda(attention, gold, scores, predicted)));
+  for (const int64_t last : {int64_t{0}, int64_t{1}, n_ / 3, n_}) {
+    SetJob job;
+    job.scores = {scores, {last}};
+    job.budgets = static_cast<int>(ks.size());
+    job.ks = ks;
+    job.weights = attention;
+    job.other = other;
+    job.held = at::randint(32, {3, n_}, at::kShort);
+    job.count_fetched = true;
+    SetJob on_device = job;
+    on_device.scores.values = scores.to(OnDevice(dtype_));
+    on_device.weights = attention.to(OnDevice(at::kFloat));
+    on_device.other = other.to(OnDevice(at::kShort));
+    on_device.held = job.held.to(OnDevice(at::kShort));
+    SetJob again = on_device;
+    again.held = on_device.held.clone();
+    const at::Tensor want = FormSetsWithAten({&job, 1})[0];
+    const at::Tensor got = FormSets({&on_device, 1})[0];
+    EXPECT_LE((got.cpu() - want).abs().max().item<double>(), 1e-6) << last;
+    EXPECT_TRUE(at::equal(on_device.held.cpu(), job.held)) << last;
+    EXPECT_TRUE(SameBits(got, FormSets({&again, 1})[0])) << last;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -126,11 +126,13 @@ class DemoTest(unittest.TestCase):
                     free = {round((g + (k - g) * (k - 1) / (n - 1)) / k, 12)
                             for g in (0, 1)}
                     self.assertIn(round(x["chance"], 12), free)
-                    self.assertEqual(x["row_recalls"], [])
+                    self.assertEqual(x["layer_recalls"], [])
                 else:
-                    rows = x["row_recalls"]
-                    self.assertAlmostEqual(sum(rows) / len(rows), x["recall"],
-                                           places=6)
+                    layers = x["layer_recalls"]
+                    self.assertAlmostEqual(sum(layers) / len(layers),
+                                           x["recall"], places=6)
+                self.assertEqual(x["drift"] is None, step["step"] == 1)
+                self.assertIsNone(x["fetched_back"])
                 if x["policy"] == "oracle":
                     self.assertEqual(x["recall"], 1)
 
@@ -154,11 +156,12 @@ class DemoTest(unittest.TestCase):
             self.assertEqual(len(recalls), len(step["recalls"]))
             for stored, exported in zip(recalls, step["recalls"]):
                 for field in ("k", "recall", "chance", "lift", "mass",
-                              "mass_ratio"):
+                              "mass_ratio", "recall_without_free_hits",
+                              "drift", "fetched_back"):
                     self.assertEqual(stored[field], exported[field], field)
-                blob = stored["row_recalls"] or b""
-                packed = struct.pack(f"<{len(exported['row_recalls'])}f",
-                                     *exported["row_recalls"])
+                blob = stored["layer_recalls"] or b""
+                packed = struct.pack(f"<{len(exported['layer_recalls'])}f",
+                                     *exported["layer_recalls"])
                 self.assertEqual(blob, packed)
 
     def test_the_database_has_the_exported_samples(self):

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -64,6 +66,18 @@ TEST(ParseSampleTest, ReadsTheClassesOfAClassificationTask) {
   EXPECT_THAT(sample->all_classes, ElementsAre("x", "y"));
 }
 
+TEST(ParseSampleTest, ReadsTheTextThatIsToBeForced) {
+  const auto forced = [](const std::string& field) {
+    return ParseSample(R"({"input":"q","context":"c","answers":[])" + field +
+                       "}")
+        ->forced_text;
+  };
+  EXPECT_EQ(forced(""), std::nullopt);
+  EXPECT_EQ(forced(R"(,"forced_text":null)"), std::nullopt);
+  EXPECT_EQ(forced(R"(,"forced_text":"")"), "");
+  EXPECT_EQ(forced(R"(,"forced_text":" Łódź")"), " Łódź");
+}
+
 TEST(ParseSampleTest, ADerivedIdDependsOnTheContentOnly) {
   const auto id = [](std::string_view line) { return ParseSample(line)->id; };
   const std::string first =
@@ -103,6 +117,7 @@ TEST(ParseSampleTest, NamesTheFieldOfTheWrongType) {
   EXPECT_THAT(with(R"("dataset": [])"), HasSubstr("'dataset'"));
   EXPECT_THAT(with(R"("language": {})"), HasSubstr("'language'"));
   EXPECT_THAT(with(R"("all_classes": {})"), HasSubstr("'all_classes'"));
+  EXPECT_THAT(with(R"("forced_text": ["x"])"), HasSubstr("'forced_text'"));
   EXPECT_THAT(ParseError("[1]"), HasSubstr("expected a JSON object"));
 }
 
@@ -254,6 +269,37 @@ TEST_F(ReadSamplesTest, SaysThatAFileIsNotPermitted) {
   std::filesystem::permissions(path_, std::filesystem::perms::none);
   EXPECT_EQ(ReadSamples(path_).status().code(),
             absl::StatusCode::kPermissionDenied);
+}
+
+class ReadTextsTest : public ReadSamplesTest {
+ protected:
+  absl::StatusOr<std::map<std::string, std::string>> Texts(
+      const std::string& content) {
+    std::ofstream(path_, std::ios::binary) << content;
+    return ReadTexts(path_);
+  }
+};
+
+TEST_F(ReadTextsTest, GivesTheTextsByIdAndIgnoresOtherFields) {
+  const auto texts = Texts(R"({"_id":"b","text":"two\n","more":1})"
+                           "\n\n"
+                           R"({"text":"","_id":"a"})");
+  ASSERT_TRUE(texts.ok()) << texts.status();
+  EXPECT_THAT(*texts,
+              ElementsAre(testing::Pair("a", ""), testing::Pair("b", "two\n")));
+}
+
+TEST_F(ReadTextsTest, ABadLineIsNamedByFileAndNumber) {
+  EXPECT_EQ(Message(Texts(R"({"_id":"a"})").status()),
+            path_ + ":1: field 'text' is missing; expected a string");
+  EXPECT_EQ(Message(Texts(R"({"text":"t"})").status()),
+            path_ + ":1: field '_id' is missing; expected a string");
+  const std::string line = R"({"_id":"a","text":"t"})";
+  EXPECT_EQ(Message(Texts(line + "\n" + line).status()),
+            path_ + ":2: id 'a' is that of line 1 already");
+  EXPECT_THAT(Message(Texts("\n").status()), HasSubstr("no texts"));
+  EXPECT_EQ(ReadTexts(folder_ + "/none.jsonl").status().code(),
+            absl::StatusCode::kNotFound);
 }
 
 }  // namespace

@@ -19,6 +19,55 @@ TEST(RecordJsonTest, ConfigRoundTrips) {
   EXPECT_EQ(*back, config);
 }
 
+TEST(RecordJsonTest, GapLanesTriggersAndTheForcedContinuationRoundTrip) {
+  RunConfig config;
+  config.task = "musique";
+  config.policies = *ParsePolicySpecs("snapkv(w=8,kernel=3),tova@random(0.1)");
+  config.scopes = {Scope::kHead};
+  config.budgets = *ParseBudgets("0.1");
+  config.gaps =
+      *ParseGapSpecs("without_gold(0.1,head),only_pred(tova@random(0.1),0.1)");
+  config.force = Force::kGold;
+  const auto json = ConfigToJson(config);
+  EXPECT_EQ(
+      json["gaps"].dump(),
+      R"j(["without_gold(0.1,head)","only_pred(tova@random(0.1),0.1)"])j");
+  EXPECT_EQ(json["force"], "gold");
+  auto back = ConfigFromJson(json.dump());
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(*back, config);
+}
+
+// What the sample key of a run is made from, so that `random` draws the same.
+TEST(RecordJsonTest, ARunWithoutGapsAndForceIsWrittenAsEver) {
+  RunConfig config;
+  config.task = "demo";
+  config.policies = *ParsePolicySpecs("h2o");
+  config.scopes = {Scope::kGlobal};
+  config.budgets = *ParseBudgets("0.1");
+  config.max_new_tokens = 96;
+  config.max_prompt_tokens = 416;
+  config.chat_template = "auto";
+  const std::string text =
+      R"({"task":"demo","policies":["h2o"],"scopes":["global"],)"
+      R"("budgets":["0.1"],"max_new_tokens":96,"max_prompt_tokens":416,)"
+      R"("ignore_eos":false,"chat_template":"auto"})";
+  EXPECT_EQ(ConfigToJson(config).dump(), text);
+  auto back = ConfigFromJson(text);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(*back, config);
+}
+
+TEST(RecordJsonTest, ABadGapLaneOrForceIsRefused) {
+  auto json = ConfigToJson(RunConfig());
+  json["force"] = "silver";
+  EXPECT_TRUE(absl::IsInvalidArgument(ConfigFromJson(json.dump()).status()));
+  json["force"] = "text";
+  EXPECT_TRUE(ConfigFromJson(json.dump()).ok());
+  json["gaps"] = {"with_gold(0.1)"};
+  EXPECT_TRUE(absl::IsInvalidArgument(ConfigFromJson(json.dump()).status()));
+}
+
 TEST(RecordJsonTest, ProvenanceRoundTrips) {
   Provenance provenance;
   provenance.model = "nano";
@@ -35,19 +84,6 @@ TEST(RecordJsonTest, MissingFieldIsNamed) {
   auto config = ConfigFromJson("{}");
   ASSERT_FALSE(config.ok());
   EXPECT_NE(config.status().message().find("task"), std::string::npos);
-}
-
-TEST(RecordJsonTest, LanesGoByPolicyThenScopeThenBudget) {
-  RunConfig config;
-  config.policies = *ParsePolicySpecs("h2o,random");
-  config.scopes = {Scope::kGlobal, Scope::kLayer};
-  config.budgets = *ParseBudgets("0.1,0.2,0.3");
-  const auto lanes = Lanes(config);
-  ASSERT_EQ(lanes.size(), 12u);
-  EXPECT_EQ(lanes[4].policy, 0);
-  EXPECT_EQ(lanes[4].scope, 1);
-  EXPECT_EQ(lanes[4].budget, 1);
-  EXPECT_EQ(lanes[6].policy, 1);
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ class ReaderTest : public ::testing::Test {
     config_.policies = {{"h2o", {}}};
     config_.scopes = {Scope::kGlobal, Scope::kLayer};
     config_.budgets = {{Budget::Kind::kCurrentRatio, 0.2}};
+    config_.gaps = *ParseGapSpecs("without_gold(0.2),only_pred(h2o,0.2)");
     auto reader = RecordsReader::Open(db_->path());
     ASSERT_TRUE(reader.ok()) << reader.status();
     reader_ = *std::move(reader);
@@ -56,8 +57,13 @@ class ReaderTest : public ::testing::Test {
                "-0.25, "
                "  0.75, 0.125, 2.5, 0.0625);"
                "INSERT INTO step_recalls VALUES "
-               "  (1, 2, 0, 1, 0.5, 0.25, NULL, 0.75, 1.0, NULL),"
-               "  (1, 2, 1, 1, 0.5, 0.25, 0.5, 0.75, 1.0, x'0000803f00000040');"
+               "  (1, 2, 0, 1, 0.5, 0.25, NULL, 0.75, 1.0, NULL, NULL, NULL, "
+               "   NULL),"
+               "  (1, 2, 1, 1, 0.5, 0.25, 0.5, 0.75, 1.0, "
+               "   x'0000803f00000040', 0.0, 0.375, 1.5);"
+               "INSERT INTO step_gaps VALUES "
+               "  (1, 2, 0, 0.5, -0.25, 0.125, 42, 1),"
+               "  (1, 2, 1, 0.0, 0.25, -1.5, 7, 0);"
                "INSERT INTO sample_events VALUES (1, 3, 'sample_failed', 1, 2, "
                "  '{\"reason\": \"R\", \"message\": \"m\"}');")
             .ok());
@@ -73,9 +79,12 @@ TEST_F(ReaderTest, RebuildsEvents) {
   AddEvents();
   const auto events = reader_->ReadAfter("run1", 0, 10);
   ASSERT_TRUE(events.ok()) << events.status();
-  StepRecord step{1, 5, 42, "x", 0.5, -0.25, 0.75, 0.125, 2.5, 0.0625, {}};
-  step.recalls = {{1, 0.5, 0.25, std::nullopt, 0.75, 1.0, {}},
-                  {1, 0.5, 0.25, 0.5, 0.75, 1.0, {1.0f, 2.0f}}};
+  StepRecord step{1, 5, 42, "x", 0.5, -0.25, 0.75, 0.125, 2.5, 0.0625, {}, {}};
+  const std::optional<double> none;
+  step.recalls = {
+      {1, 0.5, 0.25, none, 0.75, 1.0, none, none, none, {}},
+      {1, 0.5, 0.25, 0.5, 0.75, 1.0, 0.0, 0.375, 1.5, {1.0f, 2.0f}}};
+  step.gaps = {{0.5, -0.25, 0.125, 42, true}, {0.0, 0.25, -1.5, 7, false}};
   EXPECT_EQ((*events)[0], (Event{1, "s", 2, SampleStart{5, 6, true, 0.25}}));
   EXPECT_EQ((*events)[1], (Event{2, "s", 2, step}));
   EXPECT_EQ((*events)[2], (Event{3, "s", 2, SampleFailure{"R", "m"}}));
@@ -117,6 +126,38 @@ TEST_F(ReaderTest, AMissingRecallIsDataLoss) {
   AddEvents();
   ASSERT_TRUE(db_->Run("DELETE FROM step_recalls WHERE lane = 0").ok());
   EXPECT_TRUE(absl::IsDataLoss(reader_->ReadAfter("run1", 0, 10).status()));
+}
+
+TEST_F(ReaderTest, AMissingGapIsDataLoss) {
+  AddEvents();
+  ASSERT_TRUE(db_->Run("DELETE FROM step_gaps WHERE gap = 0").ok());
+  EXPECT_TRUE(absl::IsDataLoss(reader_->ReadAfter("run1", 0, 10).status()));
+}
+
+TEST_F(ReaderTest, GapScoresAreThoseOfTheSample) {
+  AddEvents();
+  const auto set = [this](const char* scores) {
+    ASSERT_TRUE(
+        db_->Run("UPDATE samples SET state = 'done', prompt_tokens = 5, "
+                 "raw_prompt_tokens = 6, truncated = 0, "
+                 "queue_seconds = 0, generated_tokens = 1, text = 't', "
+                 "score = 0.5, finish_reason = 'eos', "
+                 "prefill_seconds = 1, decode_seconds = 1, "
+                 "gap_scores = ?1",
+                 scores == nullptr ? std::optional<std::string>()
+                                   : std::optional<std::string>(scores))
+            .ok());
+  };
+  set("[0.5,0.1]");
+  auto samples = reader_->ListSamples("run1", 0, 10);
+  ASSERT_TRUE(samples.ok()) << samples.status();
+  EXPECT_EQ((*samples)[0].result->gap_scores, (std::vector<double>{0.5, 0.1}));
+  set(nullptr);
+  samples = reader_->ListSamples("run1", 0, 10);
+  ASSERT_TRUE(samples.ok()) << samples.status();
+  EXPECT_THAT((*samples)[0].result->gap_scores, IsEmpty());
+  set("0.5,");
+  EXPECT_FALSE(reader_->ListSamples("run1", 0, 10).ok());
 }
 
 TEST_F(ReaderTest, ListsRunsNewestFirstInPages) {

@@ -35,9 +35,21 @@ StepRecord RandomStep(std::mt19937_64& random) {
     if (lane % 2) recall.lift = real(random) - 0.5;
     recall.mass = real(random);
     recall.mass_ratio = real(random);
-    for (int row = 0; row < lane; ++row)
-      recall.row_recalls.push_back(static_cast<float>(real(random)));
+    if (lane % 3) recall.recall_without_free_hits = real(random);
+    if (lane > 2) recall.drift = real(random);
+    if (lane == 5) recall.fetched_back = real(random) * 40;
+    for (int layer = 0; layer < lane; ++layer)
+      recall.layer_recalls.push_back(static_cast<float>(real(random)));
     step.recalls.push_back(recall);
+  }
+  for (int lane = 0; lane < 3; ++lane) {
+    GapRecord gap;
+    gap.kl = real(random);
+    gap.entropy_change = real(random) - 0.5;
+    gap.logprob_change = real(random) - 1;
+    gap.token_id = static_cast<int64_t>(random() % 152064);
+    gap.top1_agrees = lane % 2 == 0;
+    step.gaps.push_back(gap);
   }
   return step;
 }
@@ -63,9 +75,10 @@ TEST(RecordConvertTest, EveryOtherKindSurvivesTheWire) {
   const SampleStart start{31000, 40000, true, 1.5};
   EXPECT_EQ(RoundTrip({1, "a", 1, start}), (Event{1, "a", 1, start}));
   for (FinishReason reason : {FinishReason::kEos, FinishReason::kLength}) {
-    SampleResult result{7, "two words", std::nullopt, reason, 2.5, 0.25};
+    SampleResult result{7, "two words", std::nullopt, {}, reason, 2.5, 0.25};
     EXPECT_EQ(RoundTrip({2, "a", 2, result}), (Event{2, "a", 2, result}));
     result.score = 0;  // a score of 0 is not an absent one
+    result.gap_scores = {0, 0.1, 1};
     EXPECT_EQ(RoundTrip({3, "a", 2, result}), (Event{3, "a", 2, result}));
   }
   const SampleFailure failure{"GPU_OOM", "no memory"};
@@ -76,6 +89,15 @@ TEST(RecordConvertTest, EveryOtherKindSurvivesTheWire) {
     const RunEnd end{state, 5, 6};
     EXPECT_EQ(RoundTrip({5, "", 1, end}), (Event{5, "", 1, end}));
   }
+}
+
+TEST(RecordConvertTest, ZeroIsNotAnAbsentNumber) {
+  StepRecord step;
+  RecallRecord& recall = step.recalls.emplace_back();
+  recall.lift = recall.recall_without_free_hits = 0;
+  recall.drift = recall.fetched_back = 0;
+  const Event event{1, "a", 1, step};
+  EXPECT_EQ(RoundTrip(event), event);
 }
 
 TEST(RecordConvertTest, NonFiniteNumbersAreKeptForTheReaderToSee) {

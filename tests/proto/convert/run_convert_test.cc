@@ -17,9 +17,10 @@ using ::testing::HasSubstr;
 RunConfig SomeConfig() {
   RunConfig config;
   config.task = "hotpotqa";
-  config.policies = {
-      {"h2o", {}}, {"random", {{"seed", 7}}}, {"p", {{"x", 0.1}}}};
-  config.scopes = {Scope::kLayer, Scope::kGlobal};
+  config.policies = {{"h2o", {}},
+                     {"random", {{"seed", 7}}},
+                     {"p", {{"x", 0.1}}, TriggerSpec{"entropy", 1.0 / 3}}};
+  config.scopes = {Scope::kLayer, Scope::kHead, Scope::kGlobal};
   config.budgets = {{Budget::Kind::kCurrentRatio, 0.1},
                     {Budget::Kind::kPromptRatio, 1.0 / 3},
                     {Budget::Kind::kTokens, 512}};
@@ -27,6 +28,11 @@ RunConfig SomeConfig() {
   config.max_prompt_tokens = 31500;
   config.ignore_eos = true;
   config.chat_template = "chatml";
+  config.gaps = {
+      {GapSpec::Kind::kWithoutGold, {}, config.budgets[0], Scope::kGlobal},
+      {GapSpec::Kind::kOnlyPred, config.policies[2], config.budgets[1],
+       Scope::kHead}};
+  config.force = Force::kText;
   return config;
 }
 
@@ -64,6 +70,12 @@ TEST(RunConvertTest, ConfigurationAndProvenanceSurviveTheWire) {
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(*config, SomeConfig());
   EXPECT_EQ(FromProto(Rewire(ToProto(SomeProvenance()))), SomeProvenance());
+}
+
+TEST(RunConvertTest, EveryForcedContinuationSurvivesAndUnsetIsNone) {
+  for (Force force : {Force::kNone, Force::kGold, Force::kText})
+    EXPECT_EQ(FromProto(ToProto(force), "force").value(), force);
+  EXPECT_EQ(FromProto(v1::RunConfig()).value().force, Force::kNone);
 }
 
 TEST(RunConvertTest, RunsSurviveTheWireWithTimesToTheNanosecond) {
@@ -106,6 +118,7 @@ TEST(RunConvertTest, SamplesSurviveTheWire) {
   sample.language = "en";
   sample.length = 42;
   sample.all_classes = {"c"};
+  sample.forced_text = "";  // an empty text is not an absent one
   const Sample back = FromProto(Rewire(ToProto(sample)));
   EXPECT_EQ(back.id, sample.id);
   EXPECT_EQ(back.input, sample.input);
@@ -115,6 +128,9 @@ TEST(RunConvertTest, SamplesSurviveTheWire) {
   EXPECT_EQ(back.language, sample.language);
   EXPECT_EQ(back.length, sample.length);
   EXPECT_EQ(back.all_classes, sample.all_classes);
+  EXPECT_EQ(back.forced_text, sample.forced_text);
+  sample.forced_text.reset();
+  EXPECT_EQ(FromProto(Rewire(ToProto(sample))).forced_text, std::nullopt);
 }
 
 // What is broken, and how the error must begin.
@@ -142,6 +158,10 @@ TEST(RunConvertTest, EveryBadFieldIsRefusedByName) {
        [](auto* c) { c->mutable_budgets(2)->set_tokens(0); }},
       {"config.budgets[2].tokens: 9007199254740993 is not",
        [](auto* c) { c->mutable_budgets(2)->set_tokens((1LL << 53) + 1); }},
+      {"config.gaps[1]: gap lane 'only_pred(0.1)'",
+       [](auto* c) { c->set_gaps(1, "only_pred(0.1)"); }},
+      {"config.force: unknown forced continuation 9",
+       [](auto* c) { c->set_force(static_cast<v1::Force>(9)); }},
   };
   for (const Fault& fault : faults) {
     v1::RunConfig message = ToProto(SomeConfig());

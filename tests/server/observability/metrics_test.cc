@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <fstream>
 #include <limits>
 #include <set>
 #include <sstream>
@@ -13,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "prometheus/text_serializer.h"
@@ -124,6 +126,11 @@ TEST_F(MetricsTest, KnownSeriesAreThereAtZeroFromTheStart) {
         "\"WatchRun\"} 0",
         "kvrecall_recall_ratio_count{budget=\"0.2\",policy=\"random(seed=0)\"} "
         "0",
+        "kvrecall_positions_fetched_back_total{budget=\"other\",policy="
+        "\"other\"} 0",
+        "kvrecall_gap_kl_nats_count{lane=\"other\"} 0",
+        "kvrecall_gap_logprob_change_nats_bucket{lane=\"other\",le=\"-20\"} 0",
+        "kvrecall_nonfinite_values_total{kind=\"gap\"} 0",
         "kvrecall_token_entropy_nats_bucket{le=\"12\"} 0",
         "kvrecall_time_to_first_token_seconds_bucket{le=\"640\"} 0"})
     EXPECT_THAT(text, HasSubstr(series));
@@ -158,6 +165,28 @@ TEST_F(MetricsTest, EveryMetricOfTheCatalogIsExportedWithItsTypeAndHelp) {
           << name;
     }
     std::getline(lines, hash);
+  }
+}
+
+// The user's page has a row for each family, with its labels, and for nothing
+// else.
+TEST_F(MetricsTest, EveryFamilyIsDocumented) {
+  std::ostringstream page;
+  page << std::ifstream("common/METRICS.md").rdbuf();
+  std::string rows;
+  for (const MetricSpec& spec : Catalog()) {
+    const std::string labels =
+        *spec.labels == '\0' ? "–"
+                             : absl::StrReplaceAll(spec.labels, {{",", ", "}});
+    const std::string row =
+        absl::StrCat("\n| `", spec.name, "` | ", labels, " | ");
+    EXPECT_THAT(page.str(), HasSubstr(row));
+    rows += row;
+  }
+  std::istringstream lines(page.str());
+  for (std::string line; std::getline(lines, line);) {
+    if (!absl::StartsWith(line, "| `kvrecall_")) continue;
+    EXPECT_THAT(rows, HasSubstr(line.substr(0, line.find('`', 3) + 1)));
   }
 }
 
@@ -209,6 +238,44 @@ TEST_F(MetricsTest, RecallsAreOfTheGlobalScopeByPolicyAndBudget) {
   EXPECT_DOUBLE_EQ(sum("0.2", "random(seed=0)"), 0.06);
 }
 
+// Lanes are matched by what they are, not by where they would stand if every
+// policy had every scope.
+TEST_F(MetricsTest, APolicyWithoutAScopeAndScopeHeadMoveNoFigure) {
+  RunConfig config = Config();
+  config.policies = {{"pyramidkv", {}}, {"tova", {}}};
+  config.scopes = {Scope::kHead, Scope::kGlobal};
+  config.budgets.resize(1);
+  StepRecord step = Step(1);
+  step.recalls.resize(3);  // pyramidkv head, tova head, tova global
+  step.recalls[1].fetched_back = 100;
+  step.recalls[2].fetched_back = 5;
+  metrics_.OnStep(config, step, absl::Seconds(1));
+  metrics_.OnStep(config, step, absl::Seconds(1));
+  EXPECT_DOUBLE_EQ(
+      Value("kvrecall_recall_ratio_sum{budget=\"0.1\",policy=\"tova\"}"), 0.06);
+  EXPECT_EQ(Value("kvrecall_positions_fetched_back_total{budget=\"0.1\","
+                  "policy=\"tova\"}"),
+            10);
+  EXPECT_THAT(Text(), Not(HasSubstr("pyramidkv")));
+}
+
+TEST_F(MetricsTest, GapsAreObservedByTheirLane) {
+  RunConfig config = Config();
+  config.gaps = *ParseGapSpecs("without_gold(0.1),only_pred(h2o,0.2,layer)");
+  StepRecord step = Step(1);
+  step.gaps = {{1.5, 0.25, -2, 7, false}, {0, 0, 0.25, 7, true}};
+  metrics_.OnStep(config, step, absl::Seconds(1));
+  step.gaps[1].kl = std::numeric_limits<double>::quiet_NaN();
+  metrics_.OnStep(config, step, absl::Seconds(1));
+  const std::string gold = "{lane=\"without_gold(0.1)\"}";
+  const std::string pred = "{lane=\"only_pred(h2o,0.2,layer)\"}";
+  EXPECT_EQ(Value("kvrecall_gap_kl_nats_sum" + gold), 3);
+  EXPECT_EQ(Value("kvrecall_gap_kl_nats_count" + pred), 1);
+  EXPECT_EQ(Value("kvrecall_gap_logprob_change_nats_sum" + gold), -4);
+  EXPECT_EQ(Value("kvrecall_gap_logprob_change_nats_sum" + pred), 0.5);
+  EXPECT_EQ(Value("kvrecall_nonfinite_values_total{kind=\"gap\"}"), 1);
+}
+
 TEST_F(MetricsTest, RunsThatTakeTurnsKeepTheirFiguresApart) {
   const RunConfig one = Config();
   RunConfig two = Config();
@@ -235,18 +302,31 @@ TEST_F(MetricsTest, ThereAreNeverMoreSeriesThanTheLimitsAllow) {
     config.policies = {{"random", {{"seed", static_cast<double>(p)}}}};
     config.budgets = {{Budget::Kind::kTokens, 100.0 + p}};
     config.task = absl::StrCat("task", p);
-    metrics_.OnStep(config, Step(1), absl::Seconds(1));
+    config.gaps = {
+        {GapSpec::Kind::kWithoutGold, {}, config.budgets[0], Scope::kGlobal}};
+    StepRecord step = Step(1);
+    step.gaps.resize(1);
+    metrics_.OnStep(config, step, absl::Seconds(1));
+    config.policies = {{"tova", {}, TriggerSpec{"entropy", p / 10.0}}};
+    metrics_.OnStep(config, step, absl::Seconds(1));
   }
-  std::istringstream lines(Text());
-  std::set<std::string> series;
-  for (std::string line; std::getline(lines, line);)
-    if (absl::StartsWith(line, "kvrecall_recall_ratio_count"))
-      series.insert(line.substr(0, line.find(' ')));
-  EXPECT_LE(series.size(), 7u * 5u);
+  const auto series = [text = Text()](const std::string& name) {
+    std::istringstream lines(text);
+    std::set<std::string> found;
+    for (std::string line; std::getline(lines, line);)
+      if (absl::StartsWith(line, name + "{"))
+        found.insert(line.substr(0, line.find(' ')));
+    return found.size();
+  };
+  EXPECT_LE(series("kvrecall_recall_ratio_count"), 7u * 5u);
+  EXPECT_LE(series("kvrecall_positions_fetched_back_total"), 7u * 5u);
+  EXPECT_EQ(series("kvrecall_gap_kl_nats_count"), 9u);
+  EXPECT_EQ(series("kvrecall_gap_logprob_change_nats_count"), 9u);
+  EXPECT_EQ(Value("kvrecall_gap_kl_nats_count{lane=\"other\"}"), 24);
   EXPECT_EQ(
       Value("kvrecall_recall_ratio_count{budget=\"other\",policy=\"other\"}"),
-      14);
-  EXPECT_EQ(Value("kvrecall_generation_tokens_total{task=\"other\"}"), 20);
+      32);
+  EXPECT_EQ(Value("kvrecall_generation_tokens_total{task=\"other\"}"), 40);
 }
 
 TEST_F(MetricsTest, ValuesThatAreNotFiniteAreCountedAndKeptOutOfHistograms) {

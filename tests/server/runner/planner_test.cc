@@ -47,6 +47,18 @@ TEST_F(PlannerTest, PoliciesAreRecordedWithAllParameters) {
             (std::vector<std::string>{"h2o(self=1)", "random(seed=0)"}));
 }
 
+TEST_F(PlannerTest, TriggersAreRecordedWithTheirPolicy) {
+  RunConfig config = Demo();
+  config.policies = *ParsePolicySpecs("snapkv(w=8),h2o_evict@entropy(2)");
+  auto provenance = Describe(config);
+  ASSERT_TRUE(provenance.ok()) << provenance.status();
+  EXPECT_EQ(provenance->policies,
+            (std::vector<std::string>{"snapkv(kernel=7,w=8)",
+                                      "h2o_evict@entropy(2)"}));
+  config.policies = *ParsePolicySpecs("h2o@entropy(2)");
+  EXPECT_NE(Refusal(config).find("takes no trigger"), std::string::npos);
+}
+
 TEST_F(PlannerTest, RefusalsNameTheField) {
   RunConfig config = Demo();
   config.task = "hotpot";

@@ -109,10 +109,47 @@ TEST_F(RunServiceTest, CreateRunRefusesEachBadFieldByName) {
        [](auto* r) { r->mutable_config()->add_policies("unheard_of"); }},
       {"config.scopes[0]: unknown scope 0",
        [](auto* r) { r->mutable_config()->add_scopes(v1::SCOPE_UNSPECIFIED); }},
-      {"config.scopes: has 3 entries",
+      {"config.scopes: has 4 entries",
        [](auto* r) {
-         for (int i = 0; i < 3; ++i)
+         for (int i = 0; i < 4; ++i)
            r->mutable_config()->add_scopes(v1::SCOPE_LAYER);
+       }},
+      {"config.scopes[1]: head is given twice",
+       [](auto* r) {
+         for (int i = 0; i < 2; ++i)
+           r->mutable_config()->add_scopes(v1::SCOPE_HEAD);
+       }},
+      {"config.policies: has 65 entries; at most 64",
+       [](auto* r) {
+         for (int i = 0; i < 65; ++i)
+           r->mutable_config()->add_policies(absl::StrCat("p", i));
+       }},
+      {"config.policies[1]: pyramidkv gives each layer a budget of its own, so "
+       "it is not defined in scope global; add layer or head",
+       [](auto* r) {
+         r->mutable_config()->add_policies("h2o");
+         r->mutable_config()->add_policies("pyramidkv");
+         r->mutable_config()->add_scopes(v1::SCOPE_GLOBAL);
+       }},
+      {"config.gaps[0]: gap lane 'gold(0.1)'",
+       [](auto* r) { r->mutable_config()->add_gaps("gold(0.1)"); }},
+      {"config.gaps: gap lane 'without_gold(0.15)': the run does not simulate "
+       "budget 0.15",
+       [](auto* r) { r->mutable_config()->add_gaps("without_gold(0.15)"); }},
+      {"config.force: unknown forced continuation 9",
+       [](auto* r) {
+         r->mutable_config()->set_force(static_cast<v1::Force>(9));
+       }},
+      {"config.max_new_tokens: 8 does not go with force gold: the forced text "
+       "decides its own length",
+       [](auto* r) {
+         r->mutable_config()->set_force(v1::FORCE_GOLD);
+         r->mutable_config()->set_max_new_tokens(8);
+       }},
+      {"config.ignore_eos: does not go with force text",
+       [](auto* r) {
+         r->mutable_config()->set_force(v1::FORCE_TEXT);
+         r->mutable_config()->set_ignore_eos(true);
        }},
       {"config.budgets[0].kind: is not set",
        [](auto* r) { r->mutable_config()->add_budgets(); }},
@@ -140,6 +177,31 @@ TEST_F(RunServiceTest, CreateRunRefusesEachBadFieldByName) {
     v1::Run run;
     ExpectInvalid(Create(request, &run), fault.begin);
   }
+}
+
+TEST_F(RunServiceTest, AForcedRunHasThePromptsOfAnUnforcedOne) {
+  v1::Run free, forced;
+  ASSERT_TRUE(Create(NewRunRequest("a"), &free).ok());
+  v1::CreateRunRequest request = NewRunRequest("b");
+  request.mutable_config()->set_force(v1::FORCE_GOLD);
+  ASSERT_TRUE(Create(request, &forced).ok());
+  EXPECT_EQ(forced.config().force(), v1::FORCE_GOLD);
+  EXPECT_EQ(free.config().force(), v1::FORCE_NONE);
+  EXPECT_EQ(forced.config().max_new_tokens(), 32);
+  EXPECT_EQ(forced.config().max_prompt_tokens(),
+            free.config().max_prompt_tokens());
+}
+
+TEST_F(RunServiceTest, GapLanesAreKeptAsTheyWereAskedFor) {
+  v1::CreateRunRequest request = NewRunRequest("a");
+  request.mutable_config()->add_scopes(v1::SCOPE_HEAD);
+  request.mutable_config()->add_gaps("only_pred(h2o,0.1,head)");
+  request.mutable_config()->add_gaps("without_gold(0.3,head)");
+  v1::Run run;
+  const grpc::Status status = Create(request, &run);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_THAT(run.config().gaps(),
+              ElementsAre("only_pred(h2o,0.1,head)", "without_gold(0.3,head)"));
 }
 
 TEST_F(RunServiceTest, GetRunAndCancelRunAnswerWithTheRun) {
@@ -242,6 +304,41 @@ TEST_F(RunServiceTest, SubmitSamplesTellsAcceptedFromDuplicateFromRefused) {
   EXPECT_EQ(store_.samples(run_id).size(), 2u);
 }
 
+// A run that forces the first answer needs one; nothing else does.
+TEST_F(RunServiceTest, SubmitSamplesRefusesASampleWithoutTheTextToForce) {
+  struct Case {
+    v1::Force force;
+    const char* refusal;  // of a sample with neither answer nor forced text
+  };
+  for (const Case& c :
+       {Case{v1::FORCE_NONE, ""},
+        Case{v1::FORCE_GOLD,
+             "samples[0].answers: is empty; the run forces the first answer, "
+             "so every sample needs one"},
+        Case{v1::FORCE_TEXT,
+             "samples[0].forced_text: is not set; the run forces it, so every "
+             "sample needs one"}}) {
+    v1::CreateRunRequest create = NewRunRequest(v1::Force_Name(c.force));
+    create.mutable_config()->set_force(c.force);
+    v1::Run run;
+    ASSERT_TRUE(Create(create, &run).ok());
+    v1::SubmitSamplesRequest request = OneSample(run.run_id());
+    request.mutable_samples(0)->clear_answers();
+    v1::Sample* whole = request.add_samples();
+    *whole = OneSample("").samples(0);
+    whole->set_sample_id("s2");
+    whole->set_forced_text("");
+    v1::SubmitSamplesResponse response;
+    ASSERT_TRUE(Submit(request, &response).ok());
+    EXPECT_EQ(response.results(0).message(), c.refusal);
+    EXPECT_EQ(response.results(0).outcome(), c.force == v1::FORCE_NONE
+                                                 ? Submitted::OUTCOME_ACCEPTED
+                                                 : Submitted::OUTCOME_REFUSED);
+    EXPECT_EQ(response.results(1).outcome(), Submitted::OUTCOME_ACCEPTED);
+    EXPECT_EQ(store_.samples(run.run_id()).back().forced_text, "");
+  }
+}
+
 TEST_F(RunServiceTest, SubmitSamplesTakesAnEmptyCallThatCompletesTheRun) {
   v1::SubmitSamplesRequest request;
   request.set_run_id(MakeRun("a"));
@@ -336,6 +433,30 @@ TEST_F(RunServiceTest, ModelServiceSaysWhatTheServerRunsAndItsLimits) {
   EXPECT_EQ(info.max_message_bytes(), 8 << 20);
   EXPECT_GT(info.tasks_size(), 0);
   EXPECT_GT(info.tasks(0).max_new_tokens(), 0);
+}
+
+TEST_F(RunServiceTest, GetServerInfoListsTheCatalogOfPoliciesAndTriggers) {
+  v1::ServerInfo info;
+  grpc::ClientContext context;
+  ASSERT_TRUE(models_->GetServerInfo(&context, {}, &info).ok());
+  ASSERT_EQ(info.policies_size(), 12);
+  const v1::PolicyInfo& snapkv = info.policies(5);
+  EXPECT_EQ(snapkv.name(), "snapkv");
+  EXPECT_EQ(snapkv.source(), "arXiv 2404.14469");
+  EXPECT_FALSE(snapkv.irreversible());
+  ASSERT_EQ(snapkv.parameters_size(), 2);
+  const v1::PolicyParameter& kernel = snapkv.parameters(0);
+  EXPECT_EQ(kernel.name(), "kernel");
+  EXPECT_EQ(kernel.default_value(), 7);
+  EXPECT_EQ(kernel.least(), 1);
+  EXPECT_EQ(kernel.most(), 1023);
+  EXPECT_EQ(kernel.rule(), v1::PolicyParameter::RULE_ODD);
+  EXPECT_NE(kernel.summary(), "");
+  EXPECT_TRUE(info.policies(6).irreversible());  // tova
+  EXPECT_TRUE(info.policies(7).per_layer());     // pyramidkv
+  ASSERT_EQ(info.triggers_size(), 3);
+  EXPECT_EQ(info.triggers(1).name(), "periodic");
+  EXPECT_EQ(info.triggers(1).value().rule(), v1::PolicyParameter::RULE_WHOLE);
 }
 
 }  // namespace

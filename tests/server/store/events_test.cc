@@ -107,6 +107,9 @@ TEST_F(EventsTest, EventsThatDoNotFitAreRefused) {
   Event step = make_.Step(1);
   std::get<StepRecord>(step.body).recalls.pop_back();
   EXPECT_TRUE(absl::IsInvalidArgument(store_->Append(leased, {step})));
+  Event bare = make_.Step(1);
+  std::get<StepRecord>(bare.body).gaps.clear();
+  EXPECT_TRUE(absl::IsInvalidArgument(store_->Append(leased, {bare})));
   LeasedSample unknown = leased;
   unknown.attempt = 2;
   EXPECT_TRUE(
@@ -205,7 +208,8 @@ TEST_F(EventsTest, TheViewGivesTheLastAttempt) {
   ASSERT_TRUE(database.ok());
   auto row = (*database)->Prepare(
       "SELECT run, sample, attempt, step, n, token, entropy, policy, scope, "
-      "budget, k, recall, chance, lift, mass, mass_ratio FROM recalls");
+      "budget, k, recall, chance, lift, mass, mass_ratio, "
+      "recall_without_free_hits, drift, fetched_back FROM recalls");
   ASSERT_TRUE(row.ok()) << row.status();
   const RunConfig config = TestConfig();
   for (size_t i = 0; i < step.recalls.size(); ++i) {
@@ -228,6 +232,55 @@ TEST_F(EventsTest, TheViewGivesTheLastAttempt) {
     EXPECT_EQ(row->OptionalDouble(13), recall.lift);
     EXPECT_EQ(row->Double(14), recall.mass);
     EXPECT_EQ(row->Double(15), recall.mass_ratio);
+    EXPECT_EQ(row->OptionalDouble(16), recall.recall_without_free_hits);
+    EXPECT_EQ(row->OptionalDouble(17), recall.drift);
+    EXPECT_EQ(row->OptionalDouble(18), recall.fetched_back);
+  }
+  EXPECT_FALSE(row->Step().value());
+}
+
+TEST_F(EventsTest, TheViewOfGapsGivesTheLastAttempt) {
+  const std::string run = Create();
+  ASSERT_TRUE(Submit(run, {TestSample("a")}).ok());
+  LeasedSample leased = Lease();
+  Append(leased, {make_.Step(1), make_.Step(2)});
+  store_->Release(leased);
+  leased = Lease();
+  const Event event = make_.Step(1);
+  Append(leased, {event});
+  Flush();
+  const auto& step = std::get<StepRecord>(event.body);
+
+  const auto database = OpenForReading(path_);
+  ASSERT_TRUE(database.ok());
+  auto row = (*database)->Prepare(
+      "SELECT run, sample, attempt, step, n, token, entropy, lane, kind, "
+      "policy, scope, budget, kl, entropy_change, logprob_change, "
+      "gap_token_id, top1_agrees FROM gaps ORDER BY kind DESC");
+  ASSERT_TRUE(row.ok()) << row.status();
+  const RunConfig config = TestConfig();
+  for (size_t i = 0; i < config.gaps.size(); ++i) {
+    ASSERT_TRUE(row->Step().value());
+    const GapSpec& lane = config.gaps[i];
+    const GapRecord& gap = step.gaps[i];
+    EXPECT_EQ(row->Text(0), run);
+    EXPECT_EQ(row->Text(1), "a");
+    EXPECT_EQ(row->Int(2), 2);
+    EXPECT_EQ(row->Int(3), 1);
+    EXPECT_EQ(row->Int(4), step.n);
+    EXPECT_EQ(row->Text(5), step.token);
+    EXPECT_EQ(row->Double(6), step.entropy);
+    EXPECT_EQ(row->Text(7), lane.ToString());
+    EXPECT_EQ(row->Text(8), i == 0 ? "without_gold" : "only_pred");
+    EXPECT_EQ(row->IsNull(9), i == 0);
+    EXPECT_EQ(row->Text(9), i == 0 ? "" : lane.policy.ToString());
+    EXPECT_EQ(row->Text(10), ScopeName(lane.scope));
+    EXPECT_EQ(row->Text(11), lane.budget.ToString());
+    EXPECT_EQ(row->Double(12), gap.kl);
+    EXPECT_EQ(row->Double(13), gap.entropy_change);
+    EXPECT_EQ(row->Double(14), gap.logprob_change);
+    EXPECT_EQ(row->Int(15), gap.token_id);
+    EXPECT_EQ(row->Int(16) != 0, gap.top1_agrees);
   }
   EXPECT_FALSE(row->Step().value());
 }

@@ -46,6 +46,12 @@ TEST(SampleJsonTest, ParseSampleReadsItBack) {
   EXPECT_EQ(back->length, sample.length);
   EXPECT_EQ(back->language, sample.language);
   EXPECT_EQ(back->all_classes, sample.all_classes);
+  EXPECT_EQ(back->forced_text, std::nullopt);
+  sample.forced_text = "Ada \"L\"\n";
+  EXPECT_EQ(ParseSample(SampleToJson(sample).value())->forced_text,
+            sample.forced_text);
+  sample.forced_text = "";
+  EXPECT_EQ(ParseSample(SampleToJson(sample).value())->forced_text, "");
 }
 
 TEST(SampleJsonTest, WhatCouldNotBeReadBackIsRefused) {
@@ -56,7 +62,9 @@ TEST(SampleJsonTest, WhatCouldNotBeReadBackIsRefused) {
   bytes.context = "\xff";
   Sample negative = TestSample("negative");
   negative.length = -1;
-  for (const Sample& sample : {no_id, nul, bytes, negative}) {
+  Sample forced = TestSample("forced");
+  forced.forced_text = std::string("\0", 1);
+  for (const Sample& sample : {no_id, nul, bytes, negative, forced}) {
     const absl::Status status = SampleToJson(sample).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(sample.id));
@@ -66,18 +74,39 @@ TEST(SampleJsonTest, WhatCouldNotBeReadBackIsRefused) {
 TEST(CheckEventsTest, WhatCouldNotBeKeptIsRefused) {
   EventMaker make(1);
   const size_t lanes = Lanes(TestConfig()).size();
-  EXPECT_TRUE(
-      CheckEvents({make.Start(), make.Step(1), make.Result()}, lanes).ok());
+  const size_t gaps = TestConfig().gaps.size();
+  const auto check = [&](const std::vector<Event>& events) {
+    return CheckEvents(events, lanes, gaps);
+  };
+  EXPECT_TRUE(check({make.Start(), make.Step(1), make.Result()}).ok());
   Event nan = make.Step(1);
   std::get<StepRecord>(nan.body).recalls[3].mass = NAN;
   Event infinite = make.Result();
   std::get<SampleResult>(infinite.body).score = INFINITY;
-  const std::vector<std::vector<Event>> bad = {
-      {nan}, {infinite}, {{0, "", 1, RunEnd()}}, {make.Result(), make.Step(1)}};
+  Event drift = make.Step(1);
+  std::get<StepRecord>(drift.body).recalls[0].drift = NAN;
+  Event gap = make.Step(1);
+  std::get<StepRecord>(gap.body).gaps[1].kl = INFINITY;
+  Event one_gap = make.Step(1);
+  std::get<StepRecord>(one_gap.body).gaps.pop_back();
+  Event one_score = make.Result();
+  std::get<SampleResult>(one_score.body).gap_scores = {0.5};
+  Event bad_score = make.Result();
+  std::get<SampleResult>(bad_score.body).gap_scores = {0.5, NAN};
+  const std::vector<std::vector<Event>> bad = {{nan},
+                                               {infinite},
+                                               {drift},
+                                               {gap},
+                                               {one_gap},
+                                               {one_score},
+                                               {bad_score},
+                                               {{0, "", 1, RunEnd()}},
+                                               {make.Result(), make.Step(1)}};
   for (const auto& events : bad) {
-    EXPECT_TRUE(absl::IsInvalidArgument(CheckEvents(events, lanes)));
+    EXPECT_TRUE(absl::IsInvalidArgument(check(events)));
   }
-  EXPECT_TRUE(absl::IsInvalidArgument(CheckEvents({make.Step(1)}, lanes - 1)));
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(CheckEvents({make.Step(1)}, lanes - 1, gaps)));
 }
 
 TEST(ProcessLockTest, OneAtATimeAndSymbolicLinksDoNotFoolIt) {

@@ -47,6 +47,9 @@ inline RunConfig TestConfig() {
   config.max_new_tokens = 32;
   config.max_prompt_tokens = 31500;
   config.chat_template = "auto";
+  config.gaps = {{GapSpec::Kind::kWithoutGold, {}, config.budgets[0]},
+                 {GapSpec::Kind::kOnlyPred, config.policies[1],
+                  config.budgets[1], Scope::kLayer}};
   return config;
 }
 
@@ -104,9 +107,20 @@ class EventMaker {
       if (random_() % 2 == 0) recall.lift = -Real();
       recall.mass = Real();
       recall.mass_ratio = Real();
-      for (int row = 0; row < 28 * lane.scope; ++row) {
-        recall.row_recalls.push_back(static_cast<float>(Real()));
+      if (random_() % 2 == 0) recall.recall_without_free_hits = Real();
+      if (step > 1) recall.drift = Real();
+      if (random_() % 2 == 0) recall.fetched_back = Real() * 100;
+      for (int layer = 0; layer < 28 * lane.scope; ++layer) {
+        recall.layer_recalls.push_back(static_cast<float>(Real()));
       }
+    }
+    for (size_t i = 0; i < TestConfig().gaps.size(); ++i) {
+      GapRecord& gap = record.gaps.emplace_back();
+      gap.kl = Real();
+      gap.entropy_change = Real() - 0.5;
+      gap.logprob_change = -Real();
+      gap.token_id = Int();
+      gap.top1_agrees = random_() % 2 == 0;
     }
     return {0, "", 1, std::move(record)};
   }
@@ -115,7 +129,10 @@ class EventMaker {
     SampleResult result;
     result.generated_tokens = Int();
     result.text = "Ada \"Lovelace\" \u2603";
-    if (random_() % 2 == 0) result.score = Real();
+    if (random_() % 2 == 0) {
+      result.score = Real();
+      result.gap_scores = {Real(), Real()};
+    }
     if (random_() % 2 == 0) result.finish_reason = FinishReason::kEos;
     result.prefill_seconds = Real();
     result.decode_seconds = Real();

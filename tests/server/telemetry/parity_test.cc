@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "common/record/policy_catalog.h"
 #include "server/engine/hf_model.h"
 #include "server/engine/sampler.h"
 #include "server/telemetry/telemetry.h"
@@ -113,7 +114,7 @@ void CompareCase(Model& model, const RunConfig& config, uint64_t sample_key,
   auto telemetry = SampleTelemetry::Create(config, {model.info().layers, p, t},
                                            {sample_key});
   ASSERT_TRUE(telemetry.ok()) << telemetry.status();
-  (*telemetry)->Begin(prefill->sums);
+  (*telemetry)->Begin(*prefill, **sequence);
   int64_t token = prompt.back();
   for (size_t i = 0; i < tokens.size(); ++i) {
     const StepInput input{sequence->get(), token};

@@ -1,25 +1,33 @@
+#include <algorithm>
 #include <cmath>
 
 #include "ATen/ATen.h"
 #include <gtest/gtest.h>
 
+#include "common/record/policy_catalog.h"
 #include "server/telemetry/h2o.h"
 #include "server/telemetry/oracle.h"
 #include "server/telemetry/policy_registry.h"
+#include "server/telemetry/pyramidkv.h"
 #include "server/telemetry/random_policy.h"
 #include "server/telemetry/selector.h"
+#include "server/telemetry/streaming.h"
+#include "server/telemetry/trigger.h"
 
 namespace kvrecall {
 namespace {
 
 std::vector<int64_t> Held(Policy& policy, const StepView& view, int64_t k) {
-  const at::Tensor weights = at::zeros({1, view.positions});
-  const int64_t ks[] = {k};
-  const SelectionJob job = {policy.Score(view), weights};
-  const at::Tensor levels = SelectTop({&job, 1}, ks)[0].levels;
+  SetJob job;
+  job.scores = policy.Score(view);
+  job.budgets = 1;
+  job.ks = {k};
+  job.weights = at::zeros({1, view.positions});
+  job.held = at::zeros({1, view.positions}, at::kShort);
+  FormSets({&job, 1});
   std::vector<int64_t> held;
   for (int64_t j = 0; j < view.positions; ++j)
-    if (levels[0][j].item<int64_t>() == 0) held.push_back(j);
+    if (job.held[0][j].item<int64_t>() != 0) held.push_back(j);
   return held;
 }
 
@@ -28,23 +36,6 @@ StepView View(std::vector<double> accumulated) {
   view.positions = static_cast<int64_t>(accumulated.size()) + 1;
   view.accumulated = at::tensor(accumulated, at::kDouble).view({1, -1});
   return view;
-}
-
-TEST(SelectorTest, HigherScoreFirstThenLowerPosition) {
-  const at::Tensor scores = at::tensor({1.0, 3.0, 1.0, 3.0, 2.0}).view({1, 5});
-  const int64_t ks[] = {1, 2, 3, 4, 5};
-  // The level of a position is its place in the order.
-  const SelectionJob job = {{scores}, at::zeros({1, 5})};
-  EXPECT_TRUE(at::equal(SelectTop({&job, 1}, ks)[0].levels,
-                        at::tensor({3, 0, 4, 1, 2}, at::kByte).view({1, 5})));
-}
-
-TEST(SelectorTest, OfEqualScoresTheFirstAreKept) {
-  const int64_t ks[] = {2000};
-  const SelectionJob job = {{at::zeros({3, 5000})}, at::zeros({3, 5000})};
-  const at::Tensor levels = SelectTop({&job, 1}, ks)[0].levels;
-  EXPECT_EQ(levels.narrow(1, 0, 2000).sum().item<int64_t>(), 0);
-  EXPECT_EQ(levels.sum().item<int64_t>(), 3 * 3000);
 }
 
 TEST(H2oPolicyTest, KeepsTheHeaviestAndItsOwnPosition) {
@@ -91,27 +82,66 @@ TEST(RandomPolicyTest, SeedSampleAndRowAllMatter) {
 
 TEST(OraclePolicyTest, IsTheGoldSet) { EXPECT_TRUE(OraclePolicy().is_gold()); }
 
-TEST(PolicyRegistryTest, FillsInParameters) {
-  auto spec = CompletePolicySpec(*ParsePolicySpec("random"));
-  ASSERT_TRUE(spec.ok());
-  EXPECT_EQ(spec->ToString(), "random(seed=0)");
-  for (const PolicyEntry& entry : AllPolicies()) {
-    auto complete = CompletePolicySpec({std::string(entry.name), {}});
-    ASSERT_TRUE(complete.ok());
-    EXPECT_TRUE(MakePolicy(*complete, {}).ok());
-  }
+TEST(StreamingPolicyTest, HoldsItselfThenSinksThenTheLatest) {
+  StreamingPolicy policy(2);
+  const StepView view = View(std::vector<double>(9));
+  EXPECT_EQ(Held(policy, view, 1), (std::vector<int64_t>{9}));
+  EXPECT_EQ(Held(policy, view, 2), (std::vector<int64_t>{0, 9}));
+  EXPECT_EQ(Held(policy, view, 5), (std::vector<int64_t>{0, 1, 7, 8, 9}));
+  // Later steps, and more of them than there was room for.
+  const StepView later = View(std::vector<double>(99));
+  EXPECT_EQ(Held(policy, later, 4), (std::vector<int64_t>{0, 1, 98, 99}));
 }
 
-TEST(PolicyRegistryTest, NamesTheNearestPolicyAndTheParameters) {
-  const auto status = [](const char* text) {
-    return std::string(
-        CompletePolicySpec(*ParsePolicySpec(text)).status().message());
-  };
-  EXPECT_NE(status("h20").find("did you mean h2o"), std::string::npos);
-  EXPECT_NE(status("random(sed=1)").find("it takes seed"), std::string::npos);
-  EXPECT_NE(status("random(seed=0.5)").find("whole number"), std::string::npos);
-  EXPECT_NE(status("h2o(self=2)").find("from 0 to 1"), std::string::npos);
-  EXPECT_NE(status("oracle(k=1)").find("it takes none"), std::string::npos);
+TEST(PyramidSizesTest, FallWithTheLayerAndKeepTheirSum) {
+  // least (100 − 20)/20 = 4, most 2 · 80 − 4 = 156, fall (156 − 4)/3 = 50.
+  EXPECT_EQ(PyramidSizes(4, 100, 20, 1000),
+            (std::vector<int64_t>{175, 125, 75, 25}));
+  // Clipped to the prompt: most 80, least 80.
+  EXPECT_EQ(PyramidSizes(3, 100, 20, 100),
+            (std::vector<int64_t>{100, 100, 100}));
+  EXPECT_EQ(PyramidSizes(3, 20, 20, 1000), (std::vector<int64_t>{20, 20, 20}));
+  EXPECT_EQ(PyramidSizes(1, 50, 20, 1000), (std::vector<int64_t>{50}));
+  for (int64_t k = 1; k <= 130; ++k)
+    for (const int64_t layers : {2, 5, 24}) {
+      const std::vector<int64_t> sizes = PyramidSizes(layers, k, 8, 120);
+      int64_t sum = 0;
+      for (const int64_t size : sizes) {
+        sum += size;
+        EXPECT_GE(size, 1);
+        EXPECT_LE(size, std::max<int64_t>(k, 120));
+      }
+      EXPECT_EQ(sum, layers * k);
+    }
+}
+
+TEST(TriggerTest, FiresAsItsKindSays) {
+  const Trigger entropy({"entropy", 2.0}, 1);
+  EXPECT_FALSE(entropy.Fires(1, 9));
+  EXPECT_FALSE(entropy.Fires(2, 2.0));
+  EXPECT_TRUE(entropy.Fires(2, 2.1));
+  const Trigger periodic({"periodic", 3}, 1);
+  std::vector<int64_t> fired;
+  for (int64_t t = 1; t <= 10; ++t)
+    if (periodic.Fires(t, 0)) fired.push_back(t);
+  EXPECT_EQ(fired, (std::vector<int64_t>{4, 7, 10}));
+  int count = 0;
+  const Trigger random({"random", 0.25}, 7);
+  for (int64_t t = 2; t <= 4001; ++t) count += random.Fires(t, 0);
+  EXPECT_NEAR(count, 1000, 4 * std::sqrt(4000 * 0.25 * 0.75));
+  EXPECT_FALSE(Trigger({"random", 0.0}, 7).Fires(2, 0));
+  EXPECT_TRUE(Trigger({"random", 1.0}, 7).Fires(2, 0));
+}
+
+TEST(PolicyRegistryTest, MakesEveryPolicyOfTheCatalog) {
+  for (const PolicyEntry& entry : AllPolicies()) {
+    PolicySpec spec;
+    spec.name = std::string(entry.name);
+    const auto policy = MakePolicy(spec, {});
+    ASSERT_TRUE(policy.ok()) << policy.status();
+    EXPECT_EQ((*policy)->irreversible(), entry.irreversible) << entry.name;
+    EXPECT_EQ((*policy)->is_gold(), entry.name == "oracle");
+  }
 }
 
 }  // namespace

@@ -1,0 +1,157 @@
+-- The schema of version 1, as its programs wrote it: what migrations start
+-- from. Never changed.
+
+PRAGMA application_id = 0x6b767265;  -- "kvre"
+PRAGMA user_version = 1;
+
+-- What a client asked to measure, and what produced the numbers.
+CREATE TABLE runs (
+  id INTEGER PRIMARY KEY,        -- grows with creation
+  run_id TEXT NOT NULL UNIQUE,   -- the API's name: 26 characters, sortable
+  request_id TEXT NOT NULL UNIQUE,  -- the client's idempotency key
+  body_digest TEXT NOT NULL,     -- SHA-256 of the request, to tell reuse
+  state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'succeeded',
+    'partially_failed', 'failed', 'cancelled')),
+  config TEXT NOT NULL,          -- JSON, completed with the defaults used
+  provenance TEXT NOT NULL,      -- JSON
+  complete INTEGER NOT NULL DEFAULT 0,  -- 1: no samples will follow
+  samples_submitted INTEGER NOT NULL DEFAULT 0,
+  samples_done INTEGER NOT NULL DEFAULT 0,
+  samples_failed INTEGER NOT NULL DEFAULT 0,
+  last_sequence INTEGER NOT NULL DEFAULT 0,  -- events so far
+  created_us INTEGER NOT NULL,
+  ended_us INTEGER               -- NULL while it goes on
+) STRICT;
+
+-- A run's samples; those in state 'queued' are the queue, oldest id first.
+CREATE TABLE samples (
+  id INTEGER PRIMARY KEY,        -- grows with submission, over all runs
+  run INTEGER NOT NULL REFERENCES runs (id),
+  ordinal INTEGER NOT NULL,      -- place in the run, from 1
+  sample_id TEXT NOT NULL,       -- LongBench's _id
+  state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed',
+    'cancelled')),
+  attempt INTEGER NOT NULL DEFAULT 0,  -- times it was taken from the queue
+  -- The attempt of its latest event; 0: no events. Readers use this one.
+  recorded_attempt INTEGER NOT NULL DEFAULT 0,
+  epoch INTEGER REFERENCES epochs (epoch),  -- the server that took it last
+  submitted_us INTEGER NOT NULL,
+  leased_us INTEGER,
+  ended_us INTEGER,
+  -- From here on: known once the sample has started.
+  prompt_tokens INTEGER,         -- after truncation and chat template
+  raw_prompt_tokens INTEGER,     -- before both
+  truncated INTEGER,             -- 1: the middle was cut out
+  queue_seconds REAL,
+  -- Known once it is done.
+  generated_tokens INTEGER,
+  text TEXT,
+  score REAL,                    -- [0, 1]; NULL: the task has none
+  finish_reason TEXT,            -- 'eos' or 'length'
+  prefill_seconds REAL,
+  decode_seconds REAL,
+  -- Known once it has failed.
+  error_reason TEXT,             -- UPPER_SNAKE
+  error_message TEXT,
+  UNIQUE (run, sample_id),
+  UNIQUE (run, ordinal)
+) STRICT;
+
+CREATE INDEX samples_queued ON samples (id) WHERE state = 'queued';
+CREATE INDEX samples_running ON samples (id) WHERE state = 'running';
+
+-- The samples' inputs as JSON lines of LongBench. Apart from `samples`, so
+-- that a change of state does not rewrite a long context.
+CREATE TABLE sample_inputs (
+  sample INTEGER PRIMARY KEY REFERENCES samples (id),
+  payload TEXT NOT NULL
+) STRICT;
+
+-- One row each time that a server opened the database.
+CREATE TABLE epochs (
+  epoch INTEGER PRIMARY KEY,
+  opened_us INTEGER NOT NULL
+) STRICT;
+
+-- The combinations that yield one recall per step, numbered from 0: by
+-- policy, then scope, then budget.
+CREATE TABLE lanes (
+  run INTEGER NOT NULL REFERENCES runs (id),
+  lane INTEGER NOT NULL,
+  policy TEXT NOT NULL,          -- 'h2o', 'random(seed=7)'
+  scope TEXT NOT NULL,           -- 'global', 'layer'
+  budget TEXT NOT NULL,          -- '0.2', 'prompt:0.2', 'tokens:512'
+  budget_kind TEXT NOT NULL CHECK (budget_kind IN ('current_ratio',
+    'prompt_ratio', 'tokens')),
+  budget_value REAL NOT NULL,
+  PRIMARY KEY (run, lane)
+) STRICT, WITHOUT ROWID;
+
+-- A run's events carry one sequence, from 1, without gaps. Those that are a
+-- decode step stand in `steps`, all others in `sample_events`.
+CREATE TABLE steps (
+  run INTEGER NOT NULL REFERENCES runs (id),
+  sequence INTEGER NOT NULL,
+  sample INTEGER NOT NULL REFERENCES samples (id),
+  attempt INTEGER NOT NULL,
+  step INTEGER NOT NULL,         -- from 1
+  n INTEGER NOT NULL,            -- positions attended, the step's own included
+  token_id INTEGER NOT NULL,
+  token TEXT NOT NULL,           -- text that the token completes
+  entropy REAL NOT NULL,         -- nats
+  logprob REAL NOT NULL,         -- nats
+  p_max REAL NOT NULL,
+  margin REAL NOT NULL,          -- p_max - the second
+  attention_entropy REAL NOT NULL,      -- nats, mean over layers
+  attention_entropy_std REAL NOT NULL,  -- nats, over layers
+  PRIMARY KEY (run, sequence)
+) STRICT, WITHOUT ROWID;
+
+-- One row per step and lane.
+CREATE TABLE step_recalls (
+  run INTEGER NOT NULL REFERENCES runs (id),
+  sequence INTEGER NOT NULL,
+  lane INTEGER NOT NULL,
+  k INTEGER NOT NULL,            -- positions held
+  recall REAL NOT NULL,
+  chance REAL NOT NULL,
+  lift REAL,                     -- NULL where chance is 1
+  mass REAL NOT NULL,
+  mass_ratio REAL NOT NULL,
+  row_recalls BLOB,              -- little-endian float32 each; NULL: one row
+  PRIMARY KEY (run, sequence, lane)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sample_events (
+  run INTEGER NOT NULL REFERENCES runs (id),
+  sequence INTEGER NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('sample_started', 'sample_finished',
+    'sample_failed', 'run_finished')),
+  sample INTEGER REFERENCES samples (id),  -- NULL for run_finished
+  attempt INTEGER NOT NULL,
+  detail TEXT NOT NULL,          -- JSON
+  PRIMARY KEY (run, sequence)
+) STRICT, WITHOUT ROWID;
+
+-- For analysis: one row per step and lane of each sample's last attempt.
+--   run, sample     names as in the API
+--   step, n         t from 1; positions attended
+--   entropy         of the token, nats
+--   policy, scope, budget, k   what was held
+--   recall … mass_ratio        see common/METRICS.md; lift may be NULL
+CREATE VIEW recalls AS
+SELECT runs.run_id AS run, samples.sample_id AS sample,
+       steps.attempt AS attempt, steps.step AS step, steps.n AS n,
+       steps.token AS token, steps.entropy AS entropy,
+       lanes.policy AS policy, lanes.scope AS scope, lanes.budget AS budget,
+       step_recalls.k AS k, step_recalls.recall AS recall,
+       step_recalls.chance AS chance, step_recalls.lift AS lift,
+       step_recalls.mass AS mass, step_recalls.mass_ratio AS mass_ratio
+FROM runs
+JOIN steps ON steps.run = runs.id
+JOIN samples ON samples.id = steps.sample
+            AND samples.recorded_attempt = steps.attempt
+JOIN step_recalls ON step_recalls.run = steps.run
+                 AND step_recalls.sequence = steps.sequence
+JOIN lanes ON lanes.run = step_recalls.run
+          AND lanes.lane = step_recalls.lane;
