@@ -14,6 +14,7 @@
 #include "server/engine/linear.h"
 #include "server/engine/sampler.h"
 #include "server/telemetry/distribution.h"
+#include "server/telemetry/gap.h"
 #include "server/telemetry/scope_rows.h"
 #include "server/telemetry/selector.h"
 #include "server/telemetry/telemetry.h"
@@ -275,6 +276,17 @@ void Logits(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(DescribeLogits(logits));
 }
 BENCHMARK(Logits)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+// Six gap lanes beside the oracle.
+void Gaps(benchmark::State& state) {
+  const c10::InferenceMode guard;
+  const at::Tensor logits = at::randn({kVocabulary}) * 3;
+  const at::Tensor lanes = logits + at::randn({6, kVocabulary});
+  const TokenDistribution distribution = *DescribeLogits(logits);
+  for (auto _ : state)
+    benchmark::DoNotOptimize(CompareGaps(logits, distribution, lanes, 0));
+}
+BENCHMARK(Gaps)->UseRealTime()->Unit(benchmark::kMicrosecond);
 
 void Greedy(benchmark::State& state) {
   const c10::InferenceMode guard;
