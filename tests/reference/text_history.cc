@@ -29,8 +29,7 @@ class Generator {
     int64_t odd = options.layers * options.groups;
     while (odd % 2 == 0) odd /= 2;
     const int64_t added = options.positions * options.layers * options.groups;
-    levels_ =
-        std::clamp<int64_t>((1 << 24) / (odd * added), 2, options.levels);
+    levels_ = std::clamp<int64_t>((1 << 24) / (odd * added), 2, options.levels);
     unit_ = static_cast<double>(odd) / (1 << 20);
     for (int64_t j = 0; j < options.positions; ++j)
       attractive_.push_back(Below(4) == 0);
@@ -83,8 +82,7 @@ class Generator {
   std::vector<double> KeyAnywhere() {
     std::vector<double> key;
     for (int d = 0; d < kDimensions; ++d)
-      key.push_back(static_cast<double>(Below(1 << 20) + 1) / (1 << 19) -
-                    0.75);
+      key.push_back(static_cast<double>(Below(1 << 20) + 1) / (1 << 19) - 0.75);
     return key;
   }
 
@@ -144,9 +142,8 @@ TextHistory RandomText(const RandomTextOptions& options) {
     text.keys.emplace_back();
     for (int64_t g = 0; g < options.groups; ++g) {
       text.attention[l].push_back(generator.Attention());
-      text.keys[l].push_back(options.keys == RandomKeys::kSharedAxes
-                                 ? shared
-                                 : generator.Keys());
+      text.keys[l].push_back(
+          options.keys == RandomKeys::kSharedAxes ? shared : generator.Keys());
     }
   }
   for (int64_t t = 1; t <= text.steps(); ++t)

@@ -60,10 +60,9 @@ class InvariantsTest : public ::testing::Test {
     return {lanes_[lane].scope, lanes_[lane].budget};
   }
   std::string Where(size_t lane, int64_t step) const {
-    return absl::StrCat(Spec(lane).ToString(), ", ",
-                        std::string(ScopeName(ScopeOf(lane))), ", ",
-                        config_.budgets[lanes_[lane].budget].ToString(),
-                        ", step ", step);
+    return absl::StrCat(
+        Spec(lane).ToString(), ", ", std::string(ScopeName(ScopeOf(lane))),
+        ", ", config_.budgets[lanes_[lane].budget].ToString(), ", step ", step);
   }
 
   const RunConfig config_ = AllPoliciesConfig();

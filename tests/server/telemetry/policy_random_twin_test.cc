@@ -26,7 +26,7 @@ namespace {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr uint64_t kTexts = 30, kTextsWithFigures = 10;
 #else
-constexpr uint64_t kTexts = 1000, kTextsWithFigures = 150;
+constexpr uint64_t kTexts = 1000, kTextsWithFigures = 60;
 #endif
 
 // Cosines and norms of keys in float32 beside those in float64.
@@ -83,10 +83,9 @@ std::string RandomPolicies(Choice& choice) {
 }
 
 std::string RandomBudgets(Choice& choice) {
-  return choice.Some(
-      {"0.05", "0.1", "0.2", "0.3", "0.5", "0.75", "1", "tokens:20",
-       "prompt:0.25"},
-      "tokens:1", choice.Below(10) == 0 ? 9 : 2);
+  return choice.Some({"0.05", "0.1", "0.2", "0.3", "0.5", "0.75", "1",
+                      "tokens:20", "prompt:0.25"},
+                     "tokens:1", choice.Below(10) == 0 ? 9 : 2);
 }
 
 RandomTextOptions RandomOptions(uint64_t seed, Choice& choice) {
@@ -96,8 +95,8 @@ RandomTextOptions RandomOptions(uint64_t seed, Choice& choice) {
   options.groups = 2;
   // Many short texts and some up to 512 positions.
   const double u = static_cast<double>(choice.Below(1 << 20)) / (1 << 20);
-  options.positions = 1 + static_cast<int64_t>(512 * std::pow(u, 4));
-  const int64_t most_steps = options.positions <= 24 ? options.positions : 12;
+  options.positions = 1 + static_cast<int64_t>(512 * std::pow(u, 5));
+  const int64_t most_steps = options.positions <= 16 ? options.positions : 8;
   options.prompt = options.positions - choice.Below(most_steps);
   options.levels = seed % 2 == 0 ? 3 : 1024;
   options.keys = choice.Of<RandomKeys>(
@@ -240,13 +239,15 @@ class RandomComparison {
     for (size_t r = 0; r < held_[i].size(); ++r) {
       const RowHistory& row = rows_[lanes_[i].scope][r];
       RowFigures of_row = {row.attention[static_cast<size_t>(n - 1)],
-                           held_[i][r].positions, Gold(i, row, n), {}};
+                           held_[i][r].positions,
+                           Gold(i, row, n),
+                           {}};
       if (run_.step() > 1) of_row.gold_before = Gold(i, row, n - 1);
       figures.push_back(std::move(of_row));
     }
-    const RecallRecord want = RecordSlowly(
-        figures, BudgetSlowly(BudgetOf(i), n, text_.prompt),
-        config_.scopes[lanes_[i].scope], text_.layers);
+    const RecallRecord want =
+        RecordSlowly(figures, BudgetSlowly(BudgetOf(i), n, text_.prompt),
+                     config_.scopes[lanes_[i].scope], text_.layers);
     EXPECT_EQ(got.k, want.k) << Where(i);
     EXPECT_NEAR(got.recall, want.recall, 1e-12) << Where(i);
     EXPECT_NEAR(got.chance, want.chance, 1e-12) << Where(i);

@@ -148,8 +148,8 @@ class Comparison {
     for (size_t r = 0; r < rows_.size(); ++r, flags += n) {
       // What neighbours know in common they know to the same end.
       const bool same_layer =
-          r > 0 && (scope_ == Scope::kLayer ||
-                    places_[r].layer == places_[r - 1].layer);
+          r > 0 &&
+          (scope_ == Scope::kLayer || places_[r].layer == places_[r - 1].layer);
       const bool known = same_layer && Id(r) / alike == Id(r - 1) / alike;
       if (!known)
         twin = HeldSlowly(spec(), config_.budgets[b], rows_[r], places_[r],
@@ -292,8 +292,7 @@ TEST(KeyTwinTest, EqualsOnEveryHistoryOfThreeKeysUpToSixPositions) {
 
 // `oracle` alone looks at the step's own row.
 TEST(OracleTwinTest, EqualsOnEveryRowOfTheStepItself) {
-  for (const auto& [values, positions] :
-       {std::pair(3, 4), std::pair(2, 6)}) {
+  for (const auto& [values, positions] : {std::pair(3, 4), std::pair(2, 6)}) {
     const int64_t count = Power(values, positions);
     TextHistory text = TextWithoutAttention(count, positions, positions);
     for (int64_t id = 0; id < count; ++id)

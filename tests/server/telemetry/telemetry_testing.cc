@@ -141,8 +141,8 @@ void CompareWithTwins(const RunConfig& config, const TextHistory& text,
                       uint64_t sample_key) {
   std::vector<ScopeTwins> twins;
   for (const Scope scope : config.scopes)
-    twins.push_back({ScopeRowsSlowly(text, scope),
-                     PlacesSlowly(text, scope, sample_key)});
+    twins.push_back(
+        {ScopeRowsSlowly(text, scope), PlacesSlowly(text, scope, sample_key)});
   const std::vector<Lane> lanes = Lanes(config);
   TelemetryRun run(config, text, sample_key);
   while (run.step() < text.steps()) {

@@ -22,8 +22,7 @@ namespace kvrecall {
 // A run of the policies (as in --policies, parameters filled in) at the
 // budgets, in the scopes.
 RunConfig PoliciesConfig(const std::string& policies,
-                         const std::string& budgets,
-                         std::vector<Scope> scopes);
+                         const std::string& budgets, std::vector<Scope> scopes);
 
 // Holds the keys of a text up to a length that is set.
 class FakeSequence : public Sequence {
