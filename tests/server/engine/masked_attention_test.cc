@@ -159,10 +159,11 @@ TEST_P(MaskedAttentionTest, ALaneThatSeesNothingHasItsOwnValue) {
       Case c = MakeCase({3, past, 6, 2, 64}, dtype);
       for (at::Tensor& mask : c.lanes.visible)
         mask = at::zeros({1, past}, at::kByte);
-      EXPECT_LE(Distance(Attend(c),
-                         c.lanes.values.repeat_interleave(3, /*dim=*/1)
-                             .to(at::kDouble)),
-                1e-6);
+      EXPECT_LE(
+          Distance(
+              Attend(c),
+              c.lanes.values.repeat_interleave(3, /*dim=*/1).to(at::kDouble)),
+          1e-6);
     }
 }
 
