@@ -1,0 +1,182 @@
+// One sample through model and telemetry, with gap lanes and forced texts.
+
+#include "server/runner/sample_run.h"
+
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "common/longbench/task.h"
+#include "server/engine/hf_model.h"
+#include "server/engine/scripted_model.h"
+
+namespace kvrecall {
+namespace {
+
+struct Outcome {
+  absl::Status status;
+  std::vector<StepRecord> steps;
+  SampleResult result;
+};
+
+class SampleRunTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto prompts = PromptBuilder::Load("deploy/models/nano");
+    ASSERT_TRUE(prompts.ok()) << prompts.status();
+    prompts_ = std::move(*prompts);
+    ScriptedModelOptions options;
+    options.vocabulary = 2048;
+    options.eos_token = 2047;
+    model_ = MakeScriptedModel(options);
+    sample_.id = "one";
+    sample_.input = "Where is the blue key?";
+    sample_.context = "The blue key is in the old house. The red key is lost.";
+    sample_.answers = {"the old house"};
+  }
+
+  static RunConfig Config(const char* policies, const char* gaps) {
+    RunConfig config;
+    config.task = "demo";
+    config.policies = *ParsePolicySpecs(policies);
+    config.scopes = {Scope::kGlobal, Scope::kLayer, Scope::kHead};
+    config.budgets = *ParseBudgets("0.2,0.5");
+    config.max_new_tokens = 9;
+    config.max_prompt_tokens = 1000;
+    config.chat_template = "auto";
+    config.ignore_eos = true;
+    if (*gaps != 0) config.gaps = *ParseGapSpecs(gaps);
+    return config;
+  }
+
+  Outcome Run(Model& model, const RunConfig& config) {
+    PreparedSample prepared;
+    prepared.lease.sample = sample_;
+    prepared.lease.config = config;
+    prepared.task = *FindTask(config.task);
+    prepared.prompt = *prompts_->Build(sample_, *prepared.task, config);
+    Outcome outcome;
+    const std::atomic<bool> stop = false;
+    outcome.status =
+        RunSample(model, prompts_->tokenizer(), prepared, stop,
+                  [&](decltype(Event::body) body, absl::Time) {
+                    if (auto* step = std::get_if<StepRecord>(&body))
+                      outcome.steps.push_back(*step);
+                    if (auto* result = std::get_if<SampleResult>(&body))
+                      outcome.result = *result;
+                    return absl::OkStatus();
+                  });
+    return outcome;
+  }
+
+  std::unique_ptr<PromptBuilder> prompts_;
+  std::unique_ptr<Model> model_;
+  Sample sample_;
+};
+
+constexpr char kEveryPolicy[] =
+    "h2o,h2o(self=0),h2o_window,h2o_mean,h2o_evict,streaming,snapkv,tova,"
+    "pyramidkv,knorm,keydiff,random,oracle,h2o_evict@entropy(1),"
+    "tova@periodic(3),tova@random(0.5)";
+constexpr char kGaps[] =
+    "without_gold(0.2),without_gold(0.5,layer),only_pred(h2o,0.2),"
+    "only_pred(tova,0.5,head),only_pred(random,0.5),only_pred(oracle,0.2)";
+
+TEST_F(SampleRunTest, GapLanesChangeNoBitOfTheRest) {
+  const Outcome plain = Run(*model_, Config(kEveryPolicy, ""));
+  const Outcome with = Run(*model_, Config(kEveryPolicy, kGaps));
+  ASSERT_TRUE(plain.status.ok()) << plain.status;
+  ASSERT_TRUE(with.status.ok()) << with.status;
+  ASSERT_EQ(plain.steps.size(), 9u);
+  ASSERT_EQ(with.steps.size(), 9u);
+  for (size_t t = 0; t < with.steps.size(); ++t) {
+    EXPECT_TRUE(plain.steps[t].gaps.empty());
+    EXPECT_EQ(with.steps[t].gaps.size(), 6u);
+    StepRecord without_gaps = with.steps[t];
+    without_gaps.gaps.clear();
+    EXPECT_EQ(without_gaps, plain.steps[t]) << t + 1;
+  }
+  EXPECT_EQ(with.result.gap_scores.size(), 6u);
+}
+
+TEST_F(SampleRunTest, TheSameSampleGivesTheSameBits) {
+  const Outcome once = Run(*model_, Config(kEveryPolicy, kGaps));
+  const Outcome again = Run(*model_, Config(kEveryPolicy, kGaps));
+  EXPECT_EQ(once.steps, again.steps);
+}
+
+// On a real model: a lane that sees all is the oracle, one that sees less is
+// not, and lanes see the sets that the recalls were taken of.
+TEST_F(SampleRunTest, ALaneThatSeesEverythingIsTheOracle) {
+  HfModelOptions options;
+  options.dtype = "float32";
+  options.device = "cpu";
+  auto nano = LoadHfModel("deploy/models/nano", options);
+  ASSERT_TRUE(nano.ok()) << nano.status();
+  RunConfig config = Config("h2o,oracle", "");
+  config.budgets = *ParseBudgets("0.2,1");
+  config.gaps = *ParseGapSpecs(
+      "only_pred(h2o,1),only_pred(oracle,1,head),only_pred(h2o,0.2,layer),"
+      "without_gold(1)");
+  const Outcome outcome = Run(**nano, config);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  double limited = 0, alone = 0;
+  for (const StepRecord& step : outcome.steps) {
+    for (const int all : {0, 1}) {
+      EXPECT_LE(step.gaps[all].kl, 1e-9);
+      EXPECT_NEAR(step.gaps[all].entropy_change, 0, 1e-5);
+      EXPECT_NEAR(step.gaps[all].logprob_change, 0, 1e-5);
+      EXPECT_TRUE(step.gaps[all].top1_agrees);
+      EXPECT_EQ(step.gaps[all].token_id, step.token_id);
+    }
+    limited += step.gaps[2].kl;
+    alone += step.gaps[3].kl;
+  }
+  EXPECT_GT(limited, 0.01);
+  EXPECT_GT(alone, 0.01);
+  EXPECT_EQ(outcome.result.gap_scores[0], outcome.result.score);
+}
+
+TEST_F(SampleRunTest, ForcedGoldFollowsTheAnswerAndEnds) {
+  RunConfig config = Config("h2o", "");
+  config.ignore_eos = false;
+  config.force = Force::kGold;
+  const Outcome outcome = Run(*model_, config);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  std::vector<int64_t> tokens = prompts_->tokenizer().Encode(
+      "the old house", {.add_special_tokens = false});
+  tokens.push_back(2047);
+  ASSERT_EQ(outcome.steps.size(), tokens.size());
+  for (size_t t = 0; t < tokens.size(); ++t)
+    EXPECT_EQ(outcome.steps[t].token_id, tokens[t]);
+  EXPECT_EQ(outcome.result.text, "the old house");
+  EXPECT_EQ(outcome.result.finish_reason, FinishReason::kEos);
+  EXPECT_FALSE(outcome.result.score.has_value());
+}
+
+TEST_F(SampleRunTest, ForcedTextIsTheSamplesOwnAndMayBeEmpty) {
+  RunConfig config = Config("h2o", "without_gold(0.2)");
+  config.ignore_eos = false;
+  config.force = Force::kText;
+  EXPECT_EQ(Run(*model_, config).status.code(),
+            absl::StatusCode::kInvalidArgument);
+  sample_.forced_text = "a garden";
+  const Outcome outcome = Run(*model_, config);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(outcome.result.text, "a garden");
+  EXPECT_TRUE(outcome.result.gap_scores.empty());
+  EXPECT_EQ(outcome.steps[0].gaps.size(), 1u);
+  sample_.forced_text = "";
+  EXPECT_EQ(Run(*model_, config).steps.size(), 1u) << "the EOS alone";
+}
+
+TEST_F(SampleRunTest, ASampleWithoutAnswersHasNoGoldToForce) {
+  sample_.answers.clear();
+  RunConfig config = Config("h2o", "");
+  config.force = Force::kGold;
+  const absl::Status status = Run(*model_, config).status;
+  EXPECT_EQ(status.message(), "the sample has no answer to force");
+}
+
+}  // namespace
+}  // namespace kvrecall
