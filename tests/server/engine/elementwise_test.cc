@@ -7,7 +7,6 @@
 #include <gtest/gtest.h>
 
 #include "server/cpu/kernels.h"
-#include "server/cpu/row_kernels.h"
 #include "server/engine/linear.h"
 
 namespace kvrecall {
@@ -113,51 +112,6 @@ INSTANTIATE_TEST_SUITE_P(Dtypes, DtypeTest,
                            return info.param == at::kFloat ? "float32"
                                                            : "bfloat16";
                          });
-
-// Each instruction set's kernels against the slow formula.
-TEST(RowKernelsTest, LogitsEntropyAndSumsEqualTheFormulas) {
-  at::manual_seed(4);
-  for (const cpu::RowKernels* kernels : cpu::SupportedRowKernels())
-    for (const int64_t n : {1, 2, 15, 16, 17, 1024, 1025, 5000}) {
-      const at::Tensor z = at::randn({n}) * 5;
-      const cpu::LogitSums sums = kernels->sum_logits(z.data_ptr<float>(), n);
-      const at::Tensor wide = z.to(at::kDouble);
-      const at::Tensor e = (wide - wide.max()).exp();
-      ASSERT_TRUE(sums.finite);
-      EXPECT_EQ(sums.largest, z.max().item<float>());
-      EXPECT_EQ(sums.best, z.argmax().item<int64_t>());
-      EXPECT_NEAR(sums.sum / e.sum().item<double>(), 1, 1e-6);
-      const double weighted = (e * (wide - wide.max())).sum().item<double>();
-      EXPECT_NEAR(sums.weighted, weighted, 1e-6 * (1 + std::abs(weighted)));
-      if (n > 1) {
-        EXPECT_EQ(sums.second, std::get<0>(z.topk(2))[1].item<float>());
-      }
-      const at::Tensor p = at::softmax(z, 0);
-      const at::Tensor q = p.to(at::kDouble);
-      EXPECT_NEAR(kernels->entropy(p.data_ptr<float>(), n),
-                  -at::xlogy(q, q).sum().item<double>(), 2e-6);
-      at::Tensor into = at::randn({n}, at::kDouble);
-      const at::Tensor want = into + q;
-      kernels->add_to_doubles(p.data_ptr<float>(), n, into.data_ptr<double>());
-      EXPECT_TRUE(at::equal(into, want));
-    }
-}
-
-TEST(RowKernelsTest, ALogitThatIsNotFiniteIsSeenWhereverItStands) {
-  for (const cpu::RowKernels* kernels : cpu::SupportedRowKernels())
-    for (const float bad : {NAN, INFINITY, -INFINITY})
-      for (const int64_t at : {0, 15, 16, 36}) {
-        at::Tensor z = at::randn({37});
-        z[at] = bad;
-        EXPECT_FALSE(kernels->sum_logits(z.data_ptr<float>(), 37).finite);
-      }
-}
-
-TEST(RowKernelsTest, ZerosHaveNoPartInTheEntropy) {
-  const float p[] = {0, 0.5f, 0, 0.5f, 0};
-  for (const cpu::RowKernels* kernels : cpu::SupportedRowKernels())
-    EXPECT_NEAR(kernels->entropy(p, 5), std::log(2.0), 1e-6);
-}
 
 }  // namespace
 }  // namespace kvrecall
