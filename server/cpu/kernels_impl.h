@@ -334,32 +334,62 @@ void MultiplyKeys(const KeyProducts<T>& p) {
 
 // Vectors that share the reading of a row: two accumulators each, in
 // registers.
-constexpr int kMostVectors = kNv == 4 ? 8 : 2;
+constexpr int kMostVectors = kNv == 4 ? 6 : 2;
 
-// `out` [kVectors] at `out_stride`; vectors at p.x + j · p.size.
-template <int kVectors>
-inline void DotRow(const float* row, const float* x, int64_t size, float* out,
-                   int64_t out_stride) {
-  Vec sums[kVectors][2];
+// Rows that share the reading of the vectors.
+constexpr int RowsAtOnce(int vectors) {
+  return kNv == 4 && vectors > 1 ? 2 : 1;
+}
+
+// How far ahead of rows of `bytes` to fetch: several rows at once are as many
+// streams, each of which goes on behind the others.
+template <int kRows>
+inline int64_t FetchAhead(int64_t bytes) {
+  if (kRows == 1) return kFetchAhead;
+  const int64_t next = kRows * bytes;
+  return next < 2 * kFetchAhead ? next : 2 * kFetchAhead;
+}
+
+inline void PrefetchAhead(const void* p, int64_t ahead) {
+  __builtin_prefetch(static_cast<const char*>(p) + ahead);
+}
+
+// Row r times vector v to out[v · out_stride + r]; rows and vectors are `size`
+// apart. What is added to a sum, and when, does not depend on the numbers of
+// rows and vectors.
+template <int kRows, int kVectors>
+inline void DotRows(const float* rows, const float* x, int64_t size, float* out,
+                    int64_t out_stride) {
+  const int64_t ahead =
+      FetchAhead<kRows>(size * static_cast<int64_t>(sizeof(float)));
+  Vec sums[kRows][kVectors][2];
+#pragma GCC unroll 2
+  for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) sums[v][0] = sums[v][1] = Broadcast(0);
+    for (int v = 0; v < kVectors; ++v)
+      sums[r][v][0] = sums[r][v][1] = Broadcast(0);
   int64_t i = 0;
   for (; i + 2 * kLanes <= size; i += 2 * kLanes)
 #pragma GCC unroll 2
-    for (int j = 0; j < 2; ++j) {
-      const float* p = row + i + j * kLanes;
-      __builtin_prefetch(reinterpret_cast<const char*>(p) + kFetchAhead);
+    for (int j = 0; j < 2; ++j)
+#pragma GCC unroll 2
+      for (int r = 0; r < kRows; ++r) {
+        const float* p = rows + r * size + i + j * kLanes;
+        PrefetchAhead(p, ahead);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v)
-        sums[v][j] =
-            MulAdd(Load(p), Load(x + v * size + i + j * kLanes), sums[v][j]);
+        for (int v = 0; v < kVectors; ++v)
+          sums[r][v][j] = MulAdd(Load(p), Load(x + v * size + i + j * kLanes),
+                                 sums[r][v][j]);
+      }
+#pragma GCC unroll 2
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      float sum = SumOfLanes(sums[r][v][0] + sums[r][v][1]);
+      for (int64_t k = i; k < size; ++k)
+        sum += rows[r * size + k] * x[v * size + k];
+      out[v * out_stride + r] = sum;
     }
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) {
-    float sum = SumOfLanes(sums[v][0] + sums[v][1]);
-    for (int64_t k = i; k < size; ++k) sum += row[k] * x[v * size + k];
-    out[v * out_stride] = sum;
-  }
 }
 
 inline float Widened(Bfloat16 value) {
@@ -369,35 +399,47 @@ inline float Widened(Bfloat16 value) {
   return wide;
 }
 
-template <int kVectors>
-inline void DotRow(const Bfloat16* row, const Bfloat16* x, int64_t size,
-                   float* out, int64_t out_stride) {
+template <int kRows, int kVectors>
+inline void DotRows(const Bfloat16* rows, const Bfloat16* x, int64_t size,
+                    float* out, int64_t out_stride) {
   constexpr int kPairs = 2 * kLanes;  // numbers in a vector of pairs
-  Vec sums[kVectors][2];
+  const int64_t ahead =
+      FetchAhead<kRows>(size * static_cast<int64_t>(sizeof(Bfloat16)));
+  Vec sums[kRows][kVectors][2];
+#pragma GCC unroll 2
+  for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) sums[v][0] = sums[v][1] = Broadcast(0);
+    for (int v = 0; v < kVectors; ++v)
+      sums[r][v][0] = sums[r][v][1] = Broadcast(0);
   int64_t i = 0;
   for (; i + 2 * kPairs <= size; i += 2 * kPairs)
 #pragma GCC unroll 2
-    for (int j = 0; j < 2; ++j) {
-      const Bfloat16* p = row + i + j * kPairs;
-      __builtin_prefetch(reinterpret_cast<const char*>(p) + kFetchAhead);
+    for (int j = 0; j < 2; ++j)
+#pragma GCC unroll 2
+      for (int r = 0; r < kRows; ++r) {
+        const Bfloat16* p = rows + r * size + i + j * kPairs;
+        PrefetchAhead(p, ahead);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v)
+          sums[r][v][j] =
+              AddPairProducts(sums[r][v][j], p, x + v * size + i + j * kPairs);
+      }
+  for (; i + kPairs <= size; i += kPairs)
+#pragma GCC unroll 2
+    for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v)
-        sums[v][j] =
-            AddPairProducts(sums[v][j], p, x + v * size + i + j * kPairs);
+        sums[r][v][0] = AddPairProducts(sums[r][v][0], rows + r * size + i,
+                                        x + v * size + i);
+#pragma GCC unroll 2
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      float sum = SumOfLanes(sums[r][v][0] + sums[r][v][1]);
+      for (int64_t k = i; k < size; ++k)
+        sum += Widened(rows[r * size + k]) * Widened(x[v * size + k]);
+      out[v * out_stride + r] = sum;
     }
-  for (; i + kPairs <= size; i += kPairs)
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v)
-      sums[v][0] = AddPairProducts(sums[v][0], row + i, x + v * size + i);
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) {
-    float sum = SumOfLanes(sums[v][0] + sums[v][1]);
-    for (int64_t k = i; k < size; ++k)
-      sum += Widened(row[k]) * Widened(x[v * size + k]);
-    out[v * out_stride] = sum;
-  }
 }
 
 // Vectors `first` and the `count` − 1 behind it, for a range of rows.
@@ -407,22 +449,32 @@ inline void MultiplyRows(const VectorProducts<T>& p, int64_t begin, int64_t end,
   if constexpr (kVectors > 0) {
     if (count < kVectors)
       return MultiplyRows<kVectors - 1>(p, begin, end, first, count);
-    for (int64_t r = begin; r < end; ++r)
-      DotRow<kVectors>(p.weights + r * p.size, p.x + first * p.size, p.size,
-                       p.out + first * p.out_stride + r, p.out_stride);
+    constexpr int kRows = RowsAtOnce(kVectors);
+    const T* x = p.x + first * p.size;
+    float* out = p.out + first * p.out_stride;
+    int64_t r = begin;
+    for (; r + kRows <= end; r += kRows)
+      DotRows<kRows, kVectors>(p.weights + r * p.size, x, p.size, out + r,
+                               p.out_stride);
+    for (; r < end; ++r)
+      DotRows<1, kVectors>(p.weights + r * p.size, x, p.size, out + r,
+                           p.out_stride);
   }
 }
 
 template <typename T>
 void MultiplyVectors(const VectorProducts<T>& p) {
   // More vectors than fit the registers find the rows in the nearest cache.
-  const int64_t step = p.vectors <= kMostVectors ? p.rows : 1;
-  for (int64_t r = 0; r < p.rows; r += step)
+  const int64_t step =
+      p.vectors <= kMostVectors ? p.rows : RowsAtOnce(kMostVectors);
+  for (int64_t r = 0; r < p.rows; r += step) {
+    const int64_t end = r + step < p.rows ? r + step : p.rows;
     for (int64_t v = 0; v < p.vectors; v += kMostVectors) {
       const int64_t left = p.vectors - v;
-      MultiplyRows<kMostVectors>(p, r, r + step, v,
+      MultiplyRows<kMostVectors>(p, r, end, v,
                                  left < kMostVectors ? left : kMostVectors);
     }
+  }
 }
 
 // ---- Element-wise steps ---------------------------------------------------
