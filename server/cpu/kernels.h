@@ -73,16 +73,12 @@ struct AttentionTile {
   float* output = nullptr;    // [rows, head_lanes], times `sum`
   float* exponent = nullptr;  // [rows]: the largest scaled score
   float* sum = nullptr;       // [rows]
-  // What outlasts its block, with the blocks' exponents [blocks, rows] in
-  // `block_exponent`: the weights [blocks, rows, kBlock], or what the product
-  // with the values takes for them: bfloat16 of half the bytes, rounded to
-  // nearest, in `operands` [blocks, rows, kBlock / s]; float32 has one form
-  // only. What is not kept needs room for one block.
-  enum class Keep { kNothing, kWeights, kOperands };
-  Keep keep = Keep::kNothing;
+  // If `keep`: [blocks, rows, kBlock] and [blocks, rows]; else one block of
+  // `weights` as scratch.
+  bool keep = false;
   float* weights = nullptr;
   float* block_exponent = nullptr;
-  U* operands = nullptr;
+  U* scratch = nullptr;        // [rows, kBlock / s]
   float* lane_sums = nullptr;  // [rows, kLanes]
 };
 
@@ -92,8 +88,7 @@ struct ColumnSums {
   int begin = 0, end = 0;
   int64_t blocks = 0;
   float factor = 1;                       // on every weight
-  const float* weights = nullptr;         // as kept; null: `rounded`
-  const Bfloat16* rounded = nullptr;      // operands as kept
+  const float* weights = nullptr;         // as kept
   const float* block_exponent = nullptr;  // as kept
   const float* exponent = nullptr;        // [rows]
   const float* sum = nullptr;             // [rows]

@@ -154,31 +154,24 @@ inline RowState WeighRow(float* scores, float scale, bool first, float exponent,
 inline const float* AsOperand(const float* weights, float*, int) {
   return weights;
 }
-inline const uint32_t* AsOperand(const float* weights, uint32_t* operands,
+inline const uint32_t* AsOperand(const float* weights, uint32_t* scratch,
                                  int rows) {
-  Bfloat16* out = reinterpret_cast<Bfloat16*>(operands);
+  Bfloat16* out = reinterpret_cast<Bfloat16*>(scratch);
   for (int64_t j = 0; j < int64_t{rows} * kBlock; j += kLanes)
     StoreBfloat16(out + j, Load(weights + j));
-  return operands;
+  return scratch;
 }
 
 template <typename T>
 void Attend(const AttentionTile<T>& tile) {
   using U = typename Unit<T>::Type;
-  using Keep = typename AttentionTile<T>::Keep;
   constexpr int kNumbers = Unit<T>::kNumbers;
   const int rows = tile.rows;
-  // How far a block's weights and operands lie behind the block's before.
-  const bool weights_stay = tile.keep == Keep::kWeights ||
-                            (tile.keep == Keep::kOperands && kNumbers == 1);
-  const int64_t weights_step = weights_stay ? rows * kBlock : 0;
-  const int64_t operands_step =
-      tile.keep == Keep::kOperands ? rows * kBlock / kNumbers : 0;
   float* decay = tile.sum;  // free until the end
   for (int64_t b = 0; b < tile.blocks; ++b) {
     const int64_t begin = (tile.first_block + b) * kBlock;
     const bool first = b == 0 && !tile.resume;
-    float* weights = tile.weights + b * weights_step;
+    float* weights = tile.weights + (tile.keep ? b * rows * kBlock : 0);
     Multiply<U>(
         {tile.queries, tile.head_units, tile.keys + begin * tile.head_units,
          int64_t{tile.head_units} * kLanes, kLanes, tile.head_units, weights,
@@ -196,15 +189,13 @@ void Attend(const AttentionTile<T>& tile) {
                    tile.lane_sums + r * kLanes);
       tile.exponent[r] = state.exponent;
       decay[r] = state.decay;
-      if (tile.keep != Keep::kNothing)
-        tile.block_exponent[b * rows + r] = state.exponent;
+      if (tile.keep) tile.block_exponent[b * rows + r] = state.exponent;
     }
-    Multiply<U>(
-        {AsOperand(weights, tile.operands + b * operands_step, rows),
-         kBlock / kNumbers, tile.values + begin / kNumbers * tile.head_lanes,
-         kLanes, tile.head_lanes, kBlock / kNumbers, tile.output,
-         tile.head_lanes, first ? nullptr : decay},
-        rows, tile.head_lanes / kLanes);
+    Multiply<U>({AsOperand(weights, tile.scratch, rows), kBlock / kNumbers,
+                 tile.values + begin / kNumbers * tile.head_lanes, kLanes,
+                 tile.head_lanes, kBlock / kNumbers, tile.output,
+                 tile.head_lanes, first ? nullptr : decay},
+                rows, tile.head_lanes / kLanes);
   }
   for (int r = 0; r < rows; ++r)
     tile.sum[r] = SumOfLanes(Load(tile.lane_sums + r * kLanes));
@@ -237,22 +228,20 @@ constexpr int64_t kKeptAhead = 2048;
 // Columns in registers at a time.
 constexpr int kColumnVectors = kNv == 4 ? 16 : 4;
 
-// Weights: float or Bfloat16.
-template <typename W>
-inline void AddColumns(const ColumnSums& c, const W* weights, float* sums) {
+inline void AddColumns(const ColumnSums& c, const float* weights, float* sums) {
   for (int at = 0; at < kBlock; at += kColumnVectors * kLanes) {
     Vec acc[kColumnVectors];
 #pragma GCC unroll 16
     for (int j = 0; j < kColumnVectors; ++j) acc[j] = Broadcast(0);
     for (int r = c.begin; r < c.end; ++r) {
       const Vec factor = Broadcast(c.row_weights[r]);
-      const W* row = weights + int64_t{r} * kBlock + at;
+      const float* row = weights + int64_t{r} * kBlock + at;
       // Not fused: a product below 2⁻¹²⁶ must vanish before it is added.
 #pragma GCC unroll 16
       for (int j = 0; j < kColumnVectors; ++j) {
-        const W* p = row + j * kLanes;
+        const float* p = row + j * kLanes;
         __builtin_prefetch(p + kKeptAhead);
-        acc[j] = acc[j] + factor * LoadNumbers(p);
+        acc[j] = acc[j] + factor * Load(p);
       }
     }
 #pragma GCC unroll 16
@@ -265,10 +254,7 @@ void SumColumns(const ColumnSums& c) {
   float sums[kBlock];
   for (int64_t b = 0; b < c.blocks; ++b) {
     TrueFactors(c, c.block_exponent + b * c.rows);
-    if (c.weights != nullptr)
-      AddColumns(c, c.weights + b * c.rows * kBlock, sums);
-    else
-      AddColumns(c, c.rounded + b * c.rows * kBlock, sums);
+    AddColumns(c, c.weights + b * c.rows * kBlock, sums);
     const int64_t left = c.columns - b * kBlock;
     const int64_t count = left < kBlock ? left : kBlock;
     int64_t j = 0;

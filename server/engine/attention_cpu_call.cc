@@ -34,13 +34,8 @@ void Workspace<T>::Fill(AttentionTile<T>& tile, int rows, int64_t blocks) {
   tile.exponent = exponent.Reserve(padded);
   tile.sum = sum.Reserve(padded);
   tile.lane_sums = lane_sums.Reserve(padded * kLanes);
-  using Keep = typename cpu::AttentionTile<T>::Keep;
-  const bool operands_stay = tile.keep == Keep::kOperands && kNumbers > 1;
-  const bool weights_stay = tile.keep != Keep::kNothing && !operands_stay;
-  tile.operands = operands.Reserve(int64_t{rows} * kBlock / kNumbers *
-                                   (operands_stay ? blocks : 1));
-  tile.weights =
-      weights.Reserve(int64_t{rows} * kBlock * (weights_stay ? blocks : 1));
+  tile.scratch = scratch.Reserve(int64_t{rows} * kBlock / kNumbers);
+  tile.weights = weights.Reserve(rows * kBlock * (tile.keep ? blocks : 1));
   tile.block_exponent = block_exponent.Reserve(rows * blocks + kLanes);
 }
 

@@ -38,7 +38,7 @@ struct Workspace {
   // Points the tile, for `rows` against `blocks` of kept positions, here.
   void Fill(cpu::AttentionTile<T>& tile, int rows, int64_t blocks);
 
-  Buffer<typename cpu::Unit<T>::Type> queries, operands;
+  Buffer<typename cpu::Unit<T>::Type> queries, scratch;
   Buffer<float> output, exponent, sum, lane_sums, weights, block_exponent;
   Buffer<int64_t> limits;
 };

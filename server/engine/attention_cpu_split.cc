@@ -88,7 +88,7 @@ void SplitAttention<T>::AttendRanges(const CpuCall<T>& call,
       call.LoadQueries(head, 0, call.tq, tile);
       if (keep) {
         const int64_t block = head * blocks + tile.first_block;
-        tile.keep = AttentionTile<T>::Keep::kWeights;
+        tile.keep = true;
         tile.weights = weights + block * rows * kBlock;
         tile.block_exponent = block_exponent + block * rows;
       }

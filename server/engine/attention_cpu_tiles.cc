@@ -1,7 +1,6 @@
 #include "server/engine/attention_cpu_tiles.h"
 
 #include <algorithm>
-#include <type_traits>
 
 namespace kvrecall {
 
@@ -29,23 +28,12 @@ void TileAttention<T>::AttendTile(const CpuCall<T>& call, int64_t head,
   const int64_t visible = call.positions - call.tq + first + count;
   AttentionTile<T> tile = call.StartTile(head);
   tile.blocks = (visible + kBlock - 1) / kBlock;
-  tile.keep = WhatIsKept(call, first, count);
+  tile.keep = !call.request.rows.empty() || !call.request.sums.empty();
   thread.tile.Fill(tile, static_cast<int>(count * call.per_group), tile.blocks);
   call.LoadQueries(head, first, count, tile);
   call.Run(tile);
   call.StoreOutput(head, first, count, tile.output, tile.exponent, tile.sum);
-  if (tile.keep != Keep::kNothing)
-    Summarize(call, head, first, count, tile, thread, own_sums);
-}
-
-// Half the bytes do for sums over many rows; a single row has full precision.
-template <typename T>
-typename TileAttention<T>::Keep TileAttention<T>::WhatIsKept(
-    const CpuCall<T>& call, int64_t first, int64_t count) {
-  for (const RowTarget& target : call.request.rows)
-    if (target.query >= first && target.query < first + count)
-      return Keep::kWeights;
-  return call.request.sums.empty() ? Keep::kNothing : Keep::kOperands;
+  if (tile.keep) Summarize(call, head, first, count, tile, thread, own_sums);
 }
 
 // The rows and sums that were asked for of a tile that was kept.
@@ -59,10 +47,7 @@ void TileAttention<T>::Summarize(const CpuCall<T>& call, int64_t head,
   columns.rows = tile.rows;
   columns.blocks = tile.blocks;
   columns.factor = 1 / static_cast<float>(call.per_group);
-  if (std::is_same_v<T, Bfloat16> && tile.keep == Keep::kOperands)
-    columns.rounded = reinterpret_cast<const Bfloat16*>(tile.operands);
-  else
-    columns.weights = tile.weights;
+  columns.weights = tile.weights;
   columns.block_exponent = tile.block_exponent;
   columns.exponent = tile.exponent;
   columns.sum = tile.sum;

@@ -26,9 +26,6 @@ class TileAttention {
     std::vector<Buffer<double>> sums;  // one for each target
   };
 
-  using Keep = typename cpu::AttentionTile<T>::Keep;
-
-  static Keep WhatIsKept(const CpuCall<T>& call, int64_t first, int64_t count);
   void AttendTile(const CpuCall<T>& call, int64_t head, int64_t first,
                   int64_t count, Thread& thread, bool own_sums) const;
   void Summarize(const CpuCall<T>& call, int64_t head, int64_t first,
