@@ -25,8 +25,12 @@ absl::Status Malformed(std::string_view text, std::string_view why) {
                    "h2o_evict@entropy(2)"));
 }
 
+// Longer than any name there is; what is compared with all of them is bounded.
+constexpr size_t kMostLetters = 64;
+
 bool IsName(absl::string_view text) {
-  return !text.empty() && absl::ascii_islower(text[0]) &&
+  return !text.empty() && text.size() <= kMostLetters &&
+         absl::ascii_islower(text[0]) &&
          std::all_of(text.begin(), text.end(), [](unsigned char c) {
            return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_';
          });

@@ -21,7 +21,7 @@ struct RecallRecord {
   double chance = 0;           // expectation of `random`, [0, 1]
   std::optional<double> lift;  // (recall − chance) / (1 − chance), ≤ 1
   double mass = 0;             // attention on M_pred, [0, 1]
-  double mass_ratio = 0;       // mass / mass of M_gold, [0, 1]
+  double mass_ratio = 0;       // mass / mass of M_gold, ≥ 0
   // Recall among the gold positions that are neither the first 4 nor the last
   // 32, over the rows that have such; null where none has.
   std::optional<double> recall_without_free_hits;
@@ -30,7 +30,7 @@ struct RecallRecord {
   // Positions that a trigger took back, mean over rows; null for a policy that
   // loses nothing for good.
   std::optional<double> fetched_back;
-  // [layers]: mean over the layer's rows; empty in scope global.
+  // [layers]: mean over the layer's rows; empty where the scope has one row.
   std::vector<float> layer_recalls;
 
   friend bool operator==(const RecallRecord&, const RecallRecord&) = default;

@@ -58,6 +58,9 @@ struct Lane {
   int budget = 0;  // index into RunConfig::budgets
 };
 
+// The most budgets of a run.
+inline constexpr int kMaxBudgets = 16;
+
 // All lanes of a run: by policy, then scope, then budget; without the scopes
 // that a policy is not defined in. The recalls of a StepRecord stand in this
 // order everywhere: in memory, on the wire, on disk.

@@ -40,6 +40,11 @@ absl::StatusOr<int64_t> CheckedVersion(Database& database) {
                      "(application id ",
                      *application, "); expected one of kvrecall"));
   }
+  if (version < 0) {
+    return absl::DataLossError(
+        absl::StrCat(database.path(), ": has schema version ", version,
+                     ", which no kvrecall writes. The file was left as it is"));
+  }
   if (version > kSchemaVersion) {
     return absl::FailedPreconditionError(absl::StrCat(
         database.path(), ": was written by a newer kvrecall (schema version ",

@@ -143,7 +143,7 @@ CREATE TABLE step_recalls (
   chance REAL NOT NULL,          -- [0, 1]
   lift REAL,                     -- at most 1; NULL where chance is 1
   mass REAL NOT NULL,            -- [0, 1]
-  mass_ratio REAL NOT NULL,      -- [0, 1]
+  mass_ratio REAL NOT NULL,      -- of the gold set's mass
   -- [0, 1], a little-endian float32 per layer; NULL in scope global.
   layer_recalls BLOB,
   recall_without_free_hits REAL, -- [0, 1]; NULL where all hits are free

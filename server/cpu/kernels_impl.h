@@ -228,19 +228,21 @@ constexpr int64_t kKeptAhead = 2048;
 // Columns in registers at a time.
 constexpr int kColumnVectors = kNv == 4 ? 16 : 4;
 
+// Backwards: what was kept last is still near, and so is, at the end, what the
+// next tile overwrites first.
 inline void AddColumns(const ColumnSums& c, const float* weights, float* sums) {
   for (int at = 0; at < kBlock; at += kColumnVectors * kLanes) {
     Vec acc[kColumnVectors];
 #pragma GCC unroll 16
     for (int j = 0; j < kColumnVectors; ++j) acc[j] = Broadcast(0);
-    for (int r = c.begin; r < c.end; ++r) {
+    for (int r = c.end - 1; r >= c.begin; --r) {
       const Vec factor = Broadcast(c.row_weights[r]);
       const float* row = weights + int64_t{r} * kBlock + at;
       // Not fused: a product below 2⁻¹²⁶ must vanish before it is added.
 #pragma GCC unroll 16
       for (int j = 0; j < kColumnVectors; ++j) {
         const float* p = row + j * kLanes;
-        __builtin_prefetch(p + kKeptAhead);
+        __builtin_prefetch(p - kKeptAhead);
         acc[j] = acc[j] + factor * Load(p);
       }
     }
@@ -252,7 +254,7 @@ inline void AddColumns(const ColumnSums& c, const float* weights, float* sums) {
 
 void SumColumns(const ColumnSums& c) {
   float sums[kBlock];
-  for (int64_t b = 0; b < c.blocks; ++b) {
+  for (int64_t b = c.blocks - 1; b >= 0; --b) {
     TrueFactors(c, c.block_exponent + b * c.rows);
     AddColumns(c, c.weights + b * c.rows * kBlock, sums);
     const int64_t left = c.columns - b * kBlock;

@@ -7,7 +7,7 @@
 namespace kvrecall::cpu {
 namespace {
 
-// Flipped so that unsigned comparison orders all floats, −0 below +0.
+// Flipped so that unsigned comparison orders all floats.
 inline uint32_t KeyOf(float score) {
   uint32_t bits;
   // +0.0f turns −0 into +0: the two are equal as scores.

@@ -14,9 +14,10 @@ namespace {
 
 // What libraries and the allocator take beside what is counted.
 constexpr int64_t kSlack = int64_t{64} << 20;
-// Per layer, KV head and position: sums in float64 and float32, last row,
-// the step's rows, and telemetry's scores, levels and rows.
-constexpr int64_t kStatisticsBytes = 64;
+// Per layer, KV head and position: sums in float64 and float32, last row and
+// the step's rows, and what telemetry holds with every policy in scope head:
+// scores, masks, priorities, and rows in passing.
+constexpr int64_t kStatisticsBytes = 128;
 
 std::optional<int64_t> ReadNumber(const std::string& path) {
   std::ifstream in(path);

@@ -33,6 +33,24 @@ absl::StatusOr<const ChatTemplate*> PromptBuilder::TemplateFor(
   return &*chosen;
 }
 
+absl::StatusOr<std::vector<int64_t>> PromptBuilder::BuildForced(
+    const Sample& sample, const RunConfig& config) const {
+  constexpr EncodeOptions kPlain = {.add_special_tokens = false};
+  switch (config.force) {
+    case Force::kNone:
+      break;
+    case Force::kGold:
+      if (sample.answers.empty())
+        return absl::InvalidArgumentError("the sample has no answer to force");
+      return tokenizer_->Encode(sample.answers.front(), kPlain);
+    case Force::kText:
+      if (!sample.forced_text)
+        return absl::InvalidArgumentError("the sample has no forced_text");
+      return tokenizer_->Encode(*sample.forced_text, kPlain);
+  }
+  return std::vector<int64_t>();
+}
+
 absl::StatusOr<std::string> PromptBuilder::DescribeChatTemplate(
     const Task& task, const std::string& mode) const {
   ASSIGN_OR_RETURN(const ChatTemplate* chat, TemplateFor(task, mode));

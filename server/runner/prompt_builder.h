@@ -38,6 +38,13 @@ class PromptBuilder {
   absl::StatusOr<Prompt> Build(const Sample& sample, const Task& task,
                                const RunConfig& config) const;
 
+  // The tokens of a text that is forced, as they stand behind the prompt: the
+  // sample's first answer or its forced_text, without the EOS that ends it.
+  // None where the run forces nothing. InvalidArgument: the sample has no such
+  // text.
+  absl::StatusOr<std::vector<int64_t>> BuildForced(
+      const Sample& sample, const RunConfig& config) const;
+
   // What a run records of its chat template: name and digest, or "none" where
   // the task or the run uses none. InvalidArgument: an unknown mode, or a
   // template of the model that is not understood.

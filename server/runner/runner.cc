@@ -106,6 +106,8 @@ class Runner::Threads {
     ASSIGN_OR_RETURN(
         prepared.prompt,
         prompts_.Build(lease.sample, *prepared.task, lease.config));
+    ASSIGN_OR_RETURN(prepared.forced,
+                     prompts_.BuildForced(lease.sample, lease.config));
     return prepared;
   }
 

@@ -12,6 +12,7 @@
 #include "common/base/status_macros.h"
 #include "common/longbench/scoring.h"
 #include "common/record/json.h"
+#include "server/engine/compat.h"
 #include "server/engine/tokenizer/incremental_decoder.h"
 #include "server/telemetry/distribution.h"
 #include "server/telemetry/gap.h"
@@ -46,7 +47,6 @@ class SampleRun {
             const PreparedSample& sample, const std::atomic<bool>& stop,
             const EventSink& sink)
       : model_(model),
-        tokenizer_(tokenizer),
         sample_(sample),
         config_(sample.lease.config),
         stop_(stop),
@@ -56,7 +56,7 @@ class SampleRun {
 
   absl::Status Run() {
     const absl::Time begin = absl::Now();
-    RETURN_IF_ERROR(ReadForcedText());
+    RETURN_IF_ERROR(TakeForcedText());
     RETURN_IF_ERROR(Start(begin));
     RETURN_IF_ERROR(Prefill());
     const absl::Time prefilled = absl::Now();
@@ -81,20 +81,12 @@ class SampleRun {
   }
 
   // The tokens that are to be said, an EOS behind them.
-  absl::Status ReadForcedText() {
+  absl::Status TakeForcedText() {
     if (!forced()) return absl::OkStatus();
-    const Sample& sample = sample_.lease.sample;
-    const bool gold = config_.force == Force::kGold;
-    if (gold ? sample.answers.empty() : !sample.forced_text.has_value())
-      return absl::InvalidArgumentError(
-          gold ? "the sample has no answer to force"
-               : "the sample has no forced_text");
-    forced_tokens_ =
-        tokenizer_.Encode(gold ? sample.answers.front() : *sample.forced_text,
-                          {.add_special_tokens = false});
     if (model_.info().eos_token_ids.empty())
       return absl::InvalidArgumentError(
           "the model has no end-of-text token to end a forced text with");
+    forced_tokens_ = sample_.forced;
     forced_tokens_.push_back(model_.info().eos_token_ids.front());
     return absl::OkStatus();
   }
@@ -208,7 +200,6 @@ class SampleRun {
   }
 
   Model& model_;
-  const Tokenizer& tokenizer_;
   const PreparedSample& sample_;
   const RunConfig& config_;
   const std::atomic<bool>& stop_;
@@ -239,7 +230,9 @@ uint64_t SampleKey64(const PreparedSample& sample, const ModelInfo& model) {
 absl::Status RunSample(Model& model, const Tokenizer& tokenizer,
                        const PreparedSample& sample,
                        const std::atomic<bool>& stop, const EventSink& sink) {
-  return SampleRun(model, tokenizer, sample, stop, sink).Run();
+  // Telemetry works with libtorch too: what it throws is the sample's failure.
+  return CatchTorch(
+      [&] { return SampleRun(model, tokenizer, sample, stop, sink).Run(); });
 }
 
 SampleFailure FailureOf(const absl::Status& status) {

@@ -24,6 +24,7 @@ struct PreparedSample {
   LeasedSample lease;
   const Task* task = nullptr;
   Prompt prompt;
+  std::vector<int64_t> forced;  // tokens, without the EOS; see RunConfig::force
 };
 
 // Where the records go. OK to go on; an error stops the sample.

@@ -19,7 +19,6 @@ namespace {
 // records without bound.
 constexpr size_t kMaxPolicies = 64;
 constexpr size_t kMaxScopes = 3;
-constexpr size_t kMaxBudgets = 16;
 
 // What a list may not hold: more than `limit` entries, or one of them twice.
 template <typename T, typename Name>

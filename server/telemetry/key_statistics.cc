@@ -7,8 +7,8 @@
 namespace kvrecall {
 namespace {
 
-// Keys widened to float32 at a time.
-constexpr int64_t kChunk = 1024;
+// Numbers of keys that are widened to float32 at a time: 8 MiB.
+constexpr int64_t kNumbers = int64_t{2} << 20;
 constexpr double kLeastNorm = 1e-30;
 
 }  // namespace
@@ -24,8 +24,9 @@ KeyStatistics::KeyStatistics(const Sequence& sequence, int64_t capacity)
 
 void KeyStatistics::TakeIn() {
   const int64_t length = sequence_.length();
+  const int64_t chunk = std::max<int64_t>(kNumbers / sums_.numel(), 1);
   for (int64_t count; known_ < length; known_ += count) {
-    count = std::min(kChunk, length - known_);
+    count = std::min(chunk, length - known_);
     const at::Tensor keys = sequence_.Keys(known_, count);
     const at::Tensor norms = keys.square().sum(-1).sqrt();
     norms_.narrow(2, known_, count).copy_(norms);

@@ -227,7 +227,8 @@ struct WeighArgs {
 
 // Grid: rows, budgets.
 __global__ void __launch_bounds__(kThreads) WeighMembers(const WeighArgs a) {
-  __shared__ int counts[kWarps];
+  // One for each sum: a warp may be ahead of what another still reads.
+  __shared__ int counts[4][kWarps];
   __shared__ double masses[kWarps];
   const int bit = 1 << blockIdx.y;
   const int64_t row = blockIdx.x;
@@ -252,10 +253,10 @@ __global__ void __launch_bounds__(kThreads) WeighMembers(const WeighArgs a) {
       a.figures[(static_cast<int64_t>(figure) * gridDim.x + row) * gridDim.y +
                 blockIdx.y] = value;
   };
-  put(kCommon, BlockSum(common, counts));
-  put(kCommonEarned, BlockSum(common_earned, counts));
-  put(kEarned, BlockSum(earned, counts));
-  put(kFetched, BlockSum(fetched, counts));
+  put(kCommon, BlockSum(common, counts[0]));
+  put(kCommonEarned, BlockSum(common_earned, counts[1]));
+  put(kEarned, BlockSum(earned, counts[2]));
+  put(kFetched, BlockSum(fetched, counts[3]));
   put(kMass, BlockSum(mass, masses));
   put(kHasLast, has(a.masks, a.mask_stride, a.n - 1) ? 1 : 0);
 }

@@ -5,11 +5,13 @@
 #include <utility>
 
 #include "ATen/ATen.h"
+#include "absl/strings/str_cat.h"
 
 #include "common/base/status_macros.h"
 #include "common/record/policy_catalog.h"
 #include "server/telemetry/recall.h"
 #include "server/telemetry/scope_rows.h"
+#include "server/telemetry/selector_aten.h"
 
 namespace kvrecall {
 namespace {
@@ -39,6 +41,10 @@ std::vector<at::Tensor> ToHost(std::vector<at::Tensor> figures) {
 absl::StatusOr<std::unique_ptr<SampleTelemetry>> SampleTelemetry::Create(
     const RunConfig& config, const TelemetryShape& shape,
     const PolicyContext& context) {
+  static_assert(kMaxBudgets <= kMostBudgets);
+  if (config.budgets.size() > kMaxBudgets)
+    return absl::InvalidArgumentError(
+        absl::StrCat(config.budgets.size(), " budgets; at most ", kMaxBudgets));
   RETURN_IF_ERROR(CheckGaps(config));
   std::unique_ptr<SampleTelemetry> telemetry(
       new SampleTelemetry(config, shape));
@@ -252,8 +258,7 @@ at::Tensor SampleTelemetry::HeldBy(const ScopeState& state, int policy,
   for (const PolicyState& candidate : state.policies)
     if (candidate.index == policy && !candidate.policy->is_gold())
       masks = candidate.held;
-  const auto bit = static_cast<int16_t>(static_cast<uint16_t>(1u << budget));
-  return masks.narrow(1, 0, positions_).bitwise_and(int64_t{bit}).ne(0);
+  return masks.narrow(1, 0, positions_).bitwise_and(MaskBit(budget)).ne(0);
 }
 
 at::Tensor SampleTelemetry::Held(int lane) const {

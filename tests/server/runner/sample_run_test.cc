@@ -56,6 +56,10 @@ class SampleRunTest : public ::testing::Test {
     prepared.task = *FindTask(config.task);
     prepared.prompt = *prompts_->Build(sample_, *prepared.task, config);
     Outcome outcome;
+    auto forced = prompts_->BuildForced(sample_, config);
+    outcome.status = forced.status();
+    if (!forced.ok()) return outcome;
+    prepared.forced = *std::move(forced);
     const std::atomic<bool> stop = false;
     outcome.status =
         RunSample(model, prompts_->tokenizer(), prepared, stop,
