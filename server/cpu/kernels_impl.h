@@ -359,16 +359,18 @@ inline void DotRows(const float* rows, const float* x, int64_t size, float* out,
   int64_t i = 0;
   for (; i + 2 * kLanes <= size; i += 2 * kLanes)
 #pragma GCC unroll 2
-    for (int j = 0; j < 2; ++j)
+    for (int j = 0; j < 2; ++j) {
+      const int64_t at = i + j * kLanes;
 #pragma GCC unroll 2
-      for (int r = 0; r < kRows; ++r) {
-        const float* p = rows + r * size + i + j * kLanes;
-        PrefetchAhead(p, ahead);
+      for (int r = 0; r < kRows; ++r)
+        PrefetchAhead(rows + r * size + at, ahead);
 #pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v)
-          sums[r][v][j] = MulAdd(Load(p), Load(x + v * size + i + j * kLanes),
-                                 sums[r][v][j]);
-      }
+      for (int v = 0; v < kVectors; ++v)
+#pragma GCC unroll 2
+        for (int r = 0; r < kRows; ++r)
+          sums[r][v][j] = MulAdd(Load(rows + r * size + at),
+                                 Load(x + v * size + at), sums[r][v][j]);
+    }
 #pragma GCC unroll 2
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
@@ -402,16 +404,18 @@ inline void DotRows(const Bfloat16* rows, const Bfloat16* x, int64_t size,
   int64_t i = 0;
   for (; i + 2 * kPairs <= size; i += 2 * kPairs)
 #pragma GCC unroll 2
-    for (int j = 0; j < 2; ++j)
+    for (int j = 0; j < 2; ++j) {
+      const int64_t at = i + j * kPairs;
 #pragma GCC unroll 2
-      for (int r = 0; r < kRows; ++r) {
-        const Bfloat16* p = rows + r * size + i + j * kPairs;
-        PrefetchAhead(p, ahead);
+      for (int r = 0; r < kRows; ++r)
+        PrefetchAhead(rows + r * size + at, ahead);
 #pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v)
-          sums[r][v][j] =
-              AddPairProducts(sums[r][v][j], p, x + v * size + i + j * kPairs);
-      }
+      for (int v = 0; v < kVectors; ++v)
+#pragma GCC unroll 2
+        for (int r = 0; r < kRows; ++r)
+          sums[r][v][j] = AddPairProducts(sums[r][v][j], rows + r * size + at,
+                                          x + v * size + at);
+    }
   for (; i + kPairs <= size; i += kPairs)
 #pragma GCC unroll 2
     for (int r = 0; r < kRows; ++r)
