@@ -19,6 +19,21 @@ struct LogitSums {
   bool finite = true;   // if not, nothing else holds
 };
 
+// Logits of the oracle's step beside those of lanes, over part of a vocabulary.
+struct DivergenceTerms {
+  const float* logits = nullptr;  // z [n]
+  float largest = 0;              // of all the vocabulary's
+  const float* lanes = nullptr;   // z' [lanes, …]
+  int64_t lane_stride = 0;
+  const float* lane_largest = nullptr;  // [lanes]
+  int64_t lanes_count = 0, n = 0;
+  // Results: Σ exp(z − m); of each lane Σ exp(z' − m') and
+  // Σ exp(z − m) · (z − z').
+  double sum = 0;
+  double* lane_sums = nullptr;    // [lanes]
+  double* differences = nullptr;  // [lanes]
+};
+
 struct RowKernels {
   // Keys in the order of the scores, rounded to float32: a lower score never
   // has a higher key. Returns the lowest and the highest key.
@@ -33,7 +48,7 @@ struct RowKernels {
                          int64_t* counts);
 
   // The positions with low ≤ key ≤ high, ascending, into `positions`, which has
-  // room for them; returns how many.
+  // room for them and kLanes more; returns how many.
   int64_t (*collect_between)(const uint32_t* keys, int64_t n, uint32_t low,
                              uint32_t high, int32_t* positions);
 
@@ -67,6 +82,10 @@ struct RowKernels {
   void (*add_to_doubles)(const float* row, int64_t n, double* into);
 
   LogitSums (*sum_logits)(const float* logits, int64_t n);
+
+  // In float64: what tells two almost equal distributions from each other is
+  // what float32 rounds away.
+  void (*sum_divergences)(DivergenceTerms& terms);
 };
 
 // As BestKernels and SupportedKernels.

@@ -37,10 +37,12 @@ void CountAtLeast(const uint32_t* keys, int64_t n, const uint32_t* thresholds,
                   int budgets, int64_t* counts) {
   for (int b = 0; b < budgets; ++b) {
     const uint32_t threshold = thresholds[b];
-    int64_t count = 0;
+    Counters counters[2];
     int64_t j = 0;
-    for (; j + kLanes <= n; j += kLanes)
-      count += __builtin_popcount(MaskAtLeast(keys + j, threshold));
+    for (; j + 2 * kLanes <= n; j += 2 * kLanes)
+      for (int i = 0; i < 2; ++i)
+        CountLanesAtLeast(keys + j + i * kLanes, threshold, &counters[i]);
+    int64_t count = Total(counters[0]) + Total(counters[1]);
     for (; j < n; ++j) count += keys[j] >= threshold;
     counts[b] = count;
   }
@@ -56,8 +58,8 @@ int64_t CollectBetween(const uint32_t* keys, int64_t n, uint32_t low,
     uint32_t mask = MaskAtLeast(keys + j, low);
     if (mask == 0) continue;
     if (bounded) mask &= ~MaskAtLeast(keys + j, high + 1);
-    for (; mask != 0; mask &= mask - 1)
-      positions[count++] = static_cast<int32_t>(j) + __builtin_ctz(mask);
+    StoreIndices(positions + count, mask, static_cast<int32_t>(j));
+    count += __builtin_popcount(mask);
   }
   for (; j < n; ++j)
     if (keys[j] >= low && keys[j] <= high)
@@ -266,6 +268,118 @@ LogitSums SumLogits(const float* z, int64_t n) {
   return sums;
 }
 
+// ---- Divergences ----------------------------------------------------------
+
+// Eight float64 numbers, in as many registers as they take.
+typedef double Doubles __attribute__((vector_size(64)));
+typedef uint64_t DoublesBits __attribute__((vector_size(64)));
+typedef float HalfVec __attribute__((vector_size(32)));
+constexpr int kDoubles = 8;
+
+inline void Widen(const float* p, Doubles* out) {
+  HalfVec narrow;
+  __builtin_memcpy(&narrow, p, sizeof(narrow));
+  *out = __builtin_convertvector(narrow, Doubles);
+}
+
+// e^x in place, for x ≤ 0; below e⁻⁷⁰⁰ what is left is not told apart. 2ⁿ times
+// the exponential series of what remains, |r| ≤ ln 2 / 2, whose first term left
+// out is 2·10⁻¹⁶ of the whole.
+inline void ExpOfNegatives(Doubles* x) {
+  constexpr double kLog2E = 1.4426950408889634;
+  // ln 2 in two parts: n times the first is exact.
+  constexpr double kLn2High = 0.693147180369123816490;
+  constexpr double kLn2Low = 1.90821492927058770002e-10;
+  // 1.5 · 2⁵²: what is added to it is rounded to a whole number, whose bits
+  // are then the sum's lowest.
+  constexpr double kRounder = 6755399441055744.0;
+  // 1 / k!
+  constexpr double kSeries[] = {1.0 / 39916800,
+                                1.0 / 3628800,
+                                1.0 / 362880,
+                                1.0 / 40320,
+                                1.0 / 5040,
+                                1.0 / 720,
+                                1.0 / 120,
+                                1.0 / 24,
+                                1.0 / 6,
+                                1.0 / 2,
+                                1,
+                                1};
+  const Doubles least = Doubles{} - 700;
+  const Doubles clamped = *x > least ? *x : least;
+  const Doubles shifted = clamped * kLog2E + kRounder;
+  const Doubles n = shifted - kRounder;
+  const Doubles r = clamped - n * kLn2High - n * kLn2Low;
+  Doubles series = Doubles{} + 1.0 / 479001600;
+#pragma GCC unroll 12
+  for (const double term : kSeries) series = series * r + term;
+  const DoublesBits power = (reinterpret_cast<DoublesBits>(shifted) + 1023)
+                            << 52;
+  *x = series * reinterpret_cast<Doubles>(power);
+}
+
+inline double SumOf(const Doubles& a) {
+  return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
+}
+
+// Numbers whose exponentials are kept while the lanes go over them.
+constexpr int kDivergenceSpan = 64 * kDoubles;
+
+// The numbers from `begin` on of a list of n; those behind its end are so low
+// that they count for nothing. `padded` [kDivergenceSpan] is room for the last.
+inline const float* SpanAt(const float* list, int64_t begin, int64_t n,
+                           float* padded) {
+  if (begin + kDivergenceSpan <= n) return list + begin;
+  for (int i = 0; i < kDivergenceSpan; ++i)
+    padded[i] = begin + i < n ? list[begin + i] : -1e30f;
+  return padded;
+}
+
+// exp(z − largest) of a span, and their sum.
+inline double KeepExponentials(const float* z, double largest, int vectors,
+                               Doubles* kept) {
+  Doubles sum = {};
+  for (int v = 0; v < vectors; ++v) {
+    Widen(z + v * kDoubles, &kept[v]);
+    kept[v] -= largest;
+    ExpOfNegatives(&kept[v]);
+    sum += kept[v];
+  }
+  return SumOf(sum);
+}
+
+void SumDivergences(DivergenceTerms& t) {
+  float padded[kDivergenceSpan], padded_lane[kDivergenceSpan];
+  Doubles oracle[kDivergenceSpan / kDoubles], own[kDivergenceSpan / kDoubles];
+  t.sum = 0;
+  for (int64_t lane = 0; lane < t.lanes_count; ++lane)
+    t.lane_sums[lane] = t.differences[lane] = 0;
+  for (int64_t begin = 0; begin < t.n; begin += kDivergenceSpan) {
+    const int64_t left = t.n - begin;
+    const int vectors =
+        static_cast<int>((left < kDivergenceSpan ? left : kDivergenceSpan) +
+                         kDoubles - 1) /
+        kDoubles;
+    const float* z = SpanAt(t.logits, begin, t.n, padded);
+    t.sum += KeepExponentials(z, t.largest, vectors, oracle);
+    for (int64_t lane = 0; lane < t.lanes_count; ++lane) {
+      const float* y =
+          SpanAt(t.lanes + lane * t.lane_stride, begin, t.n, padded_lane);
+      t.lane_sums[lane] +=
+          KeepExponentials(y, t.lane_largest[lane], vectors, own);
+      Doubles difference = {};
+      for (int v = 0; v < vectors; ++v) {
+        Doubles a, b;
+        Widen(z + v * kDoubles, &a);
+        Widen(y + v * kDoubles, &b);
+        difference += oracle[v] * (a - b);
+      }
+      t.differences[lane] += SumOf(difference);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace kvrecall::cpu
 
@@ -273,5 +387,5 @@ LogitSums SumLogits(const float* z, int64_t n) {
 #define KVRECALL_CPU_ROW_KERNELS                                     \
   {Keys<float>, Keys<double>, CountAtLeast, CollectBetween,          \
    MarkAtLeast, WeighSets, LowestOf<float>, LowestOf<double>,        \
-   MeanOfRows, RowEntropy, AddToDoubleRow, SumLogits}
+   MeanOfRows, RowEntropy, AddToDoubleRow, SumLogits, SumDivergences}
 // clang-format on

@@ -114,6 +114,22 @@ inline uint32_t MaskAtLeast(const uint32_t* keys, uint32_t threshold) {
   const __m256i t = _mm256_set1_epi32(static_cast<int>(threshold));
   return EightAtLeast(keys, t) | EightAtLeast(keys + 8, t) << 8;
 }
+// How many keys are at least a threshold.
+struct Counters {
+  int64_t count = 0;
+};
+inline void CountLanesAtLeast(const uint32_t* keys, uint32_t threshold,
+                              Counters* counters) {
+  counters->count += __builtin_popcount(MaskAtLeast(keys, threshold));
+}
+inline int64_t Total(const Counters& counters) { return counters.count; }
+
+// first, first + 1 … where `mask` has bits 0, 1 …, one behind the other;
+// positions [16] may be overwritten whole.
+inline void StoreIndices(int32_t* positions, uint32_t mask, int32_t first) {
+  for (; mask != 0; mask &= mask - 1)
+    *positions++ = first + __builtin_ctz(mask);
+}
 
 // Bit i is set where masks[i] has the bits of `bit`, i < 16.
 inline uint32_t MaskOfBit(const uint16_t* masks, uint16_t bit) {

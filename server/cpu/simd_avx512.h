@@ -47,6 +47,29 @@ inline uint32_t MaskAtLeast(const uint32_t* keys, uint32_t threshold) {
   return _mm512_cmpge_epu32_mask(
       _mm512_loadu_si512(keys), _mm512_set1_epi32(static_cast<int>(threshold)));
 }
+// How many keys of each lane are at least a threshold.
+struct Counters {
+  __m512i v = _mm512_setzero_si512();
+};
+inline void CountLanesAtLeast(const uint32_t* keys, uint32_t threshold,
+                              Counters* counters) {
+  counters->v = _mm512_mask_add_epi32(
+      counters->v, static_cast<__mmask16>(MaskAtLeast(keys, threshold)),
+      counters->v, _mm512_set1_epi32(1));
+}
+inline int64_t Total(const Counters& counters) {
+  return _mm512_reduce_add_epi32(counters.v);
+}
+
+// first, first + 1 … where `mask` has bits 0, 1 …, one behind the other;
+// positions [16] is overwritten whole.
+inline void StoreIndices(int32_t* positions, uint32_t mask, int32_t first) {
+  const __m512i indices = _mm512_add_epi32(
+      _mm512_set1_epi32(first),
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  _mm512_storeu_si512(positions, _mm512_maskz_compress_epi32(
+                                     static_cast<__mmask16>(mask), indices));
+}
 
 // Bit i is set where masks[i] has the bits of `bit`, i < 16.
 inline uint32_t MaskOfBit(const uint16_t* masks, uint16_t bit) {

@@ -1,19 +1,71 @@
 #include "server/telemetry/gap.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <span>
 
 #include "ATen/ATen.h"
+#include "ATen/Parallel.h"
 
 #include "common/base/status_macros.h"
+#include "server/cpu/row_kernels.h"
 
 namespace kvrecall {
 namespace {
 
-// KL(p ‖ p') in nats of each lane, [lanes], float64, on the host: Σ p (z − z')
-// − ln Z + ln Z'. In float64, since a lane that sees all but nothing is told
-// from one that sees everything only by what float32 rounds away. No call of
-// BLAS: its threads would go on spinning beside the next step's.
-at::Tensor Divergences(const at::Tensor& logits, const at::Tensor& lanes) {
+// What KL(p ‖ p') = Σ p (z − z') − ln Z + ln Z' is made of, in float64: a lane
+// that sees all but nothing is told from one that sees everything only by what
+// float32 rounds away. Parts of the vocabulary are of a fixed size, so that
+// sums do not depend on the number of threads.
+std::vector<double> DivergencesOnCpu(
+    const at::Tensor& logits, int64_t best, const at::Tensor& lanes,
+    std::span<const TokenDistribution> limited) {
+  constexpr int64_t kPart = 8192;
+  const int64_t vocabulary = logits.size(0), count = lanes.size(0);
+  const int64_t parts = (vocabulary + kPart - 1) / kPart;
+  const float* z = logits.data_ptr<float>();
+  const float* z_lanes = lanes.data_ptr<float>();
+  std::vector<float> largest;
+  for (int64_t i = 0; i < count; ++i)
+    largest.push_back(
+        z_lanes[i * vocabulary + limited[static_cast<size_t>(i)].best]);
+  std::vector<double> sums(static_cast<size_t>(parts));
+  std::vector<double> lane_sums(static_cast<size_t>(parts * count));
+  std::vector<double> differences(static_cast<size_t>(parts * count));
+  at::parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      cpu::DivergenceTerms terms;
+      terms.logits = z + part * kPart;
+      terms.largest = z[best];
+      terms.lanes = z_lanes + part * kPart;
+      terms.lane_stride = vocabulary;
+      terms.lane_largest = largest.data();
+      terms.lanes_count = count;
+      terms.n = std::min(kPart, vocabulary - part * kPart);
+      terms.lane_sums = lane_sums.data() + part * count;
+      terms.differences = differences.data() + part * count;
+      cpu::BestRowKernels().sum_divergences(terms);
+      sums[static_cast<size_t>(part)] = terms.sum;
+    }
+  });
+  const double sum = std::accumulate(sums.begin(), sums.end(), 0.0);
+  std::vector<double> divergences;
+  for (int64_t i = 0; i < count; ++i) {
+    double lane_sum = 0, difference = 0;
+    for (int64_t part = 0; part < parts; ++part) {
+      lane_sum += lane_sums[static_cast<size_t>(part * count + i)];
+      difference += differences[static_cast<size_t>(part * count + i)];
+    }
+    divergences.push_back(difference / sum + std::log(lane_sum / sum) +
+                          (static_cast<double>(largest[i]) - z[best]));
+  }
+  return divergences;
+}
+
+// The same on any device.
+std::vector<double> DivergencesWithAten(const at::Tensor& logits,
+                                        const at::Tensor& lanes) {
   const at::Tensor z = logits.to(at::kDouble);
   const at::Tensor log_normalizer = z.logsumexp(0);
   const at::Tensor p = (z - log_normalizer).exp_();
@@ -23,7 +75,27 @@ at::Tensor Divergences(const at::Tensor& logits, const at::Tensor& lanes) {
     divergences.push_back((z - lane).mul_(p).sum() - log_normalizer +
                           lane.logsumexp(0));
   }
-  return at::stack(divergences).to(at::kCPU);
+  const at::Tensor on_host = at::stack(divergences).to(at::kCPU);
+  const double* values = on_host.data_ptr<double>();
+  return {values, values + on_host.numel()};
+}
+
+// Of each lane. On a CPU each by a thread: a vocabulary is one thread's work.
+absl::StatusOr<std::vector<TokenDistribution>> DescribeLanes(
+    const at::Tensor& lanes) {
+  std::vector<absl::StatusOr<TokenDistribution>> described(
+      static_cast<size_t>(lanes.size(0)));
+  const int64_t at_once = lanes.device().is_cpu() ? 1 : lanes.size(0);
+  at::parallel_for(0, lanes.size(0), at_once, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      described[static_cast<size_t>(i)] = DescribeLogits(lanes[i]);
+  });
+  std::vector<TokenDistribution> limited;
+  for (absl::StatusOr<TokenDistribution>& distribution : described) {
+    RETURN_IF_ERROR(distribution.status());
+    limited.push_back(*distribution);
+  }
+  return limited;
 }
 
 }  // namespace
@@ -31,19 +103,25 @@ at::Tensor Divergences(const at::Tensor& logits, const at::Tensor& lanes) {
 absl::StatusOr<std::vector<GapRecord>> CompareGaps(
     const at::Tensor& logits, const TokenDistribution& distribution,
     const at::Tensor& lanes, int64_t token) {
-  const at::Tensor divergences = Divergences(logits, lanes);
+  ASSIGN_OR_RETURN(const std::vector<TokenDistribution> limited,
+                   DescribeLanes(lanes));
+  const std::vector<double> divergences =
+      logits.device().is_cpu()
+          ? DivergencesOnCpu(logits.contiguous(), distribution.best,
+                             lanes.contiguous(), limited)
+          : DivergencesWithAten(logits, lanes);
   const double own_logprob =
       logits[token].item<float>() - distribution.log_normalizer;
   std::vector<GapRecord> records;
-  for (int64_t i = 0; i < lanes.size(0); ++i) {
-    ASSIGN_OR_RETURN(const TokenDistribution limited, DescribeLogits(lanes[i]));
+  for (size_t i = 0; i < limited.size(); ++i) {
     GapRecord record;
-    record.kl = std::max(0.0, divergences[i].item<double>());
-    record.entropy_change = limited.entropy - distribution.entropy;
+    record.kl = std::max(0.0, divergences[i]);
+    record.entropy_change = limited[i].entropy - distribution.entropy;
     record.logprob_change =
-        lanes[i][token].item<float>() - limited.log_normalizer - own_logprob;
-    record.token_id = limited.best;
-    record.top1_agrees = limited.best == distribution.best;
+        lanes[static_cast<int64_t>(i)][token].item<float>() -
+        limited[i].log_normalizer - own_logprob;
+    record.token_id = limited[i].best;
+    record.top1_agrees = limited[i].best == distribution.best;
     records.push_back(record);
   }
   return records;

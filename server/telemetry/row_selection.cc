@@ -4,6 +4,8 @@
 #include <functional>
 #include <type_traits>
 
+#include "server/cpu/kernels.h"
+
 namespace kvrecall {
 namespace {
 
@@ -128,10 +130,12 @@ uint32_t RowSelection<T>::FindThreshold(size_t b) {
   const KeyBracket& bracket = brackets_[b];
   left_[b].clear();
   if (bracket.wanted <= 0) return kAboveAll;
-  left_[b].resize(
-      static_cast<size_t>(bracket.at_least_low - bracket.above_high));
+  const auto left =
+      static_cast<size_t>(bracket.at_least_low - bracket.above_high);
+  left_[b].resize(left + cpu::kLanes);
   kernels_.collect_between(keys_.data(), count_, bracket.low, bracket.high,
                            left_[b].data());
+  left_[b].resize(left);
   const auto last =
       left_[b].begin() + (bracket.wanted - bracket.above_high - 1);
   std::nth_element(left_[b].begin(), last, left_[b].end(),

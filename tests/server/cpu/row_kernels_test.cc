@@ -1,10 +1,13 @@
 #include "server/cpu/row_kernels.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "ATen/ATen.h"
 #include <gtest/gtest.h>
+
+#include "server/cpu/kernels.h"
 
 namespace kvrecall {
 namespace {
@@ -73,6 +76,33 @@ TEST(RowKernelsTest, MeansOfRowsEqualTheirSumOverTheirNumber) {
             rows.narrow(1, 0, n).to(at::kDouble).mean(0).to(at::kFloat);
         ASSERT_TRUE(at::allclose(out, want, 1e-6, 1e-7)) << n << " " << count;
       }
+}
+
+TEST(RowKernelsTest, KeysAreCountedAndFound) {
+  const uint32_t bounds[] = {0, 3, 0x80000000u, 0xffffffffu};
+  for (const cpu::RowKernels* kernels : cpu::SupportedRowKernels())
+    for (const int64_t n : kLengths) {
+      std::vector<uint32_t> keys(static_cast<size_t>(n));
+      for (int64_t j = 0; j < n; ++j)
+        keys[j] = bounds[j % 4] + static_cast<uint32_t>(j * 7919 % 5) - 2;
+      int64_t counts[4];
+      kernels->count_at_least(keys.data(), n, bounds, 4, counts);
+      for (int b = 0; b < 4; ++b) {
+        ASSERT_EQ(counts[b],
+                  std::count_if(keys.begin(), keys.end(),
+                                [&](uint32_t k) { return k >= bounds[b]; }))
+            << n << " " << b;
+        for (const uint32_t high : bounds) {
+          std::vector<int32_t> want, found(keys.size() + cpu::kLanes);
+          for (int64_t j = 0; j < n; ++j)
+            if (keys[j] >= bounds[b] && keys[j] <= high)
+              want.push_back(static_cast<int32_t>(j));
+          found.resize(kernels->collect_between(keys.data(), n, bounds[b], high,
+                                                found.data()));
+          ASSERT_EQ(found, want) << n << " " << b << " " << high;
+        }
+      }
+    }
 }
 
 TEST(RowKernelsTest, MarksAreAddedToWhatIsThere) {
