@@ -23,9 +23,11 @@ def set_threads(count):
     torch.set_num_threads(count)
 
 
-def load(directory, attention, dtype):
+def load(directory, attention, dtype, device="cpu"):
     model = AutoModelForCausalLM.from_pretrained(
         directory, dtype=dtype, attn_implementation=attention).eval()
+    if device != "cpu":
+        return model.to(device)
     # Weights of its own, not a file's pages that come in as they are used.
     for parameter in model.parameters():
         parameter.data = parameter.data.clone()
@@ -44,6 +46,39 @@ def status_bytes(field):
 def reset_peak_memory():
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
+
+
+class HostMemory:
+    """Resident bytes of the process."""
+
+    def held(self):
+        return status_bytes("VmRSS")
+
+    def peak(self):
+        return status_bytes("VmHWM")
+
+    def reset(self):
+        reset_peak_memory()
+
+
+class DeviceMemory:
+    """Bytes of the device's allocator."""
+
+    def held(self):
+        return torch.cuda.memory_allocated()
+
+    def peak(self):
+        return torch.cuda.max_memory_allocated()
+
+    def reset(self):
+        torch.cuda.reset_peak_memory_stats()
+
+
+def clock(device):
+    """The time, when the device has done what was asked of it."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def head_mean(attentions):
@@ -122,27 +157,30 @@ CONTESTANTS = {"sdpa": ("sdpa", Plain), "eager": ("eager", Eager),
 def run_text(contestant, ids, steps):
     """Seconds of the prefill and of each step. The last prompt token is the
     first step's."""
-    begin = time.perf_counter()
+    device = ids.device.type
+    begin = clock(device)
     contestant.prefill(ids[:, :-1])
-    prefill = time.perf_counter() - begin
+    prefill = clock(device) - begin
     seconds, token = [], ids[:, -1:]
     for _ in range(steps):
-        begin = time.perf_counter()
+        begin = clock(device)
         token = contestant.step(token)
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(clock(device) - begin)
     return prefill, seconds
 
 
 @torch.inference_mode()
-def measure(mode, checkpoint, prompt, decode, cache, threads):
+def measure(mode, checkpoint, prompt, decode, cache, threads, device="cpu"):
     set_threads(threads)
+    memory = HostMemory() if device == "cpu" else DeviceMemory()
     attention, kind = CONTESTANTS[mode]
-    model = load(checkpoint, attention, torch.bfloat16)
-    ids = torch.tensor([prompt_tokens(prompt, model.config.vocab_size)])
+    model = load(checkpoint, attention, torch.bfloat16, device)
+    ids = torch.tensor([prompt_tokens(prompt, model.config.vocab_size)],
+                       device=device)
     # As in kvrecall-bench: two tokens, then everything else counts.
     run_text(kind(model, cache, 3), ids[:, :2], 1)
-    loaded = status_bytes("VmRSS")
-    reset_peak_memory()
+    loaded = memory.held()
+    memory.reset()
     # Plain inference is warmed up at full length, as kvrecall-bench is; for
     # the others, slower by far, a short text must do.
     warm_up = ids if mode == "sdpa" else ids[:, :WARM_UP_TOKENS]
@@ -152,5 +190,5 @@ def measure(mode, checkpoint, prompt, decode, cache, threads):
     return {"prefill_seconds": prefill,
             "step_seconds": statistics.median(steps) if steps else 0.0,
             "loaded_bytes": loaded,
-            "memory_bytes": status_bytes("VmHWM") - loaded,
+            "memory_bytes": memory.peak() - loaded,
             "threads": torch.get_num_threads()}

@@ -21,9 +21,10 @@ usage: tests/gpu/run.sh [options]
   --configure-only only check that everything is found
   --help           show this text
 
-Needs: a GPU of compute capability 8.0 or newer, its driver, CUDA's compiler, a
-libtorch with CUDA (from python3's torch, or in CMAKE_PREFIX_PATH), CMake 3.25
-or newer, a C++20 compiler.
+Needs: a GPU of compute capability 8.0 or newer, its driver, CUDA's compiler
+(12.0 or newer), a libtorch with CUDA (from python3's torch, or in
+CMAKE_PREFIX_PATH), CMake 3.25 or newer, Ninja, a C++20 compiler. Where python3
+has torch and transformers, plain prefill is compared with theirs.
 USAGE
 }
 
@@ -36,7 +37,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root="$PWD"
 pack=
 part=all
-bench=true
+with_bench=true
 shape=qwen2.5-7b
 prompts=4096,16384,32768
 build="$root/build/gpu"
@@ -46,7 +47,7 @@ while (($# > 0)); do
   case "$1" in
     --pack) pack="$2"; shift ;;
     --part) part="$2"; shift ;;
-    --no-bench) bench=false ;;
+    --no-bench) with_bench=false ;;
     --shape) shape="$2"; shift ;;
     --prompts) prompts="$2"; shift ;;
     --build) build="$(realpath -m "$2")"; shift ;;
@@ -72,19 +73,24 @@ if [[ -z "$pack" && -e build/gpu/pack.tar.gz ]]; then
 fi
 jobs="$(nproc)"
 
+# Runs a command and says how long it took; its status is the command's. Where
+# the status is looked at, bash ends nothing at the first error inside: a
+# function that is run so says itself what must not fail.
 phase() {
-  local name="$1" start=$SECONDS
+  local name="$1" start=$SECONDS rc=0
   shift
   echo "=== $name"
-  "$@"
-  echo "=== $name: $((SECONDS - start)) s"
+  "$@" || rc=$?
+  echo "=== $name: $((SECONDS - start)) s$( ((rc == 0)) || echo ", FAILED")"
+  return "$rc"
 }
 
 # --- the machine -------------------------------------------------------------
 architecture='80;90'
 if command -v nvidia-smi > /dev/null \
   && gpu="$(nvidia-smi --query-gpu=name,memory.total,driver_version,compute_cap \
-    --format=csv,noheader | head -n 1)"; then
+    --format=csv,noheader)"; then
+  gpu="${gpu%%$'\n'*}"  # the first of several
   echo "GPU: $gpu ($(date -u +%Y-%m-%d))"
   architecture="$(sed 's/.*, //; s/\.//' <<< "$gpu")"
 elif ! "$configure_only"; then
@@ -109,7 +115,9 @@ if [[ ! -d "$cuda_root/lib64" && -d "$cuda_root/lib" ]]; then
   export LIBRARY_PATH="$cuda_root/lib${LIBRARY_PATH:+:$LIBRARY_PATH}"
 fi
 
+# The environment separates by colons, CMake's variable by semicolons.
 prefixes="${CMAKE_PREFIX_PATH:-}"
+prefixes="${prefixes//:/;}"
 if [[ -n "$torch_root" ]]; then
   prefixes="${prefixes:+$prefixes;}$torch_root"
 fi
@@ -117,22 +125,49 @@ fi
 CMAKE_PREFIX_PATH is empty"
 unset CMAKE_PREFIX_PATH
 
+# The archive's libraries are for its own programs and for ours: the machine's
+# CMake and Python keep to their own.
 flags=
+linker_flags=
+libraries="${LD_LIBRARY_PATH:-}"
+with_libraries() {
+  LD_LIBRARY_PATH="$libraries" "$@"
+}
+
+# Puts a script that sets the libraries' path in the place of each program of
+# the archive, since CMake finds and calls them by itself.
+wrap_programs() {
+  local folder="$1" program
+  mkdir -p "$folder/unwrapped"
+  for program in "$folder"/*; do
+    [[ -d "$program" ]] || mv "$program" "$folder/unwrapped/"
+  done
+  for program in "$folder"/unwrapped/*; do
+    [[ -x "$program" ]] || continue
+    printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@"\n' \
+      "$libraries" "$program" > "$folder/$(basename "$program")"
+    chmod +x "$folder/$(basename "$program")"
+  done
+}
+
 if [[ -n "$pack" ]]; then
   sysroot="$build/sysroot"
   rm -rf "$sysroot"
   mkdir -p "$sysroot"
   tar -C "$sysroot" -xf "$pack"
-  multiarch="$(basename "$(dirname "$(find "$sysroot/usr/lib" \
-    -name 'libcrypto.so' | head -n 1)")")"
+  sysroot_libraries="$(dirname "$(find "$sysroot/usr/lib" \
+    -name 'libcrypto.so' -print -quit)")"
+  libraries="$sysroot_libraries${libraries:+:$libraries}"
   prefixes="$prefixes;$sysroot/usr"
+  [[ ! -d "$sysroot/usr/bin" ]] || wrap_programs "$sysroot/usr/bin"
   export PATH="$sysroot/usr/bin:$PATH"
-  export LD_LIBRARY_PATH="$sysroot/usr/lib/$multiarch${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   export PKG_CONFIG_SYSROOT_DIR="$sysroot"
-  export PKG_CONFIG_LIBDIR="$sysroot/usr/lib/$multiarch/pkgconfig:$sysroot/usr/share/pkgconfig:$sysroot/usr/lib/pkgconfig"
+  export PKG_CONFIG_LIBDIR="$sysroot_libraries/pkgconfig:$sysroot/usr/share/pkgconfig:$sysroot/usr/lib/pkgconfig"
   # Debian 12's Abseil leans on headers that newer compilers do not include
   # by themselves.
   flags='-include cstdint'
+  # Where the linker finds what the libraries themselves need.
+  linker_flags="-Wl,-rpath-link,$sysroot_libraries"
   echo "packages: $pack"
 fi
 
@@ -141,31 +176,101 @@ configure() {
   shift
   cmake -S "$root" -B "$folder" --preset cuda \
     "-DCMAKE_PREFIX_PATH=$prefixes" "-DCMAKE_CUDA_ARCHITECTURES=$architecture" \
-    "-DCMAKE_CXX_FLAGS=$flags" -DKVRECALL_WERROR=OFF "$@"
+    "-DCMAKE_CXX_FLAGS=$flags" "-DCMAKE_EXE_LINKER_FLAGS=$linker_flags" \
+    -DKVRECALL_WERROR=OFF "$@"
 }
 
 # --- part 1 ------------------------------------------------------------------
+# bench NAME OPTIONS…: all figures to bench-NAME.json, the table to a log.
+bench() {
+  local name="$1"
+  shift
+  with_libraries "$build/engine/bin/kvrecall-bench" --shape "$shape" \
+    --device cuda --dtype bfloat16 --scopes global,layer \
+    --budgets 0.1,0.2,0.3 --json "$out/bench-$name.json" "$@" \
+    2>&1 | tee "$out/bench-$name.log"
+}
+
 run_bench() {
-  "$build/engine/bin/kvrecall-bench" --shape "$shape" --device cuda \
-    --dtype bfloat16 --prompt "$prompts" --decode 64 --prefill-chunk 2048 \
-    --policies h2o,random,oracle --scopes global,layer \
-    --budgets 0.1,0.2,0.3 --repeat 3 --json "$out/bench-$shape.json" \
-    2>&1 | tee "$out/bench-$shape.log"
+  bench "$shape" --prompt "$prompts" --decode 64 --repeat 3 \
+    --policies h2o,random,oracle || return
+  # The six policies of the bar for decode.
+  bench "$shape-policies" --prompt 8192 --decode 64 --repeat 3 \
+    --policies h2o,h2o_window,streaming,snapkv,random,oracle || return
+  # One sequence alone: the memory of a text, not of two.
+  bench "$shape-memory" --prompt 32768 --decode 8 --repeat 1 \
+    --policies h2o,random,oracle --only telemetry
+}
+
+# What was measured beside what is asked for.
+judge_bench() {
+  python3 - "$out/bench-$shape" << 'PYTHON'
+import json, sys
+
+def results(name):
+    return json.load(open(f"{sys.argv[1]}{name}.json"))["results"]
+
+rows = []
+for r in results(""):
+    ratios, n = r["ratios"], r["prompt"]
+    rows.append((f"prefill with telemetry / plain, {n}",
+                 ratios["prefill_telemetry"], "<=", 1.15, n == 16384))
+    rows.append((f"plain decode / read bandwidth, {n}",
+                 ratios["decode_of_bandwidth"], ">=", 0.8, True))
+for r in results("-policies"):
+    rows.append((f"decode with 6 policies / plain, {r['prompt']}",
+                 r["ratios"]["decode_telemetry"], "<=", 1.10, True))
+for r in results("-memory"):
+    m = r["memory_bytes"]
+    rows.append((f"GiB above weights and KV cache, {r['prompt']}",
+                 (m["peak"] - m["loaded"] - m["kv_cache"]) / 2**30, "<=", 2,
+                 True))
+missed = 0
+for name, value, relation, bound, judged in rows:
+    good = value <= bound if relation == "<=" else value >= bound
+    missed += judged and not good
+    verdict = ("reached" if good else "NOT REACHED") if judged else ""
+    print(f"{name:42}{value:8.3f}  {relation} {bound:<5} {verdict}".rstrip())
+sys.exit(missed > 0)
+PYTHON
+}
+
+# Plain prefill beside that of transformers' SDPA, in one run.
+compare_sdpa() {
+  local bench_script="$build/kvrecall-bench.sh"
+  if ! python3 -c 'import numpy, torch, transformers' 2> /dev/null; then
+    echo "left out: python3 has no torch with transformers and numpy"
+    return
+  fi
+  # Its Python keeps to the machine's libraries too.
+  printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@"\n' "$libraries" \
+    "$build/engine/bin/kvrecall-bench" > "$bench_script"
+  chmod +x "$bench_script"
+  python3 tests/bench/compare_transformers.py --device cuda \
+    --bench "$bench_script" --venv "$(python3 -c 'import sys; print(sys.prefix)')" \
+    --prompt 0 --decode-at 4096 --sdpa-prompts 16384 --one-token-prompt 0 \
+    --equality-prompt 0 --json "$out/sdpa.json"
 }
 
 part_1() {
   phase "configure the engine" configure "$build/engine" -DKVRECALL_SERVICE=OFF
   "$configure_only" && return
   phase "build the engine" cmake --build "$build/engine" -j "$jobs" \
-    --target gpu_kernel_test gpu_parity_test kvrecall-bench
+    --target gpu_kernel_test gpu_parity_test gpu_masked_test kvrecall-bench
   # All of it runs and is shown, whatever fails first.
   local failed=0
-  phase "kernel tests" "$build/engine/tests/gpu_kernel_test" --gtest_brief=1 \
-    --gtest_output="xml:$out/gpu_kernel_test.xml" || failed=1
-  phase "parity tests" "$build/engine/tests/gpu_parity_test" \
-    --gtest_output="xml:$out/gpu_parity_test.xml" || failed=1
-  if "$bench"; then
-    phase "benchmark" run_bench || failed=1
+  local test
+  for test in gpu_kernel_test gpu_masked_test gpu_parity_test; do
+    phase "$test" with_libraries "$build/engine/tests/$test" --gtest_brief=1 \
+      --gtest_output="xml:$out/$test.xml" || failed=1
+  done
+  if "$with_bench"; then
+    if phase "benchmark" run_bench; then
+      phase "benchmark's bars" judge_bench || failed=1
+    else
+      failed=1
+    fi
+    phase "prefill beside transformers" compare_sdpa || failed=1
   fi
   ((failed == 0)) || fail "part 1 failed"
 }
@@ -185,11 +290,13 @@ json_value() {
 }
 
 end_to_end() {
+  local nano="$root/deploy/models/nano"
   local state server client run_id streamed committed deadline
   state="$(mktemp -d)"
   server="$build/service/bin/kvrecall-server"
   client="$build/service/bin/kvrecall-client"
-  "$server" --model nano --device cuda --dtype bfloat16 \
+  # Not through a function, so that the number is the server's own.
+  LD_LIBRARY_PATH="$libraries" "$server" --model "$nano" --device cuda --dtype bfloat16 \
     --listen 127.0.0.1:0 --metrics 127.0.0.1:0 \
     --database "$state/kvrecall.db" --port-file "$state/ports.json" \
     > "$out/server.log" 2>&1 &
@@ -203,10 +310,12 @@ end_to_end() {
   done
   export KVRECALL_SERVER
   KVRECALL_SERVER="127.0.0.1:$(json_value grpc < "$state/ports.json")"
-  run_id="$("$client" submit --task demo --limit 5 --detach)"
+  run_id="$(with_libraries "$client" submit --task demo --data "$nano/demo" \
+    --limit 5 --detach)" || fail "submit failed"
   [[ "$run_id" =~ ^[0-9A-Za-z_-]+$ ]] || fail "no run was made"
-  "$client" watch "$run_id"
-  streamed="$("$client" watch "$run_id" --json | json_value steps)"
+  with_libraries "$client" watch "$run_id" || fail "watch failed"
+  streamed="$(with_libraries "$client" watch "$run_id" --json \
+    | json_value steps)" || fail "watch --json failed"
   kill -TERM "$server_pid"
   wait "$server_pid" || fail "the server ended badly: see $out/server.log"
   server_pid=
@@ -214,7 +323,7 @@ end_to_end() {
 import sqlite3, sys
 print(sqlite3.connect(sys.argv[1]).execute("SELECT count(*) FROM steps").fetchone()[0])
 PYTHON
-  )"
+  )" || fail "the database cannot be read"
   echo "steps: $streamed streamed, $committed in the database"
   [[ "$streamed" -gt 0 && "$streamed" == "$committed" ]] \
     || fail "the counts differ"
