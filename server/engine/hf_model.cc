@@ -41,11 +41,12 @@ class HfModel final : public Model {
   const ModelInfo& info() const override { return info_; }
 
   absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
-      int64_t capacity) override {
+      int64_t capacity, int64_t observer_bytes) override {
     RETURN_IF_ERROR(CheckCapacity(capacity, info_));
     RETURN_IF_ERROR(
         CheckMemory(absl::StrCat("a text of ", capacity, " positions"),
-                    NeedOf(info_, config_.intermediate_size, capacity),
+                    NeedOf(info_, config_.intermediate_size, capacity,
+                           observer_bytes),
                     memory_ ? *memory_ : FreeMemory(options_.device())));
     return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<Sequence>> {
       const c10::InferenceMode guard;

@@ -15,8 +15,8 @@ namespace {
 // What libraries and the allocator take beside what is counted.
 constexpr int64_t kSlack = int64_t{64} << 20;
 // Per layer, KV head and position: sums in float64 and float32, last row and
-// the step's rows, and what telemetry holds with every policy in scope head:
-// scores, masks, priorities, and rows in passing.
+// the step's rows, and what telemetry holds with every policy once in scope
+// head: scores, masks, priorities, and rows in passing.
 constexpr int64_t kStatisticsBytes = 128;
 
 std::optional<int64_t> ReadNumber(const std::string& path) {
@@ -64,13 +64,15 @@ std::string Gibibytes(int64_t bytes) {
 }  // namespace
 
 MemoryNeed NeedOf(const ModelInfo& info, int64_t intermediate_size,
-                  int64_t positions) {
+                  int64_t positions, int64_t observer_bytes) {
   const int64_t number = info.dtype == "float32" ? 4 : 2;
   const int64_t chunk = std::min(info.prefill_chunk, positions);
   const int64_t heads = (info.query_heads + 2 * info.kv_heads) * info.head_dim;
   MemoryNeed need;
   need.kv_cache = positions * info.kv_bytes_per_token;
-  need.statistics = kStatisticsBytes * info.layers * info.kv_heads * positions;
+  need.statistics =
+      std::max(kStatisticsBytes * info.layers * info.kv_heads * positions,
+               observer_bytes);
   // Gate, up and their product, the projections, and a few of the hidden size.
   need.workspace =
       kSlack + info.vocabulary * 4 +

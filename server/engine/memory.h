@@ -25,9 +25,10 @@ struct MemoryNeed {
 };
 
 // An upper bound for a text of `positions`. `intermediate_size` is the width
-// of the feed-forward layers.
+// of the feed-forward layers. `observer_bytes`: what telemetry will hold, where
+// that may be more than every policy once in scope head.
 MemoryNeed NeedOf(const ModelInfo& info, int64_t intermediate_size,
-                  int64_t positions);
+                  int64_t positions, int64_t observer_bytes = 0);
 
 // Bytes that can be had now: on the CPU what the system calls available,
 // within the control group's limit; on CUDA what the device has free. The

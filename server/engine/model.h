@@ -110,9 +110,14 @@ class Model {
 
   virtual const ModelInfo& info() const = 0;
 
-  // InvalidArgument: above the context window. ResourceExhausted: no memory.
+  // `observer_bytes`: what the caller will hold at most of what it sees of the
+  // text; there must be room for it too. InvalidArgument: above the context
+  // window. ResourceExhausted: no memory.
   virtual absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
-      int64_t capacity) = 0;
+      int64_t capacity, int64_t observer_bytes) = 0;
+  absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(int64_t capacity) {
+    return NewSequence(capacity, 0);
+  }
 
   // Fills an empty sequence with all prompt tokens but the last (none is
   // allowed: P = 1). InvalidArgument: a token outside the vocabulary, more

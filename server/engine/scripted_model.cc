@@ -103,7 +103,7 @@ class ScriptedModel final : public Model {
   const ModelInfo& info() const override { return info_; }
 
   absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
-      int64_t capacity) override {
+      int64_t capacity, int64_t /*observer_bytes*/) override {
     RETURN_IF_ERROR(CheckCapacity(capacity, info_));
     return std::make_unique<ScriptedSequence>(info_, options_.seed, capacity);
   }

@@ -57,6 +57,13 @@ TEST(MemoryNeedTest, TheLargestContextIsTheLastThatFits) {
   const ModelInfo info = SmallInfo();
   const int64_t free = NeedOf(info, 128, 4321).total();
   EXPECT_EQ(LargestContext(info, 128, 100000, free), 4321);
+TEST(MemoryNeedTest, AnObserverCountsWhereItHoldsMoreThanIsUsual) {
+  const ModelInfo info = SmallInfo();
+  const int64_t usual = NeedOf(info, 128, 10000).statistics;
+  EXPECT_EQ(NeedOf(info, 128, 10000, usual / 2).statistics, usual);
+  EXPECT_EQ(NeedOf(info, 128, 10000, 5 * usual).statistics, 5 * usual);
+}
+
   EXPECT_EQ(LargestContext(info, 128, 4000, free), 4000);
   EXPECT_EQ(LargestContext(info, 128, 4000, 0), 0);
 }
@@ -158,3 +165,6 @@ TEST(MemoryGrowthTest, IsLinear) {
 
 }  // namespace
 }  // namespace kvrecall
+  EXPECT_EQ((*model)->NewSequence(1000, 64 * kMiB).status().code(),
+            absl::StatusCode::kResourceExhausted)
+      << "no room for what an observer would hold";
