@@ -103,20 +103,45 @@ size_t Distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+template <typename Entry>
+std::vector<std::string> NamesOf(std::span<const Entry> entries) {
+  std::vector<std::string> names;
+  for (const Entry& entry : entries) names.emplace_back(entry.name);
+  return names;
+}
+
+// `names` must not be empty.
+const std::string& Nearest(const std::string& name,
+                           const std::vector<std::string>& names) {
+  return *std::min_element(names.begin(), names.end(),
+                           [&](const auto& a, const auto& b) {
+                             return Distance(name, a) < Distance(name, b);
+                           });
+}
+
 // "unknown policy 'h20'; did you mean h2o? The policies are …"
 template <typename Entry>
 absl::Status UnknownName(std::string_view kind, std::string_view plural,
                          const std::string& name,
                          std::span<const Entry> entries) {
-  std::vector<std::string> names;
-  for (const Entry& entry : entries) names.emplace_back(entry.name);
-  const auto nearest = std::min_element(
-      names.begin(), names.end(), [&](const auto& a, const auto& b) {
-        return Distance(name, a) < Distance(name, b);
-      });
-  return absl::InvalidArgumentError(absl::StrCat(
-      "unknown ", std::string(kind), " '", name, "'; did you mean ", *nearest,
-      "? The ", std::string(plural), " are ", absl::StrJoin(names, ", ")));
+  const std::vector<std::string> names = NamesOf(entries);
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown ", std::string(kind), " '", name,
+                   "'; did you mean ", Nearest(name, names), "? The ",
+                   std::string(plural), " are ", absl::StrJoin(names, ", ")));
+}
+
+// "it takes kernel, w; did you mean kernel?". Parameters are few and may have
+// nothing to do with what was written: one is named only where half of the
+// letters agree.
+std::string WhatItTakes(const PolicyEntry& entry, const std::string& name) {
+  if (entry.parameters.empty()) return "it takes none";
+  const std::vector<std::string> names = NamesOf(entry.parameters);
+  std::string text = absl::StrCat("it takes ", absl::StrJoin(names, ", "));
+  const std::string& nearest = Nearest(name, names);
+  if (2 * Distance(name, nearest) <= std::max(name.size(), nearest.size()))
+    absl::StrAppend(&text, "; did you mean ", nearest, "?");
+  return text;
 }
 
 bool Obeys(const PolicyParameter& rule, double value) {
@@ -141,13 +166,9 @@ absl::Status CheckParameter(const PolicySpec& spec, const PolicyEntry& entry,
                             const std::string& name, double value) {
   for (const PolicyParameter& parameter : entry.parameters)
     if (parameter.name == name) return CheckNumber(spec, parameter, value);
-  std::vector<std::string> names;
-  for (const PolicyParameter& parameter : entry.parameters)
-    names.emplace_back(parameter.name);
-  return absl::InvalidArgumentError(absl::StrCat(
-      "policy '", spec.ToString(), "' has no parameter '", name, "'; ",
-      names.empty() ? "it takes none"
-                    : absl::StrCat("it takes ", absl::StrJoin(names, ", "))));
+  return absl::InvalidArgumentError(
+      absl::StrCat("policy '", spec.ToString(), "' has no parameter '", name,
+                   "'; ", WhatItTakes(entry, name)));
 }
 
 absl::Status CheckTrigger(const PolicySpec& spec, const PolicyEntry& entry) {

@@ -50,7 +50,8 @@ std::span<const TriggerEntry> AllTriggers();
 const PolicyEntry* FindPolicy(std::string_view name);
 
 // Checks name, parameters and trigger, and fills in missing parameters.
-// InvalidArgument names the nearest right name, or the parameter and its range.
+// InvalidArgument names the nearest right name (of a parameter: if one is
+// near), or the parameter and its range.
 absl::StatusOr<PolicySpec> CompletePolicySpec(PolicySpec spec);
 
 // Whether the policy makes sense in the scope; true for unknown names.

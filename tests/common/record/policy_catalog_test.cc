@@ -11,6 +11,7 @@ namespace kvrecall {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 absl::StatusOr<PolicySpec> Complete(const std::string& text) {
@@ -68,9 +69,18 @@ TEST(PolicyCatalogTest, AWrongNameGetsTheNearestOne) {
 
 TEST(PolicyCatalogTest, AWrongParameterGetsTheRightOnes) {
   EXPECT_THAT(Complaint("snapkv(window=8)"),
-              HasSubstr("no parameter 'window'; it takes kernel, w"));
+              EndsWith("no parameter 'window'; it takes kernel, w"));
   EXPECT_THAT(Complaint("knorm(w=8)"),
-              HasSubstr("no parameter 'w'; it takes none"));
+              EndsWith("no parameter 'w'; it takes none"));
+}
+
+TEST(PolicyCatalogTest, AParameterThatIsNearlyRightGetsTheNearestOne) {
+  EXPECT_EQ(Complaint("snapkv(kernal=3)"),
+            "policy 'snapkv(kernal=3)' has no parameter 'kernal'; it takes "
+            "kernel, w; did you mean kernel?");
+  EXPECT_THAT(Complaint("streaming(sink=2)"), EndsWith("did you mean sinks?"));
+  EXPECT_THAT(Complaint("pyramidkv(ww=8)"), EndsWith("did you mean w?"));
+  EXPECT_THAT(Complaint("random(k=8)"), EndsWith("it takes seed"));
 }
 
 TEST(PolicyCatalogTest, NumbersOutsideTheRangeAreRefusedWithTheRange) {
