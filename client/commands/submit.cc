@@ -58,10 +58,8 @@ absl::StatusOr<RunConfig> ReadConfig(const SubmitOptions& options) {
   } else if (!options.gaps.empty()) {
     ASSIGN_OR_RETURN(config.gaps, ParseGapSpecs(options.gaps));
   }
-  RETURN_IF_ERROR(CheckGaps(config));
-  if (!options.force.empty()) {
-    config.force = options.force == kForceGold ? Force::kGold : Force::kText;
-  }
+  ASSIGN_OR_RETURN(config.gaps, CompleteGaps(config));
+  ASSIGN_OR_RETURN(config.force, ReadForce(options.force));
   return config;
 }
 

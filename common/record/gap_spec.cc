@@ -46,27 +46,62 @@ bool Contains(const std::vector<T>& list, const T& value) {
   return std::find(list.begin(), list.end(), value) != list.end();
 }
 
-absl::Status CheckGap(const RunConfig& config, const GapSpec& gap) {
-  const auto missing = [&](std::string_view what, std::string_view add) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "gap lane '", gap.ToString(), "': the run does not simulate ",
-        std::string(what), "; add it to ", std::string(add)));
-  };
+absl::Status Refused(const GapSpec& gap, std::string_view why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("gap lane '", gap.ToString(), "': ", std::string(why)));
+}
+
+absl::Status NotSimulated(const GapSpec& gap, const std::string& what,
+                          const char* list) {
+  return Refused(gap, absl::StrCat("the run does not simulate ", what,
+                                   "; add it to its ", list));
+}
+
+// The run's policy that is the same with every parameter written out.
+absl::StatusOr<PolicySpec> PolicyOfRun(const RunConfig& config,
+                                       const GapSpec& gap) {
+  const absl::StatusOr<PolicySpec> wanted = CompletePolicySpec(gap.policy);
+  if (!wanted.ok()) return Refused(gap, std::string(wanted.status().message()));
+  for (const PolicySpec& policy : config.policies) {
+    const absl::StatusOr<PolicySpec> complete = CompletePolicySpec(policy);
+    if (complete.ok() && *complete == *wanted) return policy;
+  }
+  return NotSimulated(gap, absl::StrCat("policy ", gap.policy.ToString()),
+                      "policies");
+}
+
+absl::StatusOr<GapSpec> CompleteGap(const RunConfig& config, GapSpec gap) {
+  const std::string scope(ScopeName(gap.scope));
   if (!Contains(config.scopes, gap.scope))
-    return missing(absl::StrCat("scope ", std::string(ScopeName(gap.scope))),
-                   "its scopes");
+    return NotSimulated(gap, absl::StrCat("scope ", scope), "scopes");
   if (!Contains(config.budgets, gap.budget))
-    return missing(absl::StrCat("budget ", gap.budget.ToString()),
-                   "its budgets");
-  if (gap.kind == GapSpec::Kind::kWithoutGold) return absl::OkStatus();
-  if (!Contains(config.policies, gap.policy))
-    return missing(absl::StrCat("policy ", gap.policy.ToString()),
-                   "its policies");
+    return NotSimulated(gap, absl::StrCat("budget ", gap.budget.ToString()),
+                        "budgets");
+  if (gap.kind == GapSpec::Kind::kWithoutGold) return gap;
+  ASSIGN_OR_RETURN(gap.policy, PolicyOfRun(config, gap));
   if (!IsDefinedIn(gap.policy, gap.scope))
-    return absl::InvalidArgumentError(absl::StrCat(
-        "gap lane '", gap.ToString(), "': ", gap.policy.name,
-        " is not defined in scope ", std::string(ScopeName(gap.scope))));
-  return absl::OkStatus();
+    return Refused(
+        gap, absl::StrCat(gap.policy.name, " is not defined in scope ", scope));
+  return gap;
+}
+
+// h2o, else the first one that is not the oracle, that has the scope; null if
+// there is none.
+const PolicySpec* DefaultPolicy(const RunConfig& config, Scope scope) {
+  const PolicySpec* first = nullptr;
+  for (const PolicySpec& policy : config.policies) {
+    if (policy.name == "oracle" || !IsDefinedIn(policy, scope)) continue;
+    if (policy.name == "h2o") return &policy;
+    if (first == nullptr) first = &policy;
+  }
+  return first;
+}
+
+// Global before the others.
+std::vector<Scope> ByPreference(std::vector<Scope> scopes) {
+  std::stable_partition(scopes.begin(), scopes.end(),
+                        [](Scope scope) { return scope == Scope::kGlobal; });
+  return scopes;
 }
 
 }  // namespace
@@ -127,40 +162,35 @@ absl::StatusOr<std::vector<GapSpec>> ParseGapSpecs(std::string_view text) {
 }
 
 std::vector<GapSpec> DefaultGaps(const RunConfig& config) {
-  if (config.policies.empty() || config.scopes.empty()) return {};
-  const auto named = [&](auto matches) {
-    return std::find_if(config.policies.begin(), config.policies.end(),
-                        matches);
-  };
-  auto policy = named([](const PolicySpec& p) { return p.name == "h2o"; });
-  if (policy == config.policies.end())
-    policy = named([](const PolicySpec& p) { return p.name != "oracle"; });
-  const Scope scope = Contains(config.scopes, Scope::kGlobal)
-                          ? Scope::kGlobal
-                          : config.scopes.front();
+  if (config.scopes.empty()) return {};
+  const std::vector<Scope> scopes = ByPreference(config.scopes);
+  const auto chosen = std::find_if(
+      scopes.begin(), scopes.end(),
+      [&](Scope scope) { return DefaultPolicy(config, scope) != nullptr; });
+  const Scope scope = chosen == scopes.end() ? scopes.front() : *chosen;
   std::vector<GapSpec> gaps;
   for (const Budget& budget : config.budgets)
     gaps.push_back({GapSpec::Kind::kWithoutGold, {}, budget, scope});
-  if (policy == config.policies.end() || !IsDefinedIn(*policy, scope))
-    return gaps;
+  if (chosen == scopes.end()) return gaps;
+  const PolicySpec& policy = *DefaultPolicy(config, scope);
   for (const Budget& budget : config.budgets)
-    gaps.push_back({GapSpec::Kind::kOnlyPred, *policy, budget, scope});
+    gaps.push_back({GapSpec::Kind::kOnlyPred, policy, budget, scope});
   return gaps;
 }
 
-absl::Status CheckGaps(const RunConfig& config) {
+absl::StatusOr<std::vector<GapSpec>> CompleteGaps(const RunConfig& config) {
   if (config.gaps.size() > kMaxGaps)
     return absl::InvalidArgumentError(
         absl::StrCat(config.gaps.size(), " gap lanes; at most ", kMaxGaps));
-  for (size_t i = 0; i < config.gaps.size(); ++i) {
-    const GapSpec& gap = config.gaps[i];
-    if (std::find(config.gaps.begin(), config.gaps.begin() + i, gap) !=
-        config.gaps.begin() + i)
+  std::vector<GapSpec> gaps;
+  for (const GapSpec& given : config.gaps) {
+    ASSIGN_OR_RETURN(GapSpec gap, CompleteGap(config, given));
+    if (Contains(gaps, gap))
       return absl::InvalidArgumentError(
           absl::StrCat("gap lane ", gap.ToString(), " is given twice"));
-    RETURN_IF_ERROR(CheckGap(config, gap));
+    gaps.push_back(std::move(gap));
   }
-  return absl::OkStatus();
+  return gaps;
 }
 
 }  // namespace kvrecall

@@ -47,11 +47,15 @@ absl::StatusOr<std::vector<GapSpec>> ParseGapSpecs(std::string_view text);
 
 // The lanes that `--gap` means without a list: for each budget of the run,
 // without_gold and only_pred of the first policy that is not the oracle (h2o if
-// the run has it), in scope global if the run has it, else its first.
+// the run has it), in scope global if the run has it, else its first. A scope
+// and a policy that do not go together are passed over for the next that do.
 std::vector<GapSpec> DefaultGaps(const RunConfig& config);
 
-// InvalidArgument: more than kMaxGaps, a lane twice, or one whose policy,
-// budget or scope the run does not simulate; the message names what to add.
-absl::Status CheckGaps(const RunConfig& config);
+// The run's lanes with their policies spelled as in config.policies: "h2o" and
+// "h2o(self=1)" are one, and from here on they are equal. InvalidArgument: more
+// than kMaxGaps, a lane twice, a policy that does not exist (the message names
+// the nearest), or a policy, budget or scope that the run does not simulate
+// (it names what to add).
+absl::StatusOr<std::vector<GapSpec>> CompleteGaps(const RunConfig& config);
 
 }  // namespace kvrecall

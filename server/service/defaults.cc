@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 
@@ -45,17 +47,23 @@ absl::Status CheckLists(const RunConfig& config) {
                    [](const Budget& budget) { return budget.ToString(); });
 }
 
-// What must hold between policies, scopes, budgets and gap lanes.
-absl::Status CheckLanes(const RunConfig& config) {
+// What must hold between policies and scopes.
+absl::Status CheckPolicyScopes(const RunConfig& config) {
   for (size_t i = 0; i < config.policies.size(); ++i) {
     const absl::Status status = CheckScopes(config.policies[i], config.scopes);
     if (!status.ok())
       return FieldError(FieldPath("", "config.policies", static_cast<int>(i)),
                         std::string(status.message()));
   }
-  const absl::Status gaps = CheckGaps(config);
-  if (gaps.ok()) return absl::OkStatus();
-  return FieldError("config.gaps", std::string(gaps.message()));
+  return absl::OkStatus();
+}
+
+absl::Status CompleteGapLanes(RunConfig* config) {
+  absl::StatusOr<std::vector<GapSpec>> gaps = CompleteGaps(*config);
+  if (!gaps.ok())
+    return FieldError("config.gaps", std::string(gaps.status().message()));
+  config->gaps = *std::move(gaps);
+  return absl::OkStatus();
 }
 
 // A request's, before its defaults are filled in.
@@ -106,7 +114,8 @@ absl::StatusOr<RunConfig> CompleteDefaults(RunConfig config,
     for (double ratio : {0.1, 0.2, 0.3})
       config.budgets.push_back({Budget::Kind::kCurrentRatio, ratio});
   RETURN_IF_ERROR(CheckLists(config));
-  RETURN_IF_ERROR(CheckLanes(config));
+  RETURN_IF_ERROR(CheckPolicyScopes(config));
+  RETURN_IF_ERROR(CompleteGapLanes(&config));
   RETURN_IF_ERROR(CheckForce(config));
   RETURN_IF_ERROR(CheckTokens("config.max_new_tokens", config.max_new_tokens,
                               context_window));

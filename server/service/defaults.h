@@ -15,8 +15,9 @@ namespace kvrecall {
 //   policies h2o, random, oracle; scopes global, layer; budgets 0.1, 0.2, 0.3;
 //   max_new_tokens the task's own; chat_template "auto"; max_prompt_tokens
 //   min(31500, window − max_new_tokens − 512).
-// Gap lanes must be of the run's policies, scopes and budgets, and each policy
-// must be defined in one of the scopes. A forced text decides its own length:
+// Gap lanes must be of the run's policies, scopes and budgets, and get the
+// run's spelling of their policies; each policy must be defined in one of the
+// scopes. A forced text decides its own length:
 // the request leaves max_new_tokens and ignore_eos alone, and the task's own
 // max_new_tokens then only says how long prompts may be, so that they are the
 // same with and without it.

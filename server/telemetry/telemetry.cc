@@ -45,9 +45,10 @@ absl::StatusOr<std::unique_ptr<SampleTelemetry>> SampleTelemetry::Create(
   if (config.budgets.size() > kMaxBudgets)
     return absl::InvalidArgumentError(
         absl::StrCat(config.budgets.size(), " budgets; at most ", kMaxBudgets));
-  RETURN_IF_ERROR(CheckGaps(config));
+  RunConfig completed = config;
+  ASSIGN_OR_RETURN(completed.gaps, CompleteGaps(config));
   std::unique_ptr<SampleTelemetry> telemetry(
-      new SampleTelemetry(config, shape));
+      new SampleTelemetry(std::move(completed), shape));
   RETURN_IF_ERROR(telemetry->AddPolicies(context));
   return telemetry;
 }

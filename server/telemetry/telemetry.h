@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "ATen/core/Tensor.h"
@@ -83,8 +84,8 @@ class SampleTelemetry {
     at::Tensor gold, previous_gold;  // masks [R, P + max new tokens], int16
   };
 
-  SampleTelemetry(const RunConfig& config, const TelemetryShape& shape)
-      : config_(config), shape_(shape), lanes_(Lanes(config)) {}
+  SampleTelemetry(RunConfig config, const TelemetryShape& shape)
+      : config_(std::move(config)), shape_(shape), lanes_(Lanes(config_)) {}
 
   absl::Status AddPolicies(const PolicyContext& context);
   bool IsKept(int policy, Scope scope) const;
@@ -99,7 +100,7 @@ class SampleTelemetry {
   at::Tensor HeldBy(const ScopeState& state, int policy, int budget) const;
   int FirstLane(int policy, Scope scope) const;
 
-  const RunConfig config_;
+  const RunConfig config_;  // gap lanes spelled as their policies
   const TelemetryShape shape_;
   const std::vector<Lane> lanes_;
   std::vector<int64_t> windows_;

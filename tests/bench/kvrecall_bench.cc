@@ -334,7 +334,7 @@ absl::StatusOr<RunConfig> ReadRunConfig(const Options& options) {
   } else if (!options.gap.empty()) {
     ASSIGN_OR_RETURN(run.gaps, ParseGapSpecs(options.gap));
   }
-  RETURN_IF_ERROR(CheckGaps(run));
+  ASSIGN_OR_RETURN(run.gaps, CompleteGaps(run));
   return run;
 }
 

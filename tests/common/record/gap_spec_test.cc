@@ -1,6 +1,7 @@
 #include "common/record/gap_spec.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -97,24 +98,68 @@ TEST(DefaultGapsTest, WithoutH2oItIsTheFirstPolicyButTheOracle) {
               ElementsAre("without_gold(0.1)"));
 }
 
+TEST(DefaultGapsTest, APolicyWithoutTheScopeIsPassedOver) {
+  EXPECT_THAT(DefaultTexts(Config("pyramidkv,tova", "global,layer", "0.1")),
+              ElementsAre("without_gold(0.1)", "only_pred(tova,0.1)"));
+  EXPECT_THAT(
+      DefaultTexts(Config("pyramidkv,tova", "layer", "0.1")),
+      ElementsAre("without_gold(0.1,layer)", "only_pred(pyramidkv,0.1,layer)"));
+}
+
+TEST(DefaultGapsTest, AScopeThatOnlyTheOracleHasIsPassedOver) {
+  EXPECT_THAT(
+      DefaultTexts(Config("oracle,pyramidkv", "global,head,layer", "0.1")),
+      ElementsAre("without_gold(0.1,head)", "only_pred(pyramidkv,0.1,head)"));
+}
+
 TEST(DefaultGapsTest, AreLanesThatTheRunSimulates) {
   for (const char* policies : {"h2o", "pyramidkv,h2o", "pyramidkv"}) {
     RunConfig config = Config(policies, "global,head", "0.1,tokens:4");
     config.gaps = DefaultGaps(config);
-    EXPECT_TRUE(CheckGaps(config).ok()) << CheckGaps(config);
+    ASSERT_TRUE(CompleteGaps(config).ok()) << CompleteGaps(config).status();
+    EXPECT_EQ(*CompleteGaps(config), config.gaps);
   }
 }
 
-// The message of CheckGaps for one run with the lanes of `gaps`.
-std::string Complaint(const char* gaps) {
-  RunConfig config = Config("h2o,pyramidkv", "global,layer", "0.1");
+absl::StatusOr<std::vector<GapSpec>> Completed(const char* policies,
+                                               const char* gaps) {
+  RunConfig config = Config(policies, "global,layer", "0.1");
   config.gaps = *ParseGapSpecs(gaps);
-  const absl::Status status = CheckGaps(config);
+  return CompleteGaps(config);
+}
+
+// What is said of one run with the lanes of `gaps`.
+std::string Complaint(const char* gaps) {
+  const absl::Status status = Completed("h2o,pyramidkv", gaps).status();
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << gaps;
   return std::string(status.message());
 }
 
-TEST(CheckGapsTest, NamesWhatTheRunLacks) {
+TEST(CompleteGapsTest, APolicyIsTheSameHoweverItIsSpelled) {
+  for (const auto& [policy, lane] :
+       {std::pair{"h2o", "only_pred(h2o(self=1),0.1)"},
+        {"h2o(self=1)", "only_pred(h2o,0.1)"},
+        {"snapkv(w=32)", "only_pred(snapkv(kernel=7),0.1)"}}) {
+    const auto gaps = Completed(policy, lane);
+    ASSERT_TRUE(gaps.ok()) << gaps.status();
+    EXPECT_EQ((*gaps)[0].policy.ToString(), policy);
+  }
+  EXPECT_THAT(Complaint("only_pred(h2o(self=0),0.1)"),
+              HasSubstr("does not simulate policy h2o(self=0); add it"));
+  EXPECT_THAT(Complaint("only_pred(h2o,0.1),only_pred(h2o(self=1),0.1)"),
+              HasSubstr("only_pred(h2o,0.1) is given twice"));
+}
+
+TEST(CompleteGapsTest, WhatIsNoPolicyGetsTheNearestOne) {
+  EXPECT_THAT(Complaint("only_pred(h20,0.1)"),
+              HasSubstr("gap lane 'only_pred(h20,0.1)': unknown policy 'h20'; "
+                        "did you mean h2o?"));
+  EXPECT_THAT(Complaint("only_pred(h2o(sel=1),0.1)"),
+              HasSubstr("has no parameter 'sel'; it takes self; did you mean "
+                        "self?"));
+}
+
+TEST(CompleteGapsTest, NamesWhatTheRunLacks) {
   EXPECT_THAT(Complaint("without_gold(0.2)"),
               HasSubstr("does not simulate budget 0.2; add it to its budgets"));
   EXPECT_THAT(Complaint("without_gold(0.1,head)"),
@@ -126,11 +171,11 @@ TEST(CheckGapsTest, NamesWhatTheRunLacks) {
               HasSubstr("pyramidkv is not defined in scope global"));
 }
 
-TEST(CheckGapsTest, RefusesALaneTwiceAndTooMany) {
+TEST(CompleteGapsTest, RefusesALaneTwiceAndTooMany) {
   RunConfig config = Config("h2o", "global", "0.1");
   config.gaps = {ParseGapSpec("without_gold(0.1)").value(),
                  ParseGapSpec("without_gold(0.1)").value()};
-  EXPECT_THAT(std::string(CheckGaps(config).message()),
+  EXPECT_THAT(std::string(CompleteGaps(config).status().message()),
               HasSubstr("without_gold(0.1) is given twice"));
   config.gaps.clear();
   config.budgets.clear();
@@ -139,10 +184,10 @@ TEST(CheckGapsTest, RefusesALaneTwiceAndTooMany) {
     config.budgets.push_back(budget);
     config.gaps.push_back({GapSpec::Kind::kWithoutGold, {}, budget});
   }
-  EXPECT_THAT(std::string(CheckGaps(config).message()),
+  EXPECT_THAT(std::string(CompleteGaps(config).status().message()),
               HasSubstr("65 gap lanes; at most 64"));
   config.gaps.pop_back();
-  EXPECT_TRUE(CheckGaps(config).ok());
+  EXPECT_TRUE(CompleteGaps(config).ok());
 }
 
 }  // namespace

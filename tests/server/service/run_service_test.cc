@@ -136,6 +136,9 @@ TEST_F(RunServiceTest, CreateRunRefusesEachBadFieldByName) {
       {"config.gaps: gap lane 'without_gold(0.15)': the run does not simulate "
        "budget 0.15",
        [](auto* r) { r->mutable_config()->add_gaps("without_gold(0.15)"); }},
+      {"config.gaps: gap lane 'only_pred(h20,0.1)': unknown policy 'h20'; did "
+       "you mean h2o?",
+       [](auto* r) { r->mutable_config()->add_gaps("only_pred(h20,0.1)"); }},
       {"config.force: unknown forced continuation 9",
        [](auto* r) {
          r->mutable_config()->set_force(static_cast<v1::Force>(9));
@@ -192,10 +195,10 @@ TEST_F(RunServiceTest, AForcedRunHasThePromptsOfAnUnforcedOne) {
             free.config().max_prompt_tokens());
 }
 
-TEST_F(RunServiceTest, GapLanesAreKeptAsTheyWereAskedFor) {
+TEST_F(RunServiceTest, GapLanesAreKeptWithTheSpellingOfTheirPolicies) {
   v1::CreateRunRequest request = NewRunRequest("a");
   request.mutable_config()->add_scopes(v1::SCOPE_HEAD);
-  request.mutable_config()->add_gaps("only_pred(h2o,0.1,head)");
+  request.mutable_config()->add_gaps("only_pred(h2o(self=1),0.1,head)");
   request.mutable_config()->add_gaps("without_gold(0.3,head)");
   v1::Run run;
   const grpc::Status status = Create(request, &run);
