@@ -30,7 +30,7 @@ struct RecallRecord {
   // Positions that a trigger took back, mean over rows; null for a policy that
   // loses nothing for good.
   std::optional<double> fetched_back;
-  // [layers]: mean over the layer's rows; empty where the scope has one row.
+  // [layers]: mean over the layer's rows; empty in scope global.
   std::vector<float> layer_recalls;
 
   friend bool operator==(const RecallRecord&, const RecallRecord&) = default;

@@ -52,7 +52,7 @@ RecallRecord MakeRecall(const GoldSets& sets, const BudgetFigures& gold,
   RecallRecord record;
   record.k = sets.ks[budget];
   const int64_t rows = gold.rows();
-  const int64_t per_layer = rows / sets.layers;
+  const int64_t per_layer = sets.layers == 0 ? 0 : rows / sets.layers;
   double earned = 0;
   int64_t earning = 0;
   std::vector<double> of_layers(static_cast<size_t>(sets.layers));
@@ -66,7 +66,7 @@ RecallRecord MakeRecall(const GoldSets& sets, const BudgetFigures& gold,
       earned += earned_hits(r) / gold.Of(kEarned, r);
       ++earning;
     }
-    of_layers[static_cast<size_t>(r / per_layer)] += recall;
+    if (per_layer > 0) of_layers[static_cast<size_t>(r / per_layer)] += recall;
   }
   record.recall = Mean(record.recall, rows);
   record.chance = Mean(record.chance, rows);
@@ -76,9 +76,8 @@ RecallRecord MakeRecall(const GoldSets& sets, const BudgetFigures& gold,
     record.lift = (record.recall - record.chance) / (1 - record.chance);
   if (earning > 0) record.recall_without_free_hits = Mean(earned, earning);
   FillDrift(sets, gold, budget, record);
-  if (rows > 1)
-    for (const double sum : of_layers)
-      record.layer_recalls.push_back(static_cast<float>(Mean(sum, per_layer)));
+  for (const double sum : of_layers)
+    record.layer_recalls.push_back(static_cast<float>(Mean(sum, per_layer)));
   return record;
 }
 

@@ -19,7 +19,9 @@ struct GoldSets {
   std::vector<int64_t> ks;           // [B]
   std::vector<int64_t> previous_ks;  // [B]; empty at step 1
   int64_t n = 0;                     // positions
-  int64_t layers = 1;  // R is layers × groups, or 1: no layer's own recall
+  // R is layers × groups. 0: scope global, whose one row is of all layers, so
+  // that no layer has a recall of its own.
+  int64_t layers = 0;
 };
 
 // One record a budget. `held`: figures of the policy's sets, compared with the

@@ -224,7 +224,7 @@ void SampleTelemetry::FillRecalls(std::span<const at::Tensor> rows, int64_t n,
   for (size_t s = 0; s < scopes_.size(); ++s) {
     const GoldSets gold = {
         figures[s], ks_, previous_ks_, n,
-        scopes_[s].scope == Scope::kGlobal ? 1 : shape_.layers};
+        scopes_[s].scope == Scope::kGlobal ? 0 : shape_.layers};
     for (const PolicyState& policy : scopes_[s].policies) {
       std::vector<RecallRecord> recalls =
           policy.policy->is_gold() ? MakeOracleRecalls(gold)

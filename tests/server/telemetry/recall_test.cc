@@ -1,6 +1,8 @@
 #include "server/telemetry/recall.h"
 
 #include <cmath>
+#include <optional>
+#include <vector>
 
 #include "ATen/ATen.h"
 #include <gtest/gtest.h>
@@ -20,14 +22,16 @@ SetJob Job(const Scores& scores, const at::Tensor& rows, int64_t k) {
   return job;
 }
 
-// The record of one K at step 1; every row is a layer.
-RecallRecord Compare(const at::Tensor& rows, const Scores& scores, int64_t k) {
+// The record of one K at step 1; every row is a layer, or `layers` share them.
+RecallRecord Compare(const at::Tensor& rows, const Scores& scores, int64_t k,
+                     std::optional<int64_t> layers = {}) {
   SetJob gold = Job({rows}, rows, k);
   gold.held = at::zeros(rows.sizes(), at::kShort);
   const at::Tensor gold_figures = FormSets({&gold, 1})[0];
   SetJob job = Job(scores, rows, k);
   job.other = gold.held;
-  const GoldSets sets = {gold_figures, {k}, {}, rows.size(1), rows.size(0)};
+  const GoldSets sets = {
+      gold_figures, {k}, {}, rows.size(1), layers.value_or(rows.size(0))};
   return MakeRecalls(sets, FormSets({&job, 1})[0], false)[0];
 }
 
@@ -46,9 +50,26 @@ TEST(RecallTest, TheWholeContextIsAlwaysRecalled) {
   EXPECT_EQ(record.layer_recalls.size(), 5u);
 }
 
-TEST(RecallTest, ASingleRowKeepsNoLayers) {
+// Whatever the number of rows: a model of one layer has one row in scope layer
+// too.
+TEST(RecallTest, OnlyScopeGlobalKeepsNoLayers) {
   const at::Tensor rows = at::softmax(at::randn({1, 8}), -1);
-  EXPECT_TRUE(Compare(rows, {rows}, 2).layer_recalls.empty());
+  EXPECT_TRUE(Compare(rows, {rows}, 2, /*layers=*/0).layer_recalls.empty());
+  EXPECT_EQ(Compare(rows, {rows}, 2, /*layers=*/1).layer_recalls,
+            std::vector<float>{1});
+}
+
+// The positions 0 and 1 are gold in all rows; the rows hold 2, 1, 1 and none.
+TEST(RecallTest, ALayersRecallIsTheMeanOverItsRows) {
+  const at::Tensor rows =
+      at::tensor({0.5f, 0.3f, 0.1f, 0.1f}).repeat({4, 1}).contiguous();
+  const at::Tensor scores =
+      at::tensor({2, 1, 0, 0, 2, 0, 1, 0, 0, 2, 1, 0, 0, 0, 2, 1})
+          .to(at::kFloat)
+          .view({4, 4});
+  const RecallRecord record = Compare(rows, {scores}, 2, /*layers=*/2);
+  EXPECT_EQ(record.recall, 0.5);
+  EXPECT_EQ(record.layer_recalls, (std::vector<float>{0.75, 0.25}));
 }
 
 TEST(RecallTest, RowsWithoutEarnedGoldAreLeftOut) {
@@ -69,7 +90,7 @@ TEST(RecallTest, DriftIsOneMinusJaccard) {
   at::Tensor rows = at::tensor({0.0f, 0.3f, 0.4f, 0.3f}).view({1, 4});
   SetJob gold = Job({rows}, rows, 3);
   gold.other = at::tensor({1, 1, 0, 0}, at::kShort).view({1, 4});
-  const GoldSets sets = {FormSets({&gold, 1})[0], {3}, {2}, 4, 1};
+  const GoldSets sets = {FormSets({&gold, 1})[0], {3}, {2}, 4, 0};
   const RecallRecord record = MakeOracleRecalls(sets)[0];
   EXPECT_EQ(record.recall, 1);
   EXPECT_DOUBLE_EQ(*record.drift, 0.75);
