@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "c10/core/InferenceMode.h"
 
 #include "common/base/digest.h"
 #include "common/base/status_macros.h"
@@ -119,13 +120,15 @@ class SampleRun {
 
   absl::Status Prefill() {
     RETURN_IF_ERROR(CheckCancelled());
-    ASSIGN_OR_RETURN(sequence_,
-                     model_.NewSequence(prompt_tokens() + max_steps()));
     ASSIGN_OR_RETURN(
         telemetry_,
         SampleTelemetry::Create(
             config_, {model_.info().layers, prompt_tokens(), max_steps()},
             {SampleKey64(sample_, model_.info())}));
+    ASSIGN_OR_RETURN(
+        sequence_,
+        model_.NewSequence(prompt_tokens() + max_steps(),
+                           telemetry_->MostBytes(model_.info().kv_heads)));
     PrefillOptions options;
     options.windows = telemetry_->windows();
     options.cancelled = sample_.lease.cancelled.get();
@@ -230,9 +233,12 @@ uint64_t SampleKey64(const PreparedSample& sample, const ModelInfo& model) {
 absl::Status RunSample(Model& model, const Tokenizer& tokenizer,
                        const PreparedSample& sample,
                        const std::atomic<bool>& stop, const EventSink& sink) {
-  // Telemetry works with libtorch too: what it throws is the sample's failure.
-  return CatchTorch(
-      [&] { return SampleRun(model, tokenizer, sample, stop, sink).Run(); });
+  // Telemetry works with libtorch too: what it throws is the sample's failure,
+  // and no gradient is kept of what it does.
+  return CatchTorch([&] {
+    const c10::InferenceMode guard;
+    return SampleRun(model, tokenizer, sample, stop, sink).Run();
+  });
 }
 
 SampleFailure FailureOf(const absl::Status& status) {

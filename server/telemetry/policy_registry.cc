@@ -80,6 +80,17 @@ constexpr Maker kMakers[] = {
     {"oracle", MakePlain<OraclePolicy>},
 };
 
+// What grows by doubling has twice the room, beside the old while it grows.
+int64_t RowBytes(const PolicySpec& spec) {
+  if (spec.name == "h2o") return Whole(spec, "self") != 0 ? 0 : 8;
+  if (spec.name == "h2o_mean") return 8;
+  if (spec.name == "snapkv" || spec.name == "pyramidkv") return 8;
+  if (spec.name == "knorm") return 2 * 4 + 4;
+  if (spec.name == "keydiff") return 8;
+  if (spec.name == "random") return 2 * (8 + 4) + 4;
+  return 0;
+}
+
 }  // namespace
 
 PolicyNeeds NeedsOf(const PolicySpec& spec) {
@@ -88,6 +99,7 @@ PolicyNeeds NeedsOf(const PolicySpec& spec) {
     needs.window = Whole(spec, "w");
   needs.key_norms = spec.name == "knorm";
   needs.key_similarities = spec.name == "keydiff";
+  needs.row_bytes = RowBytes(spec);
   return needs;
 }
 

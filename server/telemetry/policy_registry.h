@@ -18,11 +18,15 @@ struct PolicyContext {
   uint64_t sample_key = 0;  // first 8 bytes of the sample key, big-endian
 };
 
-// What a policy must be told beyond the accumulated attention.
+// What a policy must be told beyond the accumulated attention, and what it
+// takes.
 struct PolicyNeeds {
   int64_t window = 0;  // w of the window sums; 0: none
   bool key_norms = false;
   bool key_similarities = false;
+  // Bytes that its own scores take at most, for each row and position, in
+  // passing or for good.
+  int64_t row_bytes = 0;
 };
 
 // Of a spec from CompletePolicySpec.

@@ -68,6 +68,7 @@ absl::Status SampleTelemetry::AddPolicies(const PolicyContext& context) {
       added.index = static_cast<int>(p);
       ASSIGN_OR_RETURN(added.policy, MakePolicy(spec, context));
       const PolicyNeeds needs = NeedsOf(spec);
+      added.row_bytes = needs.row_bytes;
       if (needs.window > 0) windows.insert(needs.window);
       wants_norms_ |= needs.key_norms;
       wants_similarities_ |= needs.key_similarities;
@@ -85,6 +86,35 @@ bool SampleTelemetry::IsKept(int policy, Scope scope) const {
         return gap.kind == GapSpec::Kind::kOnlyPred && gap.scope == scope &&
                gap.policy == config_.policies[static_cast<size_t>(policy)];
       });
+}
+
+bool SampleTelemetry::HasMasks(const PolicyState& policy, Scope scope) const {
+  return !policy.policy->is_gold() &&
+         (policy.policy->irreversible() || IsKept(policy.index, scope));
+}
+
+int64_t SampleTelemetry::MostBytes(int64_t kv_heads) const {
+  // Of a row at a position: the attention now and before, and the accumulated
+  // scores; a window's sums; a mask.
+  constexpr int64_t kRows = 4 + 4 + 8, kWindow = 4, kMask = 2;
+  // Of a layer and group: a window's sums as the prefill makes them, in float64
+  // and then float32; norms; products of keys, and similarities in passing.
+  constexpr int64_t kWindowSums = 8 + 4, kNorms = 4, kSimilarities = 12;
+  const int64_t windows = std::ssize(windows_);
+  int64_t bytes = 0;  // at one position
+  for (const ScopeState& state : scopes_) {
+    int64_t of_row = kRows + 2 * kMask;
+    // Those of scope head are the prefill's own.
+    if (state.scope != Scope::kHead) of_row += kWindow * windows;
+    for (const PolicyState& policy : state.policies)
+      of_row += policy.row_bytes + (HasMasks(policy, state.scope) ? kMask : 0);
+    bytes += of_row * ScopeRowCount(state.scope, shape_.layers, kv_heads);
+  }
+  const int64_t groups = shape_.layers * kv_heads;
+  bytes += kWindowSums * windows * groups;
+  if (wants_norms_ || wants_similarities_) bytes += kNorms * groups;
+  if (wants_similarities_) bytes += kSimilarities * groups;
+  return bytes * (shape_.prompt_tokens + shape_.max_new_tokens);
 }
 
 void SampleTelemetry::Begin(const PrefillObservation& prefill,
@@ -106,8 +136,7 @@ void SampleTelemetry::Begin(const PrefillObservation& prefill,
     state.gold = NoMasks(rows, capacity, device);
     state.previous_gold = NoMasks(rows, capacity, device);
     for (PolicyState& policy : state.policies)
-      if (!policy.policy->is_gold() &&
-          (policy.policy->irreversible() || IsKept(policy.index, state.scope)))
+      if (HasMasks(policy, state.scope))
         policy.held = NoMasks(rows, capacity, device);
   }
   if (wants_norms_ || wants_similarities_) keys_.emplace(sequence, capacity);
@@ -126,9 +155,6 @@ StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
   record.p_max = distribution.p_max;
   record.margin = distribution.margin;
   const at::Tensor layers = RowsToScope(rows, Scope::kLayer);
-  const AttentionEntropy attention = LayerAttentionEntropy(layers);
-  record.attention_entropy = attention.mean;
-  record.attention_entropy_std = attention.standard_deviation;
 
   previous_ks_ = std::exchange(ks_, {});
   for (const Budget& budget : config_.budgets)
@@ -137,7 +163,7 @@ StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
   for (const ScopeState& state : scopes_)
     currents.push_back(
         state.scope == Scope::kLayer ? layers : RowsToScope(rows, state.scope));
-  FillRecalls(currents, n, record);
+  FillFigures(currents, LayerEntropies(layers), n, record);
 
   for (size_t s = 0; s < scopes_.size(); ++s) {
     AddRows(currents[s], scopes_[s].accumulated);
@@ -195,7 +221,10 @@ SetJob SampleTelemetry::PolicyJob(const ScopeState& state,
 }
 
 // Two rounds: what is gold must be known before anything is compared with it.
-void SampleTelemetry::FillRecalls(std::span<const at::Tensor> rows, int64_t n,
+// All figures, the layers' attention entropies among them, come to the host at
+// once.
+void SampleTelemetry::FillFigures(std::span<const at::Tensor> rows,
+                                  const at::Tensor& entropies, int64_t n,
                                   StepRecord& record) {
   std::vector<SetJob> gold_jobs, jobs;
   at::Tensor norms, similarities;
@@ -217,7 +246,11 @@ void SampleTelemetry::FillRecalls(std::span<const at::Tensor> rows, int64_t n,
   std::vector<at::Tensor> figures = FormSets(gold_jobs);
   std::vector<at::Tensor> of_policies = FormSets(jobs);
   figures.insert(figures.end(), of_policies.begin(), of_policies.end());
+  figures.push_back(entropies);
   figures = ToHost(std::move(figures));
+  const AttentionEntropy attention = MeanEntropy(figures.back());
+  record.attention_entropy = attention.mean;
+  record.attention_entropy_std = attention.standard_deviation;
 
   record.recalls.resize(lanes_.size());
   size_t next = scopes_.size();

@@ -45,6 +45,10 @@ class SampleTelemetry {
   // The windows whose sums the prefill has to yield; ascending.
   const std::vector<int64_t>& windows() const { return windows_; }
 
+  // The most bytes that the state takes for a model with `kv_heads` in each
+  // layer, with scores in passing and the windows that the prefill sums for it.
+  int64_t MostBytes(int64_t kv_heads) const;
+
   // `prefill` is of the prompt's tokens but the last, with windows() asked for.
   // `sequence` holds them, and is looked at as long as this lives. Call once,
   // before the first step.
@@ -72,6 +76,7 @@ class SampleTelemetry {
   struct PolicyState {
     int index = 0;  // into RunConfig::policies
     std::unique_ptr<Policy> policy;
+    int64_t row_bytes = 0;     // as PolicyNeeds has it
     at::Tensor held;           // masks [R, P + max new tokens], int16, or none
     std::vector<int64_t> had;  // K of each budget at the step before
   };
@@ -89,12 +94,13 @@ class SampleTelemetry {
 
   absl::Status AddPolicies(const PolicyContext& context);
   bool IsKept(int policy, Scope scope) const;
+  bool HasMasks(const PolicyState& policy, Scope scope) const;
   StepView ViewOf(const ScopeState& state, int64_t n) const;
   SetJob GoldJob(const ScopeState& state, const at::Tensor& row) const;
   SetJob PolicyJob(const ScopeState& state, const PolicyState& policy,
                    const StepView& view, const at::Tensor& row) const;
-  void FillRecalls(std::span<const at::Tensor> rows, int64_t n,
-                   StepRecord& record);
+  void FillFigures(std::span<const at::Tensor> rows,
+                   const at::Tensor& entropies, int64_t n, StepRecord& record);
   const ScopeState& StateOf(Scope scope) const;
   // [R, N], bool.
   at::Tensor HeldBy(const ScopeState& state, int policy, int budget) const;

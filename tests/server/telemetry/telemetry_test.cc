@@ -1,9 +1,14 @@
 #include "server/telemetry/telemetry.h"
 
 #include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <string>
 
 #include "ATen/ATen.h"
+#include "absl/strings/str_cat.h"
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include "common/record/policy_catalog.h"
 #include "server/engine/scripted_model.h"
@@ -69,7 +74,7 @@ TEST(ScopeRowsTest, AttentionEntropyOfUniformAndCertainLayers) {
   rows[0].fill_(0.25);
   rows[1][0][2] = 1;
   const AttentionEntropy entropy =
-      LayerAttentionEntropy(RowsToScope(rows, Scope::kLayer));
+      MeanEntropy(LayerEntropies(RowsToScope(rows, Scope::kLayer)));
   EXPECT_NEAR(entropy.mean, std::log(4.0) / 2, 1e-9);
   EXPECT_NEAR(entropy.standard_deviation, std::log(4.0) / 2, 1e-9);
 }
@@ -138,6 +143,121 @@ TEST(SampleTelemetryTest, StepOneDoesNotUseTheLastPromptRow) {
   const StepRecord record =
       (*telemetry)->Observe(row, *DescribeLogits(at::zeros({4})), 0, 0);
   EXPECT_EQ(record.recalls[0].recall, 0);
+}
+
+// Keys of a text that is not worth computing.
+class BlankSequence : public Sequence {
+ public:
+  BlankSequence(int64_t layers, int64_t groups, int64_t positions)
+      : keys_(at::ones({layers, groups, positions, 1})) {}
+  void set_length(int64_t length) { length_ = length; }
+  int64_t length() const override { return length_; }
+  int64_t capacity() const override { return keys_.size(2); }
+  at::Tensor Keys(int64_t first, int64_t count) const override {
+    return keys_.narrow(2, first, count);
+  }
+  at::Tensor KeyProducts(const at::Tensor& directions,
+                         int64_t positions) const override {
+    return (Keys(0, positions) * directions.unsqueeze(2)).sum(-1);
+  }
+
+ private:
+  const at::Tensor keys_;
+  int64_t length_ = 0;
+};
+
+int64_t StatusBytes(const std::string& field) {
+  std::ifstream in("/proc/self/status");
+  for (std::string word; in >> word;)
+    if (word == field) {
+      int64_t kilobytes = 0;
+      in >> kilobytes;
+      return kilobytes * 1024;
+    }
+  return 0;
+}
+
+// Bytes that telemetry promises, and the resident ones that it adds at most.
+struct Memory {
+  int64_t promised = 0, peak = 0;
+};
+
+Memory MemoryOf(const RunConfig& config) {
+  constexpr int64_t kLayers = 2, kGroups = 2, kPrompt = 1 << 16, kSteps = 4;
+  BlankSequence sequence(kLayers, kGroups, kPrompt + kSteps);
+  const at::Tensor row =
+      at::softmax(at::randn({kLayers, kGroups, kPrompt + kSteps}), -1);
+  const at::Tensor known = row.narrow(2, 0, kPrompt - 1).contiguous();
+  malloc_trim(0);  // else what the run before it freed is taken again unseen
+  const int64_t before = StatusBytes("VmRSS:");
+  std::ofstream("/proc/self/clear_refs") << "5";
+  auto telemetry =
+      SampleTelemetry::Create(config, {kLayers, kPrompt, kSteps}, {});
+  EXPECT_TRUE(telemetry.ok()) << telemetry.status();
+  PrefillObservation prefill;
+  prefill.sums = prefill.last_row = known;
+  for (size_t i = 0; i < (*telemetry)->windows().size(); ++i)
+    prefill.window_sums.push_back(known.clone());
+  sequence.set_length(kPrompt - 1);
+  (*telemetry)->Begin(prefill, sequence);
+  for (int64_t t = 1; t <= kSteps; ++t) {
+    sequence.set_length(kPrompt - 1 + t);
+    (*telemetry)
+        ->Observe(row.narrow(2, 0, kPrompt - 1 + t).contiguous(), {}, 0, 0);
+  }
+  return {(*telemetry)->MostBytes(kGroups), StatusBytes("VmHWM:") - before};
+}
+
+// Many of one policy are what an estimate that looks at the model alone would
+// miss.
+TEST(SampleTelemetryTest, HoldsNoMoreMemoryThanItPromises) {
+  std::ofstream reset("/proc/self/clear_refs");
+  if (!(reset << "5") || !reset.flush())
+    GTEST_SKIP() << "this system does not reset VmHWM";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "what is freed stays";
+#endif
+  constexpr int64_t kNoise = int64_t{8} << 20;
+  std::string seeds = "random", windows = "snapkv", evicting = "tova";
+  for (int i = 1; i < 20; ++i) {
+    absl::StrAppend(&seeds, ",random(seed=", i, ")");
+    absl::StrAppend(&windows, ",snapkv(w=", i, ")");
+    absl::StrAppend(&evicting, ",tova@periodic(", i, ")");
+  }
+  MemoryOf(Config("h2o", "0.1"));  // the selector's buffers are there
+  for (const std::string& policies :
+       {seeds, windows, evicting,
+        std::string("h2o,h2o(self=0),h2o_window,h2o_mean,h2o_evict,streaming,"
+                    "snapkv,tova,pyramidkv,knorm,keydiff,random,oracle")}) {
+    RunConfig config = Config(policies.c_str(), "0.1,0.2,0.3");
+    config.scopes = {Scope::kGlobal, Scope::kLayer, Scope::kHead};
+    const Memory memory = MemoryOf(config);
+    std::printf("[ figures  ] promised %.1f, peak %.1f MiB\n",
+                static_cast<double>(memory.promised) / (1 << 20),
+                static_cast<double>(memory.peak) / (1 << 20));
+    EXPECT_LE(memory.peak, memory.promised + kNoise) << policies;
+    EXPECT_LE(memory.promised, 3 * memory.peak + kNoise) << policies;
+  }
+}
+
+// "h2o" and "h2o(self=1)" are one policy, so its lane sees the sets of that.
+TEST(SampleTelemetryTest, AGapLaneFindsItsPolicyHoweverItIsSpelled) {
+  RunConfig config = Config("h2o", "0.4");
+  config.policies[0] = {"h2o", {}};
+  config.gaps = *ParseGapSpecs("only_pred(h2o(self=1),0.4)");
+  auto telemetry = SampleTelemetry::Create(config, {1, 5, 1}, {});
+  ASSERT_TRUE(telemetry.ok()) << telemetry.status();
+  PrefillObservation prefill;
+  prefill.sums = at::tensor({3.0f, 0.5f, 0.4f, 0.1f}).view({1, 1, 4});
+  prefill.last_row = at::zeros({1, 1, 4});
+  BlankSequence sequence(1, 1, 6);
+  sequence.set_length(4);
+  (*telemetry)->Begin(prefill, sequence);
+  (*telemetry)->Observe(at::full({1, 1, 5}, 0.2f), {}, 0, 0);
+  const std::vector<at::Tensor> masks = (*telemetry)->GapMasks();
+  ASSERT_EQ(masks.size(), 1u);
+  EXPECT_TRUE(
+      at::equal(masks[0], at::tensor({1, 0, 0, 0}, at::kByte).view({1, 4})));
 }
 
 }  // namespace
