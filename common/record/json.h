@@ -15,8 +15,8 @@
 
 namespace kvrecall {
 
-// `gaps` and `force` are left out where the run has none: the sample key is
-// made from this text, and a run without them keeps the key that it always had.
+// `gaps` and `force` are left out where the run has none: digests are taken of
+// this text, and a run without them keeps those that it always had.
 nlohmann::ordered_json ConfigToJson(const RunConfig& config);
 nlohmann::ordered_json ProvenanceToJson(const Provenance& provenance);
 

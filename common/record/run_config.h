@@ -20,7 +20,9 @@ namespace kvrecall {
 
 // Number of the definitions in common/METRICS.md. It grows whenever the same
 // input would give another number; runs of different versions are not mixed.
-inline constexpr int kDefinitionsVersion = 1;
+//   2: the sample key, which `random` and `@random` draw from, is of what the
+//      text depends on only, not of the run's policies, scopes and budgets.
+inline constexpr int kDefinitionsVersion = 2;
 
 // What decides the next token.
 enum class Force {

@@ -223,10 +223,14 @@ uint64_t SampleKey64(const PreparedSample& sample, const ModelInfo& model) {
   hash.AddField(sample.lease.sample.id);
   hash.AddField(sample.prompt.text);
   hash.AddField(model.digest);
-  // Gap lanes only look on: with or without them, a run has the same numbers.
-  RunConfig config = sample.lease.config;
-  config.gaps.clear();
-  hash.AddField(ConfigToJson(config).dump());
+  // Policies, scopes, budgets and gap lanes only look on: whatever else a run
+  // measures, and however it is written, `random` draws the same.
+  RunConfig text = sample.lease.config;
+  text.policies.clear();
+  text.scopes.clear();
+  text.budgets.clear();
+  text.gaps.clear();
+  hash.AddField(ConfigToJson(text).dump());
   return std::stoull(hash.HexDigest().substr(0, 16), nullptr, 16);
 }
 

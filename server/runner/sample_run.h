@@ -31,8 +31,9 @@ struct PreparedSample {
 using EventSink =
     std::function<absl::Status(decltype(Event::body) body, absl::Time when)>;
 
-// The first 8 bytes, big-endian, of the sample key: the SHA-256 over task,
-// sample id, prompt, model and configuration without its gap lanes.
+// The first 8 bytes, big-endian, of the sample key: the SHA-256 over what the
+// text depends on, which is task, sample id, prompt, model, and the
+// configuration without policies, scopes, budgets and gap lanes.
 uint64_t SampleKey64(const PreparedSample& sample, const ModelInfo& model);
 
 // Yields SampleStart, a StepRecord per step and SampleResult. Cancelled: the

@@ -1,18 +1,27 @@
 // A quantity has one name: in the API, the database, the JSON lines and
-// common/METRICS.md. What is added in one place only fails here.
+// common/METRICS.md; and that page has every policy, parameter and trigger as
+// the catalog has it. What is added in one place only fails here.
 
+#include <algorithm>
 #include <fstream>
 #include <set>
 #include <sstream>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
+#include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/descriptor.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 
 #include "client/export/json_lines.h"
+#include "common/record/policy_catalog.h"
 #include "common/records_db/schema.h"
 #include "kvrecall/v1/records.pb.h"
 #include "tests/client/fake_server.h"
@@ -25,7 +34,10 @@ using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using nlohmann::json;
 using testing::Contains;
+using testing::ElementsAreArray;
 using testing::HasSubstr;
+using testing::StartsWith;
+using testing::UnorderedElementsAreArray;
 using Names = std::set<std::string>;
 
 // Of the fields that are quantities, not messages of them.
@@ -134,6 +146,16 @@ TEST_F(NamesTest, OfAGap) {
   }
 }
 
+TEST_F(NamesTest, OfAStartedSample) {
+  const Names names = FieldsOf(v1::SampleStarted::descriptor());
+  EXPECT_THAT(names, Contains("raw_prompt_tokens"));
+  for (const std::string& name : names) {
+    EXPECT_THAT(ColumnsOf("samples"), Contains(name));
+    EXPECT_THAT(KeysOf(sample_), Contains(name));
+  }
+  ExpectDocumented(names);
+}
+
 TEST_F(NamesTest, OfAFinishedSample) {
   const Names names = FieldsOf(v1::SampleFinished::descriptor());
   EXPECT_THAT(names, Contains("gap_scores"));
@@ -142,6 +164,99 @@ TEST_F(NamesTest, OfAFinishedSample) {
     EXPECT_THAT(KeysOf(sample_), Contains(name));
   }
   ExpectDocumented(names);
+}
+
+// The rows of the tables in common/METRICS.md whose first column is headed
+// `head`: cells without the spaces around.
+std::vector<std::vector<std::string>> TableRows(const std::string& head) {
+  std::ifstream page("common/METRICS.md");
+  std::vector<std::vector<std::string>> rows;
+  bool inside = false;
+  for (std::string line; std::getline(page, line);) {
+    if (!line.starts_with("| ")) {
+      // A line of dashes goes with the head above it.
+      inside = inside && line.starts_with("|-");
+      continue;
+    }
+    std::vector<std::string> cells = absl::StrSplit(line, " | ");
+    cells.front() = cells.front().substr(2);
+    for (std::string& cell : cells) {
+      absl::StripTrailingAsciiWhitespace(&cell);
+      if (cell.ends_with(" |")) cell.resize(cell.size() - 2);
+    }
+    if (inside) {
+      rows.push_back(std::move(cells));
+    } else {
+      inside = cells.front() == head;
+    }
+  }
+  return rows;
+}
+
+std::string Quoted(std::string_view name) {
+  return absl::StrCat("`", std::string(name), "`");
+}
+
+// "whole, 1 … 1048576".
+std::string Range(const PolicyParameter& parameter) {
+  const char* rule = parameter.rule == NumberRule::kAny     ? ""
+                     : parameter.rule == NumberRule::kWhole ? "whole, "
+                                                            : "odd, ";
+  return absl::StrCat(rule, NumberText(parameter.least), " … ",
+                      NumberText(parameter.most));
+}
+
+// That a cell is `begin`, and perhaps more behind a comma or semicolon.
+void ExpectBegins(const std::string& cell, const std::string& begin) {
+  EXPECT_THAT(cell, StartsWith(begin));
+  const std::string rest = cell.substr(std::min(begin.size(), cell.size()));
+  EXPECT_TRUE(rest.empty() || rest[0] == ',' || rest[0] == ';')
+      << cell << " instead of " << begin;
+}
+
+TEST(CatalogNamesTest, EveryPolicyIsDocumentedWithItsDefaults) {
+  std::vector<std::string> documented, there;
+  for (const auto& row : TableRows("name")) documented.push_back(row[0]);
+  for (const PolicyEntry& policy : AllPolicies()) {
+    const auto spec = CompletePolicySpec({std::string(policy.name), {}});
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    there.push_back(Quoted(spec->ToString()));
+  }
+  EXPECT_THAT(documented, ElementsAreArray(there));
+}
+
+// By parameter, the policies that take it, and default.
+TEST(CatalogNamesTest, EveryParameterIsDocumentedWithItsRange) {
+  std::vector<std::string> documented, there;
+  for (const auto& row : TableRows("parameter")) {
+    ASSERT_EQ(row.size(), 4u) << row[0];
+    const std::vector<std::string> policies = absl::StrSplit(row[1], ", ");
+    for (const std::string& policy : policies) {
+      documented.push_back(absl::StrCat(row[0], " of ", policy, ": ", row[2]));
+      for (const PolicyEntry& entry : AllPolicies())
+        for (const PolicyParameter& parameter : entry.parameters)
+          if (Quoted(entry.name) == policy && Quoted(parameter.name) == row[0])
+            ExpectBegins(row[3], Range(parameter));
+    }
+  }
+  for (const PolicyEntry& entry : AllPolicies())
+    for (const PolicyParameter& parameter : entry.parameters)
+      there.push_back(absl::StrCat(Quoted(parameter.name), " of ",
+                                   Quoted(entry.name), ": ",
+                                   NumberText(parameter.fallback)));
+  EXPECT_THAT(documented, UnorderedElementsAreArray(there));
+}
+
+TEST(CatalogNamesTest, EveryTriggerIsDocumentedWithItsRange) {
+  const auto rows = TableRows("trigger");
+  ASSERT_EQ(rows.size(), AllTriggers().size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const TriggerEntry& trigger = AllTriggers()[i];
+    EXPECT_THAT(rows[i][0],
+                StartsWith(absl::StrCat("`@", std::string(trigger.name), "(")));
+    EXPECT_EQ(rows[i].back(), absl::StrCat(std::string(trigger.value.name),
+                                           ", ", Range(trigger.value)));
+  }
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ TEST(RecordJsonTest, GapLanesTriggersAndTheForcedContinuationRoundTrip) {
   EXPECT_EQ(*back, config);
 }
 
-// What the sample key of a run is made from, so that `random` draws the same.
+// Digests are taken of it: of a request, to know it when it comes again, and of
+// what the text depends on, for the sample key.
 TEST(RecordJsonTest, ARunWithoutGapsAndForceIsWrittenAsEver) {
   RunConfig config;
   config.task = "demo";

@@ -190,6 +190,25 @@ TEST_F(MetricsTest, EveryFamilyIsDocumented) {
   }
 }
 
+// Also where it is named beside the quantity that it shows.
+TEST_F(MetricsTest, EveryFamilyThatThePageNamesIsThere) {
+  std::set<std::string> families;
+  for (const MetricSpec& spec : Catalog()) families.insert(spec.name);
+  std::ostringstream page;
+  page << std::ifstream("common/METRICS.md").rdbuf();
+  const std::string text = page.str();
+  const std::string begin = "`kvrecall_";
+  size_t named = 0;
+  for (size_t at = text.find(begin); at != std::string::npos;
+       at = text.find(begin, at + 1)) {
+    const std::string name =
+        text.substr(at + 1, text.find('`', at + 1) - at - 1);
+    EXPECT_TRUE(families.contains(name)) << name;
+    ++named;
+  }
+  EXPECT_GT(named, families.size()) << "the table of names has them again";
+}
+
 TEST_F(MetricsTest, FiguresAreWhatTheRunnerTold) {
   const RunConfig config = Config();
   SampleStart start;
