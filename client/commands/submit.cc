@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 #include "client/commands/attach.h"
 #include "client/connection.h"
@@ -24,10 +25,8 @@
 namespace kvrecall {
 namespace {
 
-// What --gap without a value and --force with a word mean; else they name
-// lanes and a file.
+// What --gap without a value means; else it names lanes.
 constexpr char kDefaultGaps[] = "default";
-constexpr char kForceGold[] = "gold";
 
 struct SubmitOptions {
   RunConfig config;
@@ -41,6 +40,34 @@ struct SubmitOptions {
   bool detach = false;
   bool json = false;
 };
+
+// --force: a word of the API's, or the name of a file of texts.
+absl::StatusOr<Force> ReadForce(const std::string& text) {
+  if (text.empty()) return Force::kNone;
+  if (text == ForceName(Force::kNone))
+    return absl::InvalidArgumentError(
+        "--force none: leave --force out to take the model's own text");
+  if (text == ForceName(Force::kText))
+    return absl::InvalidArgumentError(
+        "--force text: give the name of the file that has the texts (JSON "
+        "lines of _id and text); one that is called text is ./text");
+  return text == ForceName(Force::kGold) ? Force::kGold : Force::kText;
+}
+
+// A policy has no rows in a scope that it is not defined in. Where the run has
+// others it goes on without a word of the server's.
+void TellMissingScopes(const RunConfig& config, std::ostream& err) {
+  for (const PolicySpec& policy : config.policies) {
+    std::vector<std::string> missing;
+    for (const Scope scope : config.scopes) {
+      if (!IsDefinedIn(policy, scope)) missing.emplace_back(ScopeName(scope));
+    }
+    if (missing.empty()) continue;
+    err << policy.ToString() << " is not defined in scope "
+        << absl::StrJoin(missing, ", ")
+        << " and has no rows there; the other scopes have it" << std::endl;
+  }
+}
 
 // The request, checked as far as can be without the server, so that a typing
 // error is answered at once.
@@ -108,6 +135,7 @@ absl::StatusOr<int> Submit(const SubmitOptions& options,
   const Connection connection(context.server);
   ASSIGN_OR_RETURN(const v1::ServerInfo server, connection.GetServerInfo());
   ASSIGN_OR_RETURN(auto batches, MakeBatches(samples, LimitsOf(server)));
+  TellMissingScopes(config, err);
   ASSIGN_OR_RETURN(RunInfo run, connection.CreateRun(NewRequestId(), config));
   err << "run " << run.run_id << ": " << samples.size() << " samples of "
       << config.task << std::endl;

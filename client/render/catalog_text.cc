@@ -68,7 +68,8 @@ std::string RenderCatalog() {
   }
   std::string out =
       absl::StrCat(Padded("policy", name_width),
-                   "what it holds, beside the step's own position\n\n");
+                   "what it holds; all but oracle and h2o(self=0) hold the "
+                   "step's own position too\n\n");
   for (const PolicyEntry& policy : AllPolicies()) {
     AppendPolicy(policy, name_width, &out);
   }

@@ -51,6 +51,14 @@ TEST(CatalogTextTest, IsAlignedAndFitsAHundredColumns) {
           "            [arXiv 2401.06104]  takes a trigger\n"));
 }
 
+// Two do not hold the step's own position; the heading must not say they do.
+TEST(CatalogTextTest, TheHeadingIsTrueOfEveryPolicy) {
+  EXPECT_THAT(RenderCatalog(),
+              testing::StartsWith(
+                  "policy      what it holds; all but oracle and h2o(self=0) "
+                  "hold the step's own position too\n"));
+}
+
 TEST(CatalogTextTest, TheExampleIsRight) {
   const std::string text = RenderCatalog();
   const std::string begin = "Example: --policies \"";

@@ -179,6 +179,55 @@ TEST_F(CliTest, SubmitSendsTheTextsToForce) {
   EXPECT_EQ(server_->script().creates.size(), 1u);
 }
 
+TEST_F(CliTest, SubmitSaysWhichScopeAPolicyIsMissingIn) {
+  Start(MakeScript(1, 1));
+  const std::string data = WriteSamples(1);
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", data, "--policies",
+                 "all", "--scopes", "global,layer"}),
+            kExitOk);
+  EXPECT_THAT(err_.str(),
+              HasSubstr("pyramidkv is not defined in scope global and has no "
+                        "rows there; the other scopes have it\n"));
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", data, "--policies",
+                 "all", "--scopes", "layer,head"}),
+            kExitOk);
+  EXPECT_THAT(err_.str(), Not(HasSubstr("not defined")));
+  EXPECT_EQ(Run({"submit", "--task", "demo", "--data", data, "--policies",
+                 "all", "--scopes", "global"}),
+            kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("not defined in scope global; add layer"));
+}
+
+TEST_F(CliTest, AGapLaneHasTheSpellingOfItsPolicy) {
+  Start(MakeScript(1, 1));
+  EXPECT_EQ(
+      Run({"submit", "--task", "demo", "--data", WriteSamples(1), "--policies",
+           "h2o", "--budgets", "0.1", "--gap", "only_pred(h2o(self=1),0.1)"}),
+      kExitOk)
+      << err_.str();
+  EXPECT_THAT(server_->script().creates.at(0).config().gaps(),
+              testing::ElementsAre("only_pred(h2o,0.1)"));
+}
+
+// The API's words that are no use here must not be taken for files.
+TEST_F(CliTest, ForceIsGoldOrAFile) {
+  Start(MakeScript(1, 1));
+  const std::string data = WriteSamples(1);
+  const auto complaint = [&](const std::string& force) {
+    EXPECT_EQ(
+        Run({"submit", "--task", "demo", "--data", data, "--force", force}),
+        kExitUsage);
+    return err_.str();
+  };
+  EXPECT_EQ(complaint("none"),
+            "kvrecall-client: --force none: leave --force out to take the "
+            "model's own text\n");
+  EXPECT_THAT(complaint("text"),
+              HasSubstr("--force text: give the name of the file that has the "
+                        "texts"));
+  EXPECT_TRUE(server_->script().creates.empty());
+}
+
 // A typing error is answered at once, whether or not there is a server.
 TEST_F(CliTest, SubmitKnowsAWrongPolicyWithoutTheServer) {
   Start(MakeScript(1, 1));
@@ -200,6 +249,8 @@ TEST_F(CliTest, SubmitKnowsAWrongPolicyWithoutTheServer) {
   EXPECT_THAT(complaint("--gap", "without_gold(0.5)"),
               HasSubstr("does not simulate budget 0.5"));
   EXPECT_THAT(complaint("--gap", "gold"), HasSubstr("parentheses are missing"));
+  EXPECT_THAT(complaint("--gap", "only_pred(h20,0.1)"),
+              HasSubstr("unknown policy 'h20'; did you mean h2o?"));
 }
 
 TEST_F(CliTest, PoliciesNeedNoServer) {
