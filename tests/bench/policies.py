@@ -22,6 +22,7 @@ from server_process import ServerProcess  # noqa: E402
 
 BUDGETS = ["0.1", "0.2", "0.3"]
 SEEDS_PER_RUN = 25
+SOME_FAILED = 1  # the client's exit status
 
 
 def policy_names(server):
@@ -31,11 +32,13 @@ def policy_names(server):
 
 
 def submit(server, policies, scope, limit, extra=()):
-    """The name of a finished run."""
+    """The name of a finished run; some of its samples may have failed."""
     done = server.client("submit", "--task", "demo", "--policies",
                          ",".join(policies), "--scopes", scope, "--budgets",
                          ",".join(BUDGETS), "--limit", str(limit), "--json",
-                         *extra)
+                         *extra, check=False)
+    if done.returncode not in (0, SOME_FAILED):
+        sys.exit(f"policies.py: {done.stderr.strip()}")
     return json.loads(done.stdout)["run_id"]
 
 
@@ -94,10 +97,18 @@ def scores(database, run):
     rows = []
     for sample, text in database.execute(
             "SELECT sample_id, gap_scores FROM samples "
-            "JOIN runs ON runs.id = run WHERE run_id = ?", (run,)):
+            "JOIN runs ON runs.id = run WHERE run_id = ? "
+            "AND gap_scores IS NOT NULL", (run,)):
         rows += [(name, sample, 100 * score, 1)
                  for name, score in zip(names, json.loads(text), strict=True)]
     return Means(rows)
+
+
+def unscored(database, run):
+    """How many samples have no scores of gap lanes: those that failed."""
+    return database.execute(
+        "SELECT count(*) FROM samples JOIN runs ON runs.id = run "
+        "WHERE run_id = ? AND gap_scores IS NULL", (run,)).fetchone()[0]
 
 
 def print_table(database, run, policies, scope):
@@ -106,6 +117,8 @@ def print_table(database, run, policies, scope):
     kl = figures(database, run, "kl", "gaps")
     f1 = scores(database, run)
     print(f"\nscope {scope}")
+    if left_out := unscored(database, run):
+        print(f"{left_out} samples failed and are not among the scores")
     print(f"{'policy':11}{'budget':>6}  {'recall':21}  {'mass ratio':21}  "
           f"{'KL, nats':24}  {'F1':24}")
     for policy in policies:
@@ -115,6 +128,16 @@ def print_table(database, run, policies, scope):
                   f"{shown(mass.interval(key))}  "
                   f"{shown(kl.interval(key), 6, 3)}  "
                   f"{shown(f1.interval(key), 6, 1)}")
+
+
+def standard_errors(means, expected):
+    """How many standard errors their mean is off; without spread 0 or inf."""
+    difference = statistics.fmean(means) - expected
+    error = statistics.stdev(means) / math.sqrt(len(means))
+    if error == 0:
+        return 0.0 if abs(difference) < 1e-9 else math.copysign(math.inf,
+                                                                difference)
+    return difference / error
 
 
 def check_random(server, database_path, seeds, limit):
@@ -134,10 +157,12 @@ def check_random(server, database_path, seeds, limit):
                 f"SELECT avg(recall), avg(chance) FROM recalls WHERE run IN "
                 f"({marks}) AND scope = ? AND budget = ? GROUP BY run, policy",
                 (*runs, scope, budget)).fetchall()
+            if len(rows) < seeds:
+                sys.exit(f"policies.py: only {len(rows)} of {seeds} seeds have "
+                         f"steps in scope {scope}")
             means = [recall for recall, _ in rows]
             chance = statistics.fmean(c for _, c in rows)
-            error = statistics.stdev(means) / math.sqrt(len(means))
-            off = (statistics.fmean(means) - chance) / error
+            off = standard_errors(means, chance)
             fine &= abs(off) <= 4
             print(f"  {scope:7}{budget:>5}  recall "
                   f"{statistics.fmean(means):.5f}  chance {chance:.5f}  "
@@ -153,9 +178,13 @@ def main():
     parser.add_argument("--limit", type=int, default=50,
                         help="samples of the demo (50)")
     parser.add_argument("--seeds", type=int, default=200,
-                        help="of `random` (200); 0: leave out")
+                        help="of `random` (200), at least 2; 0: leave out")
     parser.add_argument("--scopes", default="global,layer")
     args = parser.parse_args()
+    if args.limit < 1:
+        parser.error("--limit: at least one sample")
+    if args.seeds < 0 or args.seeds == 1:
+        parser.error("--seeds: one seed has no spread; at least 2, or 0")
     fine = True
     with tempfile.TemporaryDirectory(prefix="kvrecall_policies_") as folder:
         with ServerProcess(folder) as server:

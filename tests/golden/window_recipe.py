@@ -52,7 +52,8 @@ def best(scores, k):
     loose = 0
     if 0 < k < len(values):
         cut = float(values[k - 1])
-        near = (values - cut).abs() < NEAR * abs(cut)
+        # "<=", so that a cut at 0 has at least itself and its equals.
+        near = (values - cut).abs() <= NEAR * abs(cut)
         if float(values[near].max()) > float(values[near].min()):
             loose = min(int(near[:k].sum()), int(near[k:].sum()))
     return set(order[:k].tolist()), loose
