@@ -48,7 +48,7 @@ struct RowKernels {
                          int64_t* counts);
 
   // The positions with low ≤ key ≤ high, ascending, into `positions`, which has
-  // room for them and kLanes more; returns how many.
+  // room for them and kLanes (of kernels.h) more; returns how many.
   int64_t (*collect_between)(const uint32_t* keys, int64_t n, uint32_t low,
                              uint32_t high, int32_t* positions);
 

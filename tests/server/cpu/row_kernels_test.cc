@@ -174,5 +174,135 @@ TEST(RowKernelsTest, OfTheLowestHeldTheLastIsFound) {
   }
 }
 
+// Σ e^x · factor, and how far off a sum may be: exponentials below e⁻⁷⁰⁰ are
+// not told apart, nor are those that fill the last vector.
+struct SlowSum {
+  static inline const long double kLeast = std::exp(-700.0L);
+  long double value = 0, slack = 8 * kLeast;
+
+  void Add(long double x, long double factor) {
+    const long double term = std::exp(x) * factor;
+    value += term;
+    slack += 1e-13L * std::abs(term);
+    if (x < -700) slack += kLeast * std::abs(factor);
+  }
+};
+
+struct SlowSums {
+  SlowSum own, lane, difference;
+};
+
+SlowSums SumSlowly(const float* z, float largest, const float* lane,
+                   float lane_largest, int64_t n) {
+  SlowSums sums;
+  for (int64_t j = 0; j < n; ++j) {
+    const long double x = static_cast<long double>(z[j]) - largest;
+    sums.own.Add(x, 1);
+    sums.lane.Add(static_cast<long double>(lane[j]) - lane_largest, 1);
+    sums.difference.Add(x, static_cast<long double>(z[j]) - lane[j]);
+  }
+  return sums;
+}
+
+void ExpectSum(double got, const SlowSum& want) {
+  EXPECT_LE(std::abs(got - want.value), want.slack)
+      << got << " instead of " << want.value;
+}
+
+// `lanes` [count, ≥ n]; `largest` and `lane_largest` no less than any logit.
+void ExpectDivergences(const cpu::RowKernels& kernels, const at::Tensor& z,
+                       float largest, const at::Tensor& lanes,
+                       const std::vector<float>& lane_largest) {
+  constexpr double kUntouched = -7;
+  const int64_t count = lanes.size(0), n = z.size(0);
+  std::vector<double> lane_sums(static_cast<size_t>(count) + 1, kUntouched);
+  std::vector<double> differences = lane_sums;
+  cpu::DivergenceTerms terms;
+  terms.logits = z.data_ptr<float>();
+  terms.largest = largest;
+  terms.lanes = lanes.data_ptr<float>();
+  terms.lane_stride = lanes.size(1);
+  terms.lane_largest = lane_largest.data();
+  terms.lanes_count = count;
+  terms.n = n;
+  terms.lane_sums = lane_sums.data();
+  terms.differences = differences.data();
+  kernels.sum_divergences(terms);
+  ExpectSum(terms.sum, SumSlowly(z.data_ptr<float>(), largest,
+                                 z.data_ptr<float>(), largest, n)
+                           .own);
+  for (int64_t i = 0; i < count; ++i) {
+    const SlowSums want = SumSlowly(z.data_ptr<float>(), largest,
+                                    lanes.data_ptr<float>() + i * lanes.size(1),
+                                    lane_largest[i], n);
+    ExpectSum(lane_sums[i], want.lane);
+    ExpectSum(differences[i], want.difference);
+  }
+  EXPECT_EQ(lane_sums.back(), kUntouched);
+  EXPECT_EQ(differences.back(), kUntouched);
+}
+
+std::vector<float> LargestOf(const at::Tensor& lanes, float above) {
+  std::vector<float> largest;
+  for (int64_t i = 0; i < lanes.size(0); ++i)
+    largest.push_back(lanes[i].max().item<float>() + above);
+  return largest;
+}
+
+// A part of a vocabulary may lie as far below the largest logit as it likes.
+TEST(RowKernelsTest, DivergencesEqualPlainLoopsHoweverFarBelowTheLargest) {
+  at::manual_seed(9);
+  for (const cpu::RowKernels* kernels : cpu::SupportedRowKernels())
+    for (const int64_t n : kLengths)
+      for (int64_t count = 0; count <= 7; ++count) {
+        const at::Tensor z = at::randn({n}) * 5;
+        const at::Tensor lanes = at::randn({count, n + 3}) * 5;
+        for (const float below : {0.0f, 690.0f, 710.0f, 1e5f}) {
+          ExpectDivergences(*kernels, z, z.max().item<float>() + below, lanes,
+                            LargestOf(lanes, below));
+          if (::testing::Test::HasFailure())
+            FAIL() << n << " " << count << " " << below;
+        }
+      }
+}
+
+// Or single logits may: in a vector with others, where each needs its own.
+TEST(RowKernelsTest, DivergencesEqualPlainLoopsWhereSomeLogitsAreFarBelow) {
+  at::manual_seed(10);
+  for (const cpu::RowKernels* kernels : cpu::SupportedRowKernels())
+    for (const int64_t n : kLengths)
+      for (const float below : {690.0f, 710.0f, 1e5f}) {
+        at::Tensor z = at::randn({n}) * 5;
+        at::Tensor lanes = at::randn({3, n + 3}) * 5;
+        for (int64_t j = 0; j < n; ++j) {
+          if (j % 3 == 1) z[j] -= below;
+          lanes[j % 2][j] -= below;
+        }
+        ExpectDivergences(*kernels, z, z.max().item<float>(), lanes,
+                          LargestOf(lanes, 0));
+        if (::testing::Test::HasFailure()) FAIL() << n << " " << below;
+      }
+}
+
+TEST(RowKernelsTest, EqualLogitsHaveNoDifference) {
+  at::manual_seed(11);
+  const at::Tensor z = at::randn({5003}) * 5;
+  const float largest = z.max().item<float>();
+  for (const cpu::RowKernels* kernels : cpu::SupportedRowKernels()) {
+    cpu::DivergenceTerms terms;
+    double lane_sum = 0, difference = 0;
+    terms.logits = terms.lanes = z.data_ptr<float>();
+    terms.largest = largest;
+    terms.lane_stride = terms.n = z.size(0);
+    terms.lane_largest = &largest;
+    terms.lanes_count = 1;
+    terms.lane_sums = &lane_sum;
+    terms.differences = &difference;
+    kernels->sum_divergences(terms);
+    EXPECT_EQ(lane_sum, terms.sum);
+    EXPECT_EQ(difference, 0);
+  }
+}
+
 }  // namespace
 }  // namespace kvrecall

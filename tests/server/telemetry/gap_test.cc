@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "ATen/ATen.h"
+#include "ATen/Parallel.h"
 #include <gtest/gtest.h>
 
 namespace kvrecall {
@@ -60,6 +61,50 @@ TEST(GapTest, AlmostEqualDistributionsHaveAlmostNoDivergence) {
     EXPECT_LE(gap.kl, 1e-11);
     EXPECT_TRUE(gap.top1_agrees);
   }
+}
+
+// More than one part of a vocabulary, the last of which is neither whole nor of
+// whole vectors.
+constexpr int64_t kVocabulary = 20001;
+
+// Each as far from the oracle's as it says.
+at::Tensor LanesBeside(const at::Tensor& z) {
+  return at::stack({z + at::randn({kVocabulary}), z + 0.01 * at::randn_like(z),
+                    z.flip(0), at::zeros_like(z), z * 30});
+}
+
+TEST(GapTest, ALongVocabularyEqualsLibtorchInFloat64) {
+  at::manual_seed(3);
+  const at::Tensor z = at::randn({kVocabulary}) * 4;
+  const at::Tensor lanes = LanesBeside(z);
+  const auto gaps = CompareGaps(z, *DescribeLogits(z), lanes, 7);
+  ASSERT_TRUE(gaps.ok()) << gaps.status();
+  const at::Tensor log_p = at::log_softmax(z.to(at::kDouble), 0);
+  for (int64_t i = 0; i < lanes.size(0); ++i) {
+    const at::Tensor log_q = at::log_softmax(lanes[i].to(at::kDouble), 0);
+    const double want = (log_p.exp() * (log_p - log_q)).sum().item<double>();
+    EXPECT_GT(want, 1e-5) << i;
+    EXPECT_NEAR((*gaps)[static_cast<size_t>(i)].kl, want, 1e-11 * (1 + want))
+        << i;
+  }
+}
+
+TEST(GapTest, TheNumberOfThreadsChangesNoBit) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "OpenMP's threads cannot be followed";
+#endif
+  at::manual_seed(4);
+  const at::Tensor z = at::randn({kVocabulary}) * 4;
+  const at::Tensor lanes = LanesBeside(z);
+  const TokenDistribution distribution = *DescribeLogits(z);
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto one = CompareGaps(z, distribution, lanes, 7);
+  at::set_num_threads(2);
+  const auto two = CompareGaps(z, distribution, lanes, 7);
+  at::set_num_threads(threads);
+  ASSERT_TRUE(one.ok() && two.ok());
+  EXPECT_EQ(*one, *two);
 }
 
 TEST(GapTest, ALaneThatIsNotFiniteIsAnError) {
