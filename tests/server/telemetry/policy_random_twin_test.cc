@@ -82,20 +82,21 @@ std::string RandomPolicies(Choice& choice) {
                   "tova@entropy(2)", 1));
 }
 
+// The least there is, everything, and of those between some.
 std::string RandomBudgets(Choice& choice) {
-  return choice.Some({"0.05", "0.1", "0.2", "0.3", "0.5", "0.75", "1",
-                      "tokens:20", "prompt:0.25"},
-                     "tokens:1", choice.Below(10) == 0 ? 9 : 2);
+  return choice.Some(
+      {"0.05", "0.1", "0.2", "0.3", "0.5", "0.75", "tokens:20", "prompt:0.25"},
+      "tokens:1,1", choice.Below(10) == 0 ? 8 : 2);
 }
 
 RandomTextOptions RandomOptions(uint64_t seed, Choice& choice) {
   RandomTextOptions options;
   options.seed = seed;
-  options.layers = 2 + choice.Below(2);
-  options.groups = 2;
-  // Many short texts and some up to 512 positions.
+  options.layers = 1 + choice.Below(3);
+  options.groups = 1 + choice.Below(2);
+  // Up to 512 positions, half of the texts below 64: long ones take their time.
   const double u = static_cast<double>(choice.Below(1 << 20)) / (1 << 20);
-  options.positions = 1 + static_cast<int64_t>(512 * std::pow(u, 5));
+  options.positions = 1 + static_cast<int64_t>(512 * std::pow(u, 3));
   const int64_t most_steps = options.positions <= 16 ? options.positions : 8;
   options.prompt = options.positions - choice.Below(most_steps);
   options.levels = seed % 2 == 0 ? 3 : 1024;
