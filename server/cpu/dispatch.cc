@@ -37,7 +37,7 @@ std::vector<Tables> SupportedTables() {
 const Tables& BestTables() {
   static const Tables best = [] {
     const std::vector<Tables> supported = SupportedTables();
-    const char* wanted = std::getenv("KVRECALL_CPU_KERNELS");
+    const char* wanted = WantedKernels();
     for (const Tables& tables : supported)
       if (wanted != nullptr && std::strcmp(tables.kernels->name, wanted) == 0)
         return tables;
@@ -47,6 +47,11 @@ const Tables& BestTables() {
 }
 
 }  // namespace
+
+const char* WantedKernels() {
+  const char* wanted = std::getenv("KVRECALL_CPU_KERNELS");
+  return wanted == nullptr || *wanted == '\0' ? nullptr : wanted;
+}
 
 std::vector<const Kernels*> SupportedKernels() {
   std::vector<const Kernels*> kernels;

@@ -87,7 +87,8 @@ struct ColumnSums {
   int rows = 0;  // of the tile
   int begin = 0, end = 0;
   int64_t blocks = 0;
-  float factor = 1;                       // on every weight
+  // On every column's sum, once weights below 2⁻¹²⁶ have vanished.
+  float factor = 1;
   const float* weights = nullptr;         // as kept
   const float* block_exponent = nullptr;  // as kept
   const float* exponent = nullptr;        // [rows]
@@ -124,6 +125,9 @@ struct VectorProducts {
 
 struct Kernels {
   const char* name;
+  // Whether they multiply bfloat16 numbers by instructions made for it, and so
+  // faster than float32 ones.
+  bool bfloat16_products;
 
   void (*attend_float)(const AttentionTile<float>&);
   void (*attend_bfloat16)(const AttentionTile<Bfloat16>&);
@@ -159,12 +163,16 @@ struct Kernels {
                           int64_t half, Bfloat16* out);
 };
 
-// The fastest that this processor runs. KVRECALL_CPU_KERNELS may name a
-// slower one (avx512_bf16, avx512, avx2, generic); an unknown or unsupported
-// name is passed over.
+// The name in KVRECALL_CPU_KERNELS (avx512_bf16, avx512, avx2, generic); null
+// where none is asked for.
+const char* WantedKernels();
+
+// The wanted ones, or the fastest that this processor runs. A name that is not
+// among the supported ones is passed over here: there is no one to tell.
+// Whoever loads a model refuses it first (CheckCpuKernels of engine/linear.h).
 const Kernels& BestKernels();
 
-// All that this processor runs, the fastest first: for tests.
+// All that this processor runs, the fastest first.
 std::vector<const Kernels*> SupportedKernels();
 
 // While one lives, results of the calling thread below 2⁻¹²⁶ are 0, and such

@@ -203,13 +203,15 @@ void Attend(const AttentionTile<T>& tile) {
 
 // ---- Column sums ----------------------------------------------------------
 
-// The factors that make a block's weights true ones.
+// The factors that make a block's weights those of the softmax. What the
+// caller wants of their sum comes after: a weight is compared with 2⁻¹²⁶, not
+// a group's part of it.
 inline void TrueFactors(const ColumnSums& c, const float* block_exponent) {
   int r = c.begin;
   for (; r + kLanes <= c.end; r += kLanes)
     Store(c.row_weights + r,
-          Exp2(Load(block_exponent + r) - Load(c.exponent + r)) *
-              Broadcast(c.factor) / Load(c.sum + r));
+          Exp2(Load(block_exponent + r) - Load(c.exponent + r)) /
+              Load(c.sum + r));
   if (r == c.end) return;
   float difference[kLanes] = {}, sum[kLanes], out[kLanes];
   for (int i = 0; i < kLanes; ++i) sum[i] = 1;
@@ -217,7 +219,7 @@ inline void TrueFactors(const ColumnSums& c, const float* block_exponent) {
     difference[i] = block_exponent[r + i] - c.exponent[r + i];
     sum[i] = c.sum[r + i];
   }
-  Store(out, Exp2(Load(difference)) * Broadcast(c.factor) / Load(sum));
+  Store(out, Exp2(Load(difference)) / Load(sum));
   for (int i = 0; r + i < c.end; ++i) c.row_weights[r + i] = out[i];
 }
 
@@ -248,7 +250,7 @@ inline void AddColumns(const ColumnSums& c, const float* weights, float* sums) {
     }
 #pragma GCC unroll 16
     for (int j = 0; j < kColumnVectors; ++j)
-      Store(sums + at + j * kLanes, acc[j]);
+      Store(sums + at + j * kLanes, acc[j] * Broadcast(c.factor));
   }
 }
 
@@ -574,7 +576,7 @@ void Rotate(const T* x, const float* cos, const float* sin, int64_t half,
 // Every entry of a table, under its name.
 // clang-format off
 #define KVRECALL_CPU_KERNELS(name)                       \
-  {name,                                                 \
+  {name, KVRECALL_BFLOAT16_PRODUCTS,                     \
    Attend<float>, Attend<Bfloat16>, SumColumns,          \
    MultiplyKeys<float>, MultiplyKeys<Bfloat16>,          \
    RmsNorm<float>, RmsNorm<Bfloat16>,                    \
@@ -582,3 +584,8 @@ void Rotate(const T* x, const float* cos, const float* sin, int64_t half,
    MultiplyVectors<float>, MultiplyVectors<Bfloat16>,    \
    Rotate<float>, Rotate<Bfloat16>}
 // clang-format on
+#ifdef __AVX512BF16__
+#define KVRECALL_BFLOAT16_PRODUCTS true
+#else
+#define KVRECALL_BFLOAT16_PRODUCTS false
+#endif

@@ -161,9 +161,10 @@ void MeanOfRows(const float* rows, int64_t stride, int64_t count, int64_t n,
   }
 }
 
-// p · log₂ p for p in [0, 1], 0 where p = 0: Broadcast(0) times anything
-// finite.
-inline Vec TimesLog2(Vec p) { return p * Log2(Max(p, Broadcast(1e-38f))); }
+// p · log₂ p for p in [0, 1], 0 where p = 0: 0 times anything finite. Log2
+// takes normal numbers only, and a weight below the smallest of them counts as
+// 0 by definition.
+inline Vec TimesLog2(Vec p) { return p * Log2(Max(p, Broadcast(__FLT_MIN__))); }
 
 double RowEntropy(const float* p, int64_t n) {
   double sum = 0;

@@ -70,7 +70,9 @@ inline Vec Round(Vec a) {
 inline Vec TimesPowerOfTwo(Vec a, Vec n) {
   return Each([&](int i) {
     if (n.v[i] < -252) return 0.0f;
-    return __builtin_ldexpf(a.v[i], static_cast<int>(n.v[i]));
+    // An n that no int holds must not become one; from 252 on all is infinite.
+    const float bounded = n.v[i] < 252 ? n.v[i] : 252;
+    return __builtin_ldexpf(a.v[i], static_cast<int>(bounded));
   });
 }
 // a where the lane's bit is set, else b.
