@@ -1,16 +1,10 @@
 #pragma once
 
-// Selecting the top positions of rows on CUDA, and weighing such sets, for
-// several budgets at once. Nothing of size N leaves the device, and nothing
-// waits for it: all runs on its current stream. The same input gives the same
-// bits. Throws c10::Error where memory runs out or a shape is wrong.
-//
-// A set is found as the threshold of the order "higher score first, then lower
-// position". A position is a member where
-//   score > value || (score == value && position ≤ last)
+// The selector's kernel: selecting the top positions of rows on CUDA for
+// several budgets at once, and weighing such sets, for all jobs in one launch.
+// A block of threads has a row.
 
 #include <cstdint>
-#include <span>
 
 #include "ATen/core/Tensor.h"
 
@@ -18,26 +12,31 @@
 
 namespace kvrecall {
 
-// Of R rows and B budgets.
-struct Thresholds {
-  at::Tensor values;     // [R, B], the scores' dtype: the K-th highest score
-  at::Tensor positions;  // [R, B], int64: the last member that has this score
+// One job as the device sees it: see SetJob. Offsets are into the numbers that
+// come with the jobs.
+struct DeviceSetJob {
+  const void* scores;  // rows score_stride apart, float32 or float64
+  const float* weights;
+  const int16_t* other;  // or null
+  int16_t* held;         // or null
+  double* figures;       // [kSetFigures, rows, budgets]
+  int64_t score_stride, weight_stride, other_stride, held_stride;
+  int32_t first_row;  // of all jobs' rows
+  int32_t rows;
+  int32_t n;
+  int32_t budgets;
+  int32_t sizes, size_stride;  // of row r and budget b: r · size_stride + b
+  int32_t last, last_stride;   // of budget b: b · last_stride
+  int32_t had;                 // by budget; below 0: the sets are chosen anew
+  int32_t is_double;
+  int32_t count_fetched;
 };
 
-// scores [R, N], float32 or float64, last dimension contiguous; no NaN, +∞ is
-// allowed. ks: B set sizes, each in 1 … N, in any order.
-Thresholds SelectTopCuda(const at::Tensor& scores, std::span<const int64_t> ks);
-
-// masks [R, ≥ N], int16: a position gets bits[b] where it is a member of set b.
-// At most kMostBudgets sets.
-void MarkMembersCuda(const at::Tensor& scores, const Thresholds& thresholds,
-                     std::span<const uint16_t> bits, const at::Tensor& masks);
-
-// [kSetFigures, R, B], float64, as selector.h has them. weights [R, N],
-// float32; masks [R, ≥ N], int16; `other` (as masks) and `fetched` (bits to
-// count) may be undefined.
-at::Tensor WeighMembersCuda(const at::Tensor& weights, const at::Tensor& masks,
-                            const at::Tensor& other, const at::Tensor& fetched,
-                            int budgets);
+// Carries the jobs out on the device's current stream; nothing waits for it.
+// The same input gives the same bits. `jobs`, uint8 on the device: `count`
+// DeviceSetJobs in the order of their first rows, then the numbers, int32.
+// `rows` is how many all jobs have. Every figure is written. Throws c10::Error
+// where the launch is refused.
+void FormRowsCuda(const at::Tensor& jobs, int64_t count, int64_t rows);
 
 }  // namespace kvrecall

@@ -1,54 +1,137 @@
 #include "server/telemetry/selector_cuda.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "ATen/ATen.h"
 
+#include "server/host_copies.h"
 #include "server/telemetry/selection_cuda.h"
-#include "server/telemetry/selector_aten.h"
 
 namespace kvrecall {
 namespace {
 
-// One window of last positions and one size for all rows; what differs by
-// budget or row, and sets that go on from held ones, libtorch's operators do.
-bool IsPlain(const SetJob& job) {
-  return job.had.empty() && job.scores.last.size() == 1 &&
-         std::ssize(job.ks) == job.budgets;
+// The kernel's masks: rows of packed int16, long enough.
+void CheckMasks(const at::Tensor& masks, const at::Tensor& weights) {
+  TORCH_CHECK(masks.scalar_type() == at::kShort &&
+              masks.size(0) == weights.size(0) &&
+              masks.size(1) >= weights.size(1) && masks.stride(1) == 1 &&
+              masks.device() == weights.device());
 }
 
-at::Tensor SelectPlain(const SetJob& job) {
-  const int64_t n = job.weights.size(1);
-  const int64_t window = std::min(job.scores.last[0], n);
-  const at::Tensor masks =
-      at::zeros(job.weights.sizes(), job.weights.options().dtype(at::kShort));
-  std::vector<int64_t> wanted;
-  std::vector<uint16_t> bits;
-  for (int b = 0; b < job.budgets; ++b) {
-    const int64_t last = std::min(window, job.ks[b]);
-    masks.narrow(1, n - last, last).add_(MaskBit(b));
-    if (job.ks[b] == last) continue;
-    wanted.push_back(job.ks[b] - last);
-    bits.push_back(static_cast<uint16_t>(1u << b));
-  }
-  if (wanted.empty()) return masks;
-  const at::Tensor scores =
-      job.scores.values.narrow(1, 0, n - window).contiguous();
-  MarkMembersCuda(scores, SelectTopCuda(scores, wanted), bits, masks);
-  return masks;
+at::Tensor WithPackedRows(const at::Tensor& t) {
+  return t.size(1) < 2 || t.stride(1) == 1 ? t : t.contiguous();
 }
+
+// Gathers jobs and their numbers for one copy, and keeps alive what the jobs
+// point to.
+class Batch {
+ public:
+  void Add(const SetJob& job, double* figures) {
+    const at::Tensor weights = Kept(WithPackedRows(job.weights));
+    const at::Tensor scores = Kept(WithPackedRows(job.scores.values));
+    Check(job, scores);
+    DeviceSetJob d{};
+    d.scores = scores.const_data_ptr();
+    d.score_stride = scores.stride(0);
+    d.is_double = scores.scalar_type() == at::kDouble;
+    d.weights = weights.const_data_ptr<float>();
+    d.weight_stride = weights.stride(0);
+    if (job.other.defined()) {
+      CheckMasks(job.other, weights);
+      d.other = job.other.const_data_ptr<int16_t>();
+      d.other_stride = job.other.stride(0);
+    }
+    if (job.held.defined()) {
+      CheckMasks(job.held, weights);
+      d.held = job.held.mutable_data_ptr<int16_t>();
+      d.held_stride = job.held.stride(0);
+    }
+    d.figures = figures;
+    d.first_row = static_cast<int32_t>(rows_);
+    d.rows = static_cast<int32_t>(weights.size(0));
+    d.n = static_cast<int32_t>(weights.size(1));
+    d.budgets = job.budgets;
+    d.sizes = Append(job.ks);
+    d.size_stride = std::ssize(job.ks) > job.budgets ? job.budgets : 0;
+    d.last = Append(job.scores.last);
+    d.last_stride = job.scores.last.size() > 1;
+    d.had = job.had.empty() ? -1 : Append(job.had);
+    d.count_fetched = job.count_fetched;
+    rows_ += d.rows;
+    jobs_.push_back(d);
+  }
+
+  void Run(at::Device device) const {
+    const size_t job_bytes = jobs_.size() * sizeof(DeviceSetJob);
+    const size_t number_bytes = numbers_.size() * sizeof(int32_t);
+    std::vector<uint8_t> bytes(job_bytes + number_bytes);
+    std::memcpy(bytes.data(), jobs_.data(), job_bytes);
+    std::memcpy(bytes.data() + job_bytes, numbers_.data(), number_bytes);
+    FormRowsCuda(
+        CopyToDevice(std::span<const uint8_t>(bytes), at::kByte, device),
+        std::ssize(jobs_), rows_);
+  }
+
+ private:
+  static void Check(const SetJob& job, const at::Tensor& scores) {
+    const int64_t n = job.weights.size(1);
+    const auto budgets = static_cast<size_t>(job.budgets);
+    const std::vector<int64_t>& last = job.scores.last;
+    TORCH_CHECK(job.budgets >= 1 && job.budgets <= kMostBudgets);
+    TORCH_CHECK(job.weights.scalar_type() == at::kFloat && n >= 1);
+    TORCH_CHECK(last.size() == 1 || last.size() == budgets);
+    TORCH_CHECK((scores.scalar_type() == at::kFloat ||
+                 scores.scalar_type() == at::kDouble) &&
+                scores.size(0) == job.weights.size(0) &&
+                scores.size(1) >=
+                    n - *std::min_element(last.begin(), last.end()) &&
+                scores.device() == job.weights.device());
+    TORCH_CHECK(job.ks.size() == budgets ||
+                std::ssize(job.ks) == job.weights.size(0) * job.budgets);
+    TORCH_CHECK(*std::min_element(job.ks.begin(), job.ks.end()) >= 1 &&
+                *std::max_element(job.ks.begin(), job.ks.end()) <= n);
+    TORCH_CHECK(job.had.empty() ||
+                (job.had.size() == budgets && job.held.defined()));
+  }
+
+  const at::Tensor& Kept(at::Tensor t) {
+    return kept_.emplace_back(std::move(t));
+  }
+
+  int32_t Append(const std::vector<int64_t>& numbers) {
+    const auto offset = static_cast<int32_t>(numbers_.size());
+    for (const int64_t number : numbers)
+      numbers_.push_back(static_cast<int32_t>(number));
+    return offset;
+  }
+
+  std::vector<DeviceSetJob> jobs_;
+  std::vector<int32_t> numbers_;
+  std::vector<at::Tensor> kept_;
+  int64_t rows_ = 0;
+};
 
 }  // namespace
 
 std::vector<at::Tensor> FormSetsOnCuda(std::span<const SetJob> jobs) {
+  if (jobs.empty()) return {};
+  const at::Device device = jobs[0].weights.device();
+  int64_t total = 0;
+  for (const SetJob& job : jobs)
+    total += kSetFigures * job.weights.size(0) * job.budgets;
+  const at::Tensor all =
+      at::empty({total}, at::TensorOptions(at::kDouble).device(device));
   std::vector<at::Tensor> figures;
-  for (const SetJob& job : jobs) {
-    const at::Tensor masks =
-        IsPlain(job) ? SelectPlain(job) : SelectWithAten(job);
-    const at::Tensor fetched = TakeHeld(job, masks);
-    figures.push_back(WeighMembersCuda(job.weights.contiguous(), masks,
-                                       job.other, fetched, job.budgets));
+  Batch batch;
+  for (int64_t begin = 0; const SetJob& job : jobs) {
+    const at::Tensor& own = figures.emplace_back(
+        all.narrow(0, begin, kSetFigures * job.weights.size(0) * job.budgets)
+            .view({kSetFigures, job.weights.size(0), job.budgets}));
+    batch.Add(job, own.mutable_data_ptr<double>());
+    begin += own.numel();
   }
+  batch.Run(device);
   return figures;
 }
 

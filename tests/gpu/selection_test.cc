@@ -1,15 +1,17 @@
-// Selection and comparison of sets on the device against a stable sort and
-// plain loops.
+// The selector on the device: against a stable sort, and against libtorch's
+// operators on the CPU for every kind of job.
 
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "ATen/ATen.h"
 #include <gtest/gtest.h>
 
-#include "server/telemetry/selection_cuda.h"
+#include "server/telemetry/selector.h"
 #include "server/telemetry/selector_aten.h"
 #include "tests/gpu/device.h"
 #include "tests/gpu/exact_attention.h"
@@ -67,57 +69,140 @@ class SelectionTest : public ::testing::TestWithParam<
   const at::ScalarType dtype_ = std::get<2>(GetParam());
 };
 
-TEST_P(SelectionTest, ThresholdsMarkTheTopOfAStableSort) {
-  // Rows of a longer table, as in use.
-  const at::Tensor scores =
-      at::cat({DrawScores(kind_, 3, n_), at::full({3, 4}, 1e9, at::kDouble)}, 1)
-          .to(OnDevice(dtype_))
-          .narrow(1, 0, n_);
+// A job and what the device makes of the same one.
+class Twins {
+ public:
+  Twins(const SetJob& job, at::ScalarType dtype) : job_(job), on_device_(job) {
+    const auto move = [](at::Tensor& t, at::ScalarType to) {
+      if (t.defined()) t = t.to(OnDevice(to));
+    };
+    on_device_.held = job.held.defined() ? job.held.clone() : job.held;
+    move(on_device_.scores.values, dtype);
+    move(on_device_.weights, at::kFloat);
+    move(on_device_.other, at::kShort);
+    move(on_device_.held, at::kShort);
+    // Rows of a longer table, as in use.
+    at::Tensor& values = on_device_.scores.values;
+    values =
+        at::cat({values, at::full({values.size(0), 4}, 1e9, values.options())},
+                1)
+            .narrow(1, 0, values.size(1));
+  }
+
+  // Equal sets and figures, and the same bits again; of both jobs `held` goes
+  // on to what the sets are.
+  void ExpectEqual() {
+    SetJob again = on_device_;
+    if (again.held.defined()) again.held = again.held.clone();
+    const at::Tensor want = FormSetsWithAten({&job_, 1})[0];
+    const at::Tensor got = FormSets({&on_device_, 1})[0];
+    EXPECT_LE((got.cpu() - want).abs().max().item<double>(), 1e-6);
+    if (job_.held.defined())
+      EXPECT_TRUE(at::equal(on_device_.held.cpu(), job_.held));
+    EXPECT_TRUE(SameBits(got, FormSets({&again, 1})[0]));
+  }
+
+  SetJob& job() { return job_; }
+  SetJob& on_device() { return on_device_; }
+
+ private:
+  SetJob job_, on_device_;
+};
+
+SetJob Job(const at::Tensor& scores, std::vector<int64_t> last,
+           std::vector<int64_t> ks, int budgets) {
+  const int64_t rows = scores.size(0), n = scores.size(1);
+  at::manual_seed(5);
+  SetJob job;
+  job.scores = {scores, std::move(last)};
+  job.budgets = budgets;
+  job.ks = std::move(ks);
+  job.weights = at::softmax(at::randn({rows, n}) * 4, 1);
+  job.other = at::randint(1 << budgets, {rows, n + 2}).to(at::kShort);
+  job.held = at::zeros({rows, n}, at::kShort);
+  return job;
+}
+
+TEST_P(SelectionTest, MembersAreTheTopOfAStableSort) {
+  const at::Tensor scores = DrawScores(kind_, 3, n_).to(dtype_);
   const std::vector<int64_t> ks = SetSizes(n_);
-  const Thresholds top = SelectTopCuda(scores, ks);
-  const Rows rows = ToRows(scores), values = ToRows(top.values);
-  const Rows positions = ToRows(top.positions);
+  Twins twins(Job(scores, {0}, ks, static_cast<int>(ks.size())), dtype_);
+  FormSets({&twins.on_device(), 1});
+  const at::Tensor held = twins.on_device().held.cpu();
+  const Rows rows = ToRows(scores);
   for (size_t r = 0; r < rows.size(); ++r) {
     const std::vector<int64_t> order = Order(rows[r]);
-    for (size_t b = 0; b < ks.size(); ++b) {
-      EXPECT_EQ(values[r][b], rows[r][order[ks[b] - 1]]) << ks[b];
-      EXPECT_EQ(positions[r][b], order[ks[b] - 1]) << ks[b];
-    }
+    for (size_t b = 0; b < ks.size(); ++b)
+      for (int64_t place = 0; place < n_; ++place)
+        ASSERT_EQ(held[r][order[place]].item<int16_t>() >> b & 1, place < ks[b])
+            << kind_ << ", K " << ks[b] << ", place " << place;
   }
-  const Thresholds again = SelectTopCuda(scores, ks);
-  EXPECT_TRUE(SameBits(top.values, again.values));
-  EXPECT_TRUE(SameBits(top.positions, again.positions));
 }
 
 // Jobs of every kind against libtorch's operators on the CPU, which the CPU's
 // own tests compare with plain sets.
 TEST_P(SelectionTest, SetsAndFiguresEqualTheTwin) {
   const at::Tensor scores = DrawScores(kind_, 3, n_).to(dtype_);
-  at::manual_seed(5);
-  const at::Tensor attention = at::softmax(at::randn({3, n_}) * 4, 1);
-  const at::Tensor other = at::randint(32, {3, n_ + 2}, at::kShort);
   const std::vector<int64_t> ks = SetSizes(n_);
-  for (const int64_t last : {int64_t{0}, int64_t{1}, n_ / 3, n_}) {
-    SetJob job;
-    job.scores = {scores, {last}};
-    job.budgets = static_cast<int>(ks.size());
-    job.ks = ks;
-    job.weights = attention;
-    job.other = other;
+  for (const int64_t last : {int64_t{0}, int64_t{1}, n_ / 3, n_, n_ + 7}) {
+    SCOPED_TRACE(last);
+    SetJob job = Job(scores, {last}, ks, static_cast<int>(ks.size()));
+    Twins(job, dtype_).ExpectEqual();
     job.held = at::randint(32, {3, n_}, at::kShort);
     job.count_fetched = true;
-    SetJob on_device = job;
-    on_device.scores.values = scores.to(OnDevice(dtype_));
-    on_device.weights = attention.to(OnDevice(at::kFloat));
-    on_device.other = other.to(OnDevice(at::kShort));
-    on_device.held = job.held.to(OnDevice(at::kShort));
-    SetJob again = on_device;
-    again.held = on_device.held.clone();
-    const at::Tensor want = FormSetsWithAten({&job, 1})[0];
-    const at::Tensor got = FormSets({&on_device, 1})[0];
-    EXPECT_LE((got.cpu() - want).abs().max().item<double>(), 1e-6) << last;
-    EXPECT_TRUE(at::equal(on_device.held.cpu(), job.held)) << last;
-    EXPECT_TRUE(SameBits(got, FormSets({&again, 1})[0])) << last;
+    Twins(job, dtype_).ExpectEqual();
+    job.held = at::Tensor();
+    job.other = at::Tensor();
+    job.count_fetched = false;
+    Twins(job, dtype_).ExpectEqual();
+  }
+}
+
+// As h2o_evict takes its first sets: the last positions differ by budget.
+TEST_P(SelectionTest, LastPositionsOfEachBudget) {
+  const std::vector<int64_t> ks = SetSizes(n_);
+  std::vector<int64_t> last;
+  for (const int64_t k : ks) last.push_back(k - k / 2);
+  Twins(Job(DrawScores(kind_, 3, n_).to(dtype_), last, ks,
+            static_cast<int>(ks.size())),
+        dtype_)
+      .ExpectEqual();
+}
+
+// As pyramidkv: each row has sizes of its own.
+TEST_P(SelectionTest, SizesOfEachRow) {
+  std::vector<int64_t> ks;
+  for (int64_t row = 0; row < 3; ++row)
+    for (const int64_t k : SetSizes(n_))
+      ks.push_back(std::clamp<int64_t>(k + 2 * (row - 1), 1, n_));
+  Twins(Job(DrawScores(kind_, 3, n_).to(dtype_), {n_ / 4}, ks, 5), dtype_)
+      .ExpectEqual();
+}
+
+// As tova and h2o_evict go on: one position joins, the lowest go.
+TEST_P(SelectionTest, SetsGoOnFromHeldOnes) {
+  if (n_ < 2) return;
+  const std::vector<int64_t> ks = SetSizes(n_ - 1);
+  // The budget that holds everything keeps the last half.
+  const std::vector<int64_t> last = {1, 1, n_ / 2, 1, 1};
+  for (const bool by_budget : {false, true}) {
+    SCOPED_TRACE(by_budget);
+    Twins twins(Job(DrawScores(kind_, 3, n_).to(dtype_), {0}, ks, 5), dtype_);
+    // What a step before would have left.
+    SetJob before = twins.job();
+    before.scores.values = before.scores.values.narrow(1, 0, n_ - 1);
+    before.weights = before.weights.narrow(1, 0, n_ - 1);
+    before.held = twins.job().held.narrow(1, 0, n_ - 1);
+    before.other = at::Tensor();
+    FormSetsWithAten({&before, 1});
+    twins.on_device().held = twins.job().held.clone().to(OnDevice(at::kShort));
+    for (SetJob* job : {&twins.job(), &twins.on_device()}) {
+      job->had = ks;
+      job->scores.last = by_budget ? last : std::vector<int64_t>{1};
+      job->ks[3] = std::max<int64_t>(ks[3] - 2, 1);  // more than one goes
+      job->ks[4] = ks[4] + 1;                        // none goes
+    }
+    twins.ExpectEqual();
   }
 }
 
@@ -135,16 +220,35 @@ INSTANTIATE_TEST_SUITE_P(
                        ::testing::Values(16384, 32001),
                        ::testing::Values(at::kFloat, at::kDouble)));
 
-TEST(SelectionBudgetTest, MoreBudgetsThanOneLaunchTakes) {
-  const at::Tensor scores = at::randn({2, 100}).to(OnDevice(at::kFloat));
-  std::vector<int64_t> ks(70);
-  std::iota(ks.begin(), ks.end(), 3);
-  const Thresholds top = SelectTopCuda(scores, ks);
-  const Rows rows = ToRows(scores), positions = ToRows(top.positions);
-  for (size_t r = 0; r < 2; ++r) {
-    const std::vector<int64_t> order = Order(rows[r]);
-    for (size_t b = 0; b < ks.size(); ++b)
-      EXPECT_EQ(positions[r][b], order[ks[b] - 1]);
+// Jobs of different kinds, dtypes and shapes go together, and sixteen budgets,
+// of which groups go through the histograms in turn.
+TEST(SelectionBatchTest, AllJobsOfAStepAtOnce) {
+  at::manual_seed(7);
+  std::vector<int64_t> ks(kMostBudgets);
+  std::iota(ks.begin(), ks.end(), 40);
+  std::vector<SetJob> jobs, on_device;
+  std::vector<Twins> twins;
+  for (const int64_t rows : {1, 28, 5}) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
+      std::vector<int64_t> last;
+      for (const int64_t k : ks) last.push_back(k / 2);
+      for (const bool by_budget : {false, true})
+        twins.emplace_back(
+            Job(at::randn({rows, 3000}, dtype).round(),
+                by_budget ? last : std::vector<int64_t>{1}, ks, kMostBudgets),
+            dtype);
+    }
+  }
+  for (Twins& pair : twins) {
+    jobs.push_back(pair.job());
+    on_device.push_back(pair.on_device());
+  }
+  const std::vector<at::Tensor> want = FormSetsWithAten(jobs);
+  const std::vector<at::Tensor> got = FormSets(on_device);
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    EXPECT_LE((got[i].cpu() - want[i]).abs().max().item<double>(), 1e-6) << i;
+    EXPECT_TRUE(at::equal(on_device[i].held.cpu(), jobs[i].held)) << i;
   }
 }
 
