@@ -156,28 +156,38 @@ at::Tensor AttendMaskedWithAten(const at::Tensor& keys,
   return output;
 }
 
+PlainKvCache::PlainKvCache(const KvShape& shape,
+                           const at::TensorOptions& options)
+    : cache_(at::empty(
+          {shape.layers, 2, shape.kv_heads, shape.capacity, shape.head_dim},
+          options)) {}
+
+at::Tensor PlainKvCache::Keys(int64_t layer, int64_t first,
+                              int64_t count) const {
+  return cache_[layer][0].narrow(1, first, count);
+}
+
+at::Tensor PlainKvCache::Values(int64_t layer, int64_t first,
+                                int64_t count) const {
+  return cache_[layer][1].narrow(1, first, count);
+}
+
+at::Tensor PlainKvCache::Slot(int64_t layer, int64_t position,
+                              int64_t count) const {
+  return cache_[layer].narrow(2, position, count);
+}
+
 namespace {
 
-class AtenKvCache final : public KvCache {
+class AtenKvCache final : public PlainKvCache {
  public:
-  AtenKvCache(const KvShape& shape, const at::TensorOptions& options)
-      : cache_(at::empty(
-            {shape.layers, 2, shape.kv_heads, shape.capacity, shape.head_dim},
-            options)) {}
+  using PlainKvCache::PlainKvCache;
 
   void Write(int64_t layer, int64_t position, const at::Tensor& keys,
              const at::Tensor& values) override {
-    const at::Tensor slot = cache_[layer].narrow(2, position, keys.size(0));
+    const at::Tensor slot = Slot(layer, position, keys.size(0));
     slot[0].copy_(keys.transpose(0, 1));
     slot[1].copy_(values.transpose(0, 1));
-  }
-
-  at::Tensor Keys(int64_t layer, int64_t first, int64_t count) const override {
-    return cache_[layer][0].narrow(1, first, count);
-  }
-  at::Tensor Values(int64_t layer, int64_t first,
-                    int64_t count) const override {
-    return cache_[layer][1].narrow(1, first, count);
   }
 
   AttentionResult Attend(int64_t layer, int64_t positions,
@@ -186,9 +196,6 @@ class AtenKvCache final : public KvCache {
     return AttendWithAten(Keys(layer, 0, positions),
                           Values(layer, 0, positions), queries, request);
   }
-
- private:
-  at::Tensor cache_;  // [layers, 2, kv_heads, capacity, head_dim]
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 
-// The reference attention as a function, for caches that keep plain tensors.
+// The reference attention as functions, for caches that keep plain tensors, and
+// what those caches share.
 
 #include "ATen/core/Tensor.h"
 
@@ -20,5 +21,24 @@ AttentionResult AttendWithAten(const at::Tensor& keys, const at::Tensor& values,
 at::Tensor AttendMaskedWithAten(const at::Tensor& keys,
                                 const at::Tensor& values,
                                 const LaneQueries& lanes);
+
+// Keys and values as they come, of every layer in one tensor.
+class PlainKvCache : public KvCache {
+ public:
+  PlainKvCache(const KvShape& shape, const at::TensorOptions& options);
+
+  at::Tensor Keys(int64_t layer, int64_t first, int64_t count) const final;
+  at::Tensor Values(int64_t layer, int64_t first, int64_t count) const final;
+
+ protected:
+  // [layers, 2, kv_heads, capacity, head_dim]: keys, then values.
+  const at::Tensor& cache() const { return cache_; }
+  // The layer's `count` positions from `position` on: [2, kv_heads, count,
+  // head_dim].
+  at::Tensor Slot(int64_t layer, int64_t position, int64_t count) const;
+
+ private:
+  at::Tensor cache_;
+};
 
 }  // namespace kvrecall

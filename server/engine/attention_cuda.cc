@@ -14,31 +14,30 @@
 namespace kvrecall {
 namespace {
 
-class CudaKvCache final : public KvCache {
+class CudaKvCache final : public PlainKvCache {
  public:
-  CudaKvCache(const KvShape& shape, const at::TensorOptions& options)
-      : cache_(at::empty(
-            {shape.layers, 2, shape.kv_heads, shape.capacity, shape.head_dim},
-            options)) {}
+  using PlainKvCache::PlainKvCache;
 
   void Write(int64_t layer, int64_t position, const at::Tensor& keys,
              const at::Tensor& values) override {
-    StoreKeysValuesCuda(keys, values,
-                        cache_[layer].narrow(2, position, keys.size(0)));
+    StoreKeysValuesCuda(keys, values, Slot(layer, position, keys.size(0)));
   }
 
-  at::Tensor Keys(int64_t layer, int64_t first, int64_t count) const override {
-    return cache_[layer][0].narrow(1, first, count);
-  }
-  at::Tensor Values(int64_t layer, int64_t first,
-                    int64_t count) const override {
-    return cache_[layer][1].narrow(1, first, count);
+  at::Tensor KeyProducts(const at::Tensor& directions,
+                         int64_t positions) const override {
+    const at::Tensor keys = cache().select(1, 0).narrow(2, 0, positions);
+    const at::Tensor packed = directions.contiguous();
+    return KeyProductsCuda(
+        reinterpret_cast<uintptr_t>(packed.const_data_ptr()) % 16 == 0
+            ? packed
+            : packed.clone(),
+        keys);
   }
 
   AttentionResult Attend(int64_t layer, int64_t positions,
                          const at::Tensor& queries,
                          const AttentionRequest& request) const override {
-    const c10::cuda::CUDAGuard guard(cache_.device());
+    const c10::cuda::CUDAGuard guard(cache().device());
     const at::Tensor q = queries.contiguous();
     const at::Tensor keys = Keys(layer, 0, positions);
     const at::Tensor values = Values(layer, 0, positions);
@@ -46,6 +45,15 @@ class CudaKvCache final : public KvCache {
       return AttendWithAten(keys, values, q, request);
     return q.size(0) == 1 ? AttendOne(q, keys, values, request)
                           : AttendChunk(q, keys, values, request);
+  }
+
+  at::Tensor AttendMasked(int64_t layer, int64_t past,
+                          const LaneQueries& lanes) const override {
+    const at::Tensor keys = Keys(layer, 0, past);
+    const at::Tensor values = Values(layer, 0, past);
+    return CudaKernelsTake(keys.size(2), lanes.queries.size(1) / keys.size(0))
+               ? AttendMaskedCuda(keys, values, lanes)
+               : AttendMaskedWithAten(keys, values, lanes);
   }
 
  private:
@@ -82,8 +90,6 @@ class CudaKvCache final : public KvCache {
                         target.sums);
     return result;
   }
-
-  at::Tensor cache_;  // [layers, 2, kv_heads, capacity, head_dim]
 };
 
 }  // namespace

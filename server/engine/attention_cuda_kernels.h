@@ -49,8 +49,21 @@ void StoreRowCuda(const at::Tensor& queries, const at::Tensor& keys,
 AttentionResult DecodeCuda(const at::Tensor& query, const at::Tensor& keys,
                            const at::Tensor& values, at::Tensor row);
 
+// Attention of lanes over keys and values [kv_heads, past, head_dim] and what
+// each has of its own, as KvCache::AttendMasked → [lanes, query_heads,
+// head_dim]. Workspace: 32 MiB, or what one lane takes, 4 · query_heads ·
+// head_dim bytes for every 128 positions.
+at::Tensor AttendMaskedCuda(const at::Tensor& keys, const at::Tensor& values,
+                            const LaneQueries& lanes);
+
+// Inner products of keys [layers, kv_heads, N, head_dim], whose [N, head_dim]
+// are contiguous, with directions [layers, kv_heads, head_dim], float32 →
+// [layers, kv_heads, N], float32, in one launch. Keys are widened exactly.
+at::Tensor KeyProductsCuda(const at::Tensor& directions,
+                           const at::Tensor& keys);
+
 // Copies keys and values [T, kv_heads, head_dim] to `slot` [2, kv_heads, T,
-// head_dim], whose rows are contiguous, in one launch.
+// head_dim] of the same dtype, whose rows are contiguous, in one launch.
 void StoreKeysValuesCuda(const at::Tensor& keys, const at::Tensor& values,
                          at::Tensor slot);
 

@@ -1,117 +1,36 @@
-// Attention of one query, single rows, and storing keys and values.
+// Attention of one query, and of lanes of one position.
 //
-// Decode is split over the positions: a block of threads reads the keys and
-// then the values of one split of one KV head, for all query heads that share
-// it, and writes an output, a maximum and a sum of exponentials per head; a
-// second kernel merges the splits in their order. Scores go to a workspace, so
-// that the rows need no second read of the keys.
+// Both are split over the positions: a block of threads reads the keys and
+// then the values of one split of one KV head, for all query heads of a lane
+// that share it, and writes an output, a maximum and a sum of exponentials per
+// head; a second kernel merges the splits in their order. Scores go to a
+// workspace, so that the rows need no second read of the keys. Blocks of
+// different lanes and the same split run side by side, so that lanes read the
+// past from the cache. What a lane has of its own is one more split.
 
 #include <algorithm>
-#include <cfloat>
 #include <cmath>
+#include <span>
+#include <vector>
 
 #include "ATen/ops/empty.h"
-#include "c10/util/Exception.h"
 
-#include "server/cuda_device.cuh"
-#include "server/cuda_launch.cuh"
-#include "server/engine/attention_cuda_kernels.h"
+#include "server/engine/score_split.cuh"
 
 namespace kvrecall {
 namespace {
 
-constexpr float kLog2E = 1.44269504088896340736f;
-constexpr float kLn2 = 0.69314718055994530942f;
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / kWarpThreads;
-constexpr int kSplitKeys = 128;
-constexpr int kMostHeads = 8;      // of a group
-constexpr int kMostHeadDim = 128;  // sixteen lanes of eight elements
+constexpr int kThreads = kSplitThreads;
+constexpr int kWarps = kSplitWarps;
+// Of one launch: their masks travel as an argument.
+constexpr int kMostLanes = 16;
+constexpr int64_t kLaneWorkspace = int64_t{32} << 20;  // bytes
 
-// A weight, or 0 where it is below the smallest normal float.
-__device__ __forceinline__ float Weight(float log2_weight) {
-  const float weight = exp2f(log2_weight);
-  return weight >= FLT_MIN ? weight : 0.0f;
-}
-
-// One position's eight elements lie in each of kLanes neighbouring lanes.
-// Reduces kHeads partial sums over them; lane p of the kLanes gets the total
-// of head p / (kLanes / kHeads). At each step the lanes exchange one half of
-// what they have, which takes kHeads − 1 shuffles instead of kHeads a step.
-template <int kLanes, int kHeads>
-__device__ __forceinline__ float SumOverLanes(float (&parts)[kHeads]) {
-  const int lane = threadIdx.x % kLanes;
-  int offset = kLanes / 2;
-#pragma unroll
-  for (int half = kHeads / 2; half > 0; half /= 2, offset /= 2) {
-    const bool upper = (lane & offset) != 0;
-#pragma unroll
-    for (int i = 0; i < half; ++i) {
-      const float sent = upper ? parts[i] : parts[i + half];
-      const float kept = upper ? parts[i + half] : parts[i];
-      parts[i] = kept + __shfl_xor_sync(kAllLanes, sent, offset);
-    }
-  }
-  float sum = parts[0];
-#pragma unroll
-  for (; offset > 0; offset /= 2)
-    sum += __shfl_xor_sync(kAllLanes, sum, offset);
-  return sum;
-}
-
-// Scores of one split's keys with the group's heads, times `scale` · log2 e,
-// to shared memory; where there is no such key or head they are 0. `query`
-// [per_group, head_dim], `keys` [n, head_dim]. Ends with a barrier.
-template <typename T, int kLanes, int kHeads>
-__device__ __forceinline__ void ScoreSplit(
-    const T* query, const T* keys, int first_key, int n, int head_dim,
-    int per_group, float scale, float (&scores)[kHeads][kSplitKeys]) {
-  constexpr int kSlots = kThreads / kLanes;  // keys at a time
-  constexpr int kPasses = kSplitKeys / kSlots;
-  constexpr int kLanesPerHead = kLanes / kHeads;
-  const int part = threadIdx.x % kLanes, slot = threadIdx.x / kLanes;
-  const bool inside = part * 8 < head_dim;
-
-  Raw8<T> k[kPasses];
-#pragma unroll
-  for (int p = 0; p < kPasses; ++p) {
-    const int key = first_key + p * kSlots + slot;
-    if (inside && key < n)
-      LoadRaw8(keys + static_cast<int64_t>(key) * head_dim + part * 8, k[p]);
-    else
-      ClearRaw8(k[p]);
-  }
-  float q[kHeads][8];
-#pragma unroll
-  for (int h = 0; h < kHeads; ++h) {
-    Raw8<T> raw;
-    if (inside && h < per_group)
-      LoadRaw8(query + h * head_dim + part * 8, raw);
-    else
-      ClearRaw8(raw);
-    Unpack8(raw, q[h]);
-  }
-#pragma unroll
-  for (int p = 0; p < kPasses; ++p) {
-    float elements[8];
-    Unpack8(k[p], elements);
-    float dots[kHeads];
-#pragma unroll
-    for (int h = 0; h < kHeads; ++h) {
-      dots[h] = 0;
-#pragma unroll
-      for (int i = 0; i < 8; ++i) dots[h] = fmaf(q[h][i], elements[i], dots[h]);
-    }
-    const float sum = SumOverLanes<kLanes>(dots);
-    if (part % kLanesPerHead == 0)
-      scores[part / kLanesPerHead][p * kSlots + slot] = sum * (scale * kLog2E);
-  }
-  __syncthreads();
-}
-
+// `heads` are those of all lanes: query head h of lane i is
+// i · kv_heads · per_group + h.
 template <typename T>
 struct DecodeArgs {
-  const T* query;                    // [kv_heads · per_group, head_dim]
+  const T* query;                    // [heads, head_dim]
   const T* keys;                     // [kv_heads][N, head_dim]
   const T* values;                   // [kv_heads][N, head_dim]
   int64_t key_stride, value_stride;  // elements from one KV head to the next
@@ -119,36 +38,51 @@ struct DecodeArgs {
   float* maxima;   // [splits, heads], of the scores in base 2
   float* totals;   // [splits, heads], Σ 2^(score − maximum)
   float* scores;   // [heads, N] in base 2, or null
-  int heads;       // kv_heads · per_group
+  // Of the position behind the N, the last split: [lanes · kv_heads, head_dim];
+  // null: there is none.
+  const T* own_keys;
+  const T* own_values;
+  int heads;
   int per_group;
   int head_dim;
   int n;
   float scale;  // 1/√head_dim
 };
 
+// Where lanes see the past: a byte for each position, 0 where not; null: all.
+struct LaneMasks {
+  const uint8_t* visible[kMostLanes];
+  int64_t head_stride[kMostLanes];  // 0: one row for all KV heads
+};
+
 // Turns the scores of one head into weights relative to their maximum, by one
 // warp; keeps the scores themselves in the workspace where they are wanted.
+// `visible` is of the split's `count` positions, or null.
 template <typename T>
-__device__ __forceinline__ void WeighSplit(const DecodeArgs<T>& a, int head,
-                                           int first_key,
+__device__ __forceinline__ void WeighSplit(const DecodeArgs<T>& a, int split,
+                                           int head, int count,
+                                           const uint8_t* visible,
                                            float (&scores)[kSplitKeys]) {
   const int lane = threadIdx.x % kWarpThreads;
-  const int count = min(kSplitKeys, a.n - first_key);
+  const int first_key = split * kSplitKeys;
   float most = -INFINITY;
   for (int i = lane; i < count; i += kWarpThreads) {
+    if (visible != nullptr && visible[i] == 0) scores[i] = -INFINITY;
     most = fmaxf(most, scores[i]);
     if (a.scores != nullptr)
       a.scores[static_cast<int64_t>(head) * a.n + first_key + i] = scores[i];
   }
   most = WarpMax(most);
+  // Where all is hidden every weight is 0, and so is the split's when merged.
+  const float base = most == -INFINITY ? 0.0f : most;
   float total = 0;
   for (int i = lane; i < kSplitKeys; i += kWarpThreads) {
-    scores[i] = i < count ? exp2f(scores[i] - most) : 0.0f;
+    scores[i] = i < count ? exp2f(scores[i] - base) : 0.0f;
     total += scores[i];
   }
   total = WarpSum(total);
   if (lane == 0) {
-    const int64_t place = static_cast<int64_t>(blockIdx.x) * a.heads + head;
+    const int64_t place = static_cast<int64_t>(split) * a.heads + head;
     a.maxima[place] = most;
     a.totals[place] = total;
   }
@@ -198,25 +132,42 @@ __device__ __forceinline__ void AddValues(
         sums[h][i] += __shfl_xor_sync(kAllLanes, sums[h][i], offset);
 }
 
-// Grid: splits, KV heads.
+// Grid: lanes, splits, KV heads.
 template <typename T, int kLanes, int kHeads>
-__global__ void __launch_bounds__(kThreads) DecodeSplit(const DecodeArgs<T> a) {
+__global__ void __launch_bounds__(kThreads)
+    DecodeSplit(const DecodeArgs<T> a, const LaneMasks masks) {
   __shared__ float weights[kHeads][kSplitKeys];
   __shared__ float warp_sums[kWarps][kHeads][kLanes * 8];
-  const int first_key = static_cast<int>(blockIdx.x) * kSplitKeys;
-  const int first_head = static_cast<int>(blockIdx.y) * a.per_group;
+  const int split = static_cast<int>(blockIdx.y);
+  const int group = static_cast<int>(blockIdx.z);
+  const int lane_group = static_cast<int>(blockIdx.x * gridDim.z) + group;
+  const int first_head = lane_group * a.per_group;
   const int warp = threadIdx.x / kWarpThreads;
   const int lane = threadIdx.x % kWarpThreads;
-  ScoreSplit<T, kLanes, kHeads>(a.query + first_head * a.head_dim,
-                                a.keys + blockIdx.y * a.key_stride, first_key,
-                                a.n, a.head_dim, a.per_group, a.scale, weights);
+  const bool own = a.own_keys != nullptr && blockIdx.y + 1 == gridDim.y;
+  const T* keys =
+      own ? a.own_keys + static_cast<int64_t>(lane_group) * a.head_dim
+          : a.keys + group * a.key_stride;
+  const T* values =
+      own ? a.own_values + static_cast<int64_t>(lane_group) * a.head_dim
+          : a.values + group * a.value_stride;
+  const int first_key = own ? 0 : split * kSplitKeys;
+  const int n = own ? 1 : a.n;
+  const uint8_t* visible = masks.visible[blockIdx.x];
+  if (own)
+    visible = nullptr;
+  else if (visible != nullptr)
+    visible += group * masks.head_stride[blockIdx.x] + first_key;
+  ScoreSplit<T, kLanes, kHeads>(a.query + first_head * a.head_dim, keys,
+                                first_key, n, a.head_dim, a.per_group,
+                                a.scale * kLog2E, weights);
   if (warp < a.per_group)
-    WeighSplit(a, first_head + warp, first_key, weights[warp]);
+    WeighSplit(a, split, first_head + warp, min(kSplitKeys, n - first_key),
+               visible, weights[warp]);
   __syncthreads();
 
   float sums[kHeads][8];
-  AddValues<T, kLanes, kHeads>(a.values + blockIdx.y * a.value_stride,
-                               first_key, a.n, a.head_dim, weights, sums);
+  AddValues<T, kLanes, kHeads>(values, first_key, n, a.head_dim, weights, sums);
   if (lane < kLanes)
 #pragma unroll
     for (int h = 0; h < kHeads; ++h)
@@ -227,7 +178,7 @@ __global__ void __launch_bounds__(kThreads) DecodeSplit(const DecodeArgs<T> a) {
     const int h = i / a.head_dim, d = i % a.head_dim;
     float sum = 0;
     for (int w = 0; w < kWarps; ++w) sum += warp_sums[w][h][d];
-    a.outputs[(static_cast<int64_t>(blockIdx.x) * a.heads + first_head + h) *
+    a.outputs[(static_cast<int64_t>(split) * a.heads + first_head + h) *
                   a.head_dim +
               d] = sum;
   }
@@ -294,75 +245,6 @@ __global__ void RowFromScores(const float* scores, const float* lse2, int n,
 }
 
 template <typename T>
-struct RowArgs {
-  const T* query;  // [kv_heads · per_group, head_dim]
-  const T* keys;   // [kv_heads][n, head_dim]
-  int64_t key_stride;
-  const float* lse;  // [kv_heads · per_group], lse_stride apart
-  int64_t lse_stride;
-  float* row;  // [kv_heads][≥ n], row_stride apart
-  int64_t row_stride;
-  int per_group;
-  int head_dim;
-  int visible;  // keys that the query sees
-  int n;
-  float scale;
-};
-
-// Grid: splits, KV heads.
-template <typename T, int kLanes, int kHeads>
-__global__ void __launch_bounds__(kThreads) StoreRow(const RowArgs<T> a) {
-  __shared__ float scores[kHeads][kSplitKeys];
-  const int first_key = static_cast<int>(blockIdx.x) * kSplitKeys;
-  const int first_head = static_cast<int>(blockIdx.y) * a.per_group;
-  ScoreSplit<T, kLanes, kHeads>(
-      a.query + first_head * a.head_dim, a.keys + blockIdx.y * a.key_stride,
-      first_key, a.visible, a.head_dim, a.per_group, a.scale, scores);
-  const int key = first_key + static_cast<int>(threadIdx.x);
-  if (threadIdx.x >= kSplitKeys || key >= a.n) return;
-  float sum = 0;
-  if (key < a.visible)
-    for (int h = 0; h < a.per_group; ++h)
-      sum += Weight(scores[h][threadIdx.x] -
-                    a.lse[(first_head + h) * a.lse_stride] * kLog2E);
-  a.row[blockIdx.y * a.row_stride + key] =
-      sum / static_cast<float>(a.per_group);
-}
-
-// Grid: positions, 2 (keys, values). Each thread copies 16 bytes.
-__global__ void StoreSlot(const uint4* keys, const uint4* values,
-                          int64_t key_stride, int64_t value_stride,
-                          int64_t key_head_stride, int64_t value_head_stride,
-                          uint4* slot, int64_t half_stride, int64_t head_stride,
-                          int kv_heads, int parts) {
-  const bool is_value = blockIdx.y == 1;
-  const uint4* from = is_value ? values + blockIdx.x * value_stride
-                               : keys + blockIdx.x * key_stride;
-  const int64_t from_stride = is_value ? value_head_stride : key_head_stride;
-  uint4* to = slot + blockIdx.y * half_stride +
-              static_cast<int64_t>(blockIdx.x) * parts;
-  for (int i = threadIdx.x; i < kv_heads * parts; i += blockDim.x)
-    to[i / parts * head_stride + i % parts] =
-        from[i / parts * from_stride + i % parts];
-}
-
-// Calls `launch` with the lanes a position and the heads a group, as template
-// arguments, that fit.
-template <typename LaunchFn>
-void ChooseShape(int64_t head_dim, int64_t per_group, LaunchFn launch) {
-  const auto with_lanes = [&]<int kHeads>() {
-    if (head_dim <= 64)
-      launch.template operator()<8, kHeads>();
-    else
-      launch.template operator()<16, kHeads>();
-  };
-  if (per_group == 1) return with_lanes.template operator()<1>();
-  if (per_group == 2) return with_lanes.template operator()<2>();
-  if (per_group <= 4) return with_lanes.template operator()<4>();
-  with_lanes.template operator()<8>();
-}
-
-template <typename T>
 AttentionResult Decode(const at::Tensor& query, const at::Tensor& keys,
                        const at::Tensor& values, at::Tensor row) {
   const int64_t heads = query.size(1), head_dim = query.size(2);
@@ -379,7 +261,7 @@ AttentionResult Decode(const at::Tensor& query, const at::Tensor& keys,
   result.output = at::empty({1, heads, head_dim}, query.options());
   result.log_sum_exp = at::empty({heads, 1}, wide);
 
-  DecodeArgs<T> a;
+  DecodeArgs<T> a{};
   a.query = query.const_data_ptr<T>();
   a.keys = keys.const_data_ptr<T>();
   a.values = values.const_data_ptr<T>();
@@ -397,8 +279,8 @@ AttentionResult Decode(const at::Tensor& query, const at::Tensor& keys,
   a.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
 
   ChooseShape(head_dim, per_group, [&]<int kLanes, int kHeads>() {
-    Launch(DecodeSplit<T, kLanes, kHeads>, dim3(splits, kv_heads),
-           dim3(kThreads), 0, a);
+    Launch(DecodeSplit<T, kLanes, kHeads>, dim3(1, splits, kv_heads),
+           dim3(kThreads), 0, a, LaneMasks{});
   });
   Launch(MergeSplits<T>, dim3(heads), dim3(head_dim, kMergeLanes),
          splits * sizeof(float), a, static_cast<int>(splits),
@@ -411,43 +293,63 @@ AttentionResult Decode(const at::Tensor& query, const at::Tensor& keys,
   return result;
 }
 
+// A copy where a view is not packed and aligned to 16 bytes.
+at::Tensor Packed(const at::Tensor& t) {
+  const at::Tensor packed = t.contiguous();
+  return reinterpret_cast<uintptr_t>(packed.const_data_ptr()) % 16 == 0
+             ? packed
+             : packed.clone();
+}
+
+// `visible` as LaneQueries has them, each [1 or kv_heads, past].
+LaneMasks MasksOf(std::span<const at::Tensor> visible) {
+  LaneMasks masks{};
+  for (size_t i = 0; i < visible.size(); ++i) {
+    masks.visible[i] = visible[i].const_data_ptr<uint8_t>();
+    masks.head_stride[i] = visible[i].size(0) == 1 ? 0 : visible[i].stride(0);
+  }
+  return masks;
+}
+
+// The lanes of one launch, all packed; into `output` [lanes, heads, head_dim].
 template <typename T>
-void Row(const at::Tensor& queries, const at::Tensor& keys,
-         const at::Tensor& log_sum_exp, int64_t query, at::Tensor row) {
-  const int64_t tq = queries.size(0), head_dim = queries.size(2);
-  const int64_t kv_heads = keys.size(0), n = keys.size(1);
-  const int64_t per_group = queries.size(1) / kv_heads;
-  RowArgs<T> a;
-  a.query = queries.const_data_ptr<T>() + query * queries.stride(0);
+void AttendLanes(const at::Tensor& keys, const at::Tensor& values,
+                 const LaneQueries& lanes, at::Tensor output) {
+  const int64_t count = lanes.queries.size(0);
+  const int64_t kv_heads = keys.size(0), past = keys.size(1);
+  const int64_t head_dim = keys.size(2);
+  const int64_t heads = count * lanes.queries.size(1);
+  const int64_t per_group = lanes.queries.size(1) / kv_heads;
+  const int64_t splits = CeilDiv(past, kSplitKeys) + 1;
+  const int64_t places = splits * heads;
+  const at::Tensor workspace =
+      at::empty({places * (head_dim + 2) + 2 * heads},
+                lanes.queries.options().dtype(at::kFloat));
+
+  DecodeArgs<T> a{};
+  a.query = lanes.queries.const_data_ptr<T>();
   a.keys = keys.const_data_ptr<T>();
+  a.values = values.const_data_ptr<T>();
   a.key_stride = keys.stride(0);
-  a.lse = log_sum_exp.const_data_ptr<float>() + query;
-  a.lse_stride = tq;
-  a.row = row.mutable_data_ptr<float>();
-  a.row_stride = row.stride(0);
+  a.value_stride = values.stride(0);
+  a.outputs = workspace.mutable_data_ptr<float>();
+  a.maxima = a.outputs + places * head_dim;
+  a.totals = a.maxima + places;
+  a.own_keys = lanes.keys.const_data_ptr<T>();
+  a.own_values = lanes.values.const_data_ptr<T>();
+  a.heads = static_cast<int>(heads);
   a.per_group = static_cast<int>(per_group);
   a.head_dim = static_cast<int>(head_dim);
-  a.visible = static_cast<int>(n - tq + query + 1);
-  a.n = static_cast<int>(n);
+  a.n = static_cast<int>(past);
   a.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
+  float* const lse = a.totals + places;
   ChooseShape(head_dim, per_group, [&]<int kLanes, int kHeads>() {
-    Launch(StoreRow<T, kLanes, kHeads>, dim3(CeilDiv(n, kSplitKeys), kv_heads),
-           dim3(kThreads), 0, a);
+    Launch(DecodeSplit<T, kLanes, kHeads>, dim3(count, splits, kv_heads),
+           dim3(kThreads), 0, a, MasksOf(lanes.visible));
   });
-}
-
-void CheckShapes(const at::Tensor& queries, const at::Tensor& keys) {
-  TORCH_CHECK(CudaKernelsTake(queries.size(2), queries.size(1) / keys.size(0)));
-  TORCH_CHECK(queries.is_contiguous() && keys.stride(1) == keys.size(2) &&
-              keys.stride(2) == 1);
-}
-
-// True if rows of 16-byte parts can be read where `t` [T, kv_heads, head_dim]
-// lies.
-bool IsAligned(const at::Tensor& t, int64_t part) {
-  return t.stride(2) == 1 && t.stride(1) % part == 0 &&
-         t.stride(0) % part == 0 &&
-         reinterpret_cast<uintptr_t>(t.const_data_ptr()) % 16 == 0;
+  Launch(MergeSplits<T>, dim3(heads), dim3(head_dim, kMergeLanes),
+         splits * sizeof(float), a, static_cast<int>(splits),
+         output.mutable_data_ptr<T>(), lse, lse + heads);
 }
 
 }  // namespace
@@ -455,18 +357,6 @@ bool IsAligned(const at::Tensor& t, int64_t part) {
 bool CudaKernelsTake(int64_t head_dim, int64_t per_group) {
   return head_dim > 0 && head_dim <= kMostHeadDim && head_dim % 8 == 0 &&
          per_group > 0 && per_group <= kMostHeads;
-}
-
-void StoreRowCuda(const at::Tensor& queries, const at::Tensor& keys,
-                  const at::Tensor& log_sum_exp, int64_t query,
-                  at::Tensor row) {
-  CheckShapes(queries, keys);
-  TORCH_CHECK(log_sum_exp.is_contiguous() && row.stride(1) == 1);
-  const DeviceScope scope(queries.device());
-  if (queries.scalar_type() == at::kBFloat16)
-    Row<c10::BFloat16>(queries, keys, log_sum_exp, query, row);
-  else
-    Row<float>(queries, keys, log_sum_exp, query, row);
 }
 
 AttentionResult DecodeCuda(const at::Tensor& query, const at::Tensor& keys,
@@ -480,26 +370,44 @@ AttentionResult DecodeCuda(const at::Tensor& query, const at::Tensor& keys,
   return Decode<float>(query, keys, values, row);
 }
 
-void StoreKeysValuesCuda(const at::Tensor& keys, const at::Tensor& values,
-                         at::Tensor slot) {
-  const int64_t t = keys.size(0), kv_heads = keys.size(1);
-  const int64_t part = 16 / static_cast<int64_t>(keys.element_size());
-  const int64_t parts = keys.size(2) / part;
-  if (!IsAligned(keys, part) || !IsAligned(values, part)) {
-    slot.select(0, 0).copy_(keys.transpose(0, 1));
-    slot.select(0, 1).copy_(values.transpose(0, 1));
-    return;
-  }
+at::Tensor AttendMaskedCuda(const at::Tensor& keys, const at::Tensor& values,
+                            const LaneQueries& lanes) {
+  CheckShapes(lanes.queries.contiguous(), keys);
+  const int64_t count = lanes.queries.size(0), past = keys.size(1);
+  TORCH_CHECK(values.stride(1) == values.size(2) && values.stride(2) == 1 &&
+              std::ssize(lanes.visible) == count);
   const DeviceScope scope(keys.device());
-  Launch(StoreSlot, dim3(t, 2),
-         dim3(std::min<int64_t>(
-             CeilDiv(kv_heads * parts, kWarpThreads) * kWarpThreads, kThreads)),
-         0, static_cast<const uint4*>(keys.const_data_ptr()),
-         static_cast<const uint4*>(values.const_data_ptr()),
-         keys.stride(0) / part, values.stride(0) / part, keys.stride(1) / part,
-         values.stride(1) / part, static_cast<uint4*>(slot.mutable_data_ptr()),
-         slot.stride(0) / part, slot.stride(1) / part,
-         static_cast<int>(kv_heads), static_cast<int>(parts));
+  const at::Tensor queries = Packed(lanes.queries);
+  const at::Tensor own_keys = Packed(lanes.keys);
+  const at::Tensor own_values = Packed(lanes.values);
+  std::vector<at::Tensor> visible;
+  for (const at::Tensor& mask : lanes.visible) {
+    TORCH_CHECK(mask.scalar_type() == at::kByte && mask.size(1) == past &&
+                (mask.size(0) == 1 || mask.size(0) == keys.size(0)) &&
+                mask.device() == keys.device());
+    visible.push_back(
+        mask.size(1) < 2 || mask.stride(1) == 1 ? mask : mask.contiguous());
+  }
+  at::Tensor output = at::empty(queries.sizes(), queries.options());
+  // Bounds the outputs of the splits, which lie in the workspace.
+  const int64_t lane_bytes = (CeilDiv(past, kSplitKeys) + 1) * queries.size(1) *
+                             queries.size(2) * int64_t{sizeof(float)};
+  const int64_t at_once =
+      std::clamp<int64_t>(kLaneWorkspace / lane_bytes, 1, kMostLanes);
+  for (int64_t first = 0; first < count; first += at_once) {
+    const int64_t some = std::min(at_once, count - first);
+    const LaneQueries part = {
+        queries.narrow(0, first, some),
+        own_keys.narrow(0, first, some),
+        own_values.narrow(0, first, some),
+        {visible.begin() + first, visible.begin() + first + some}};
+    if (queries.scalar_type() == at::kBFloat16)
+      AttendLanes<c10::BFloat16>(keys, values, part,
+                                 output.narrow(0, first, some));
+    else
+      AttendLanes<float>(keys, values, part, output.narrow(0, first, some));
+  }
+  return output;
 }
 
 }  // namespace kvrecall

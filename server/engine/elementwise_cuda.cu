@@ -58,20 +58,20 @@ __global__ void RmsNormRow(const RmsNormArgs<T> a) {
   }
 }
 
-// Grid: blocks of columns, rows.
+// Grid: rows, blocks of columns.
 template <typename T, int kWidth>
 __global__ void SiluMulRow(const T* gate_up, int64_t stride, int ffn, T* y) {
   const int i =
-      static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x) * kWidth;
+      static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x) * kWidth;
   if (i >= ffn) return;
-  const T* row = gate_up + blockIdx.y * stride + i;
+  const T* row = gate_up + blockIdx.x * stride + i;
   float gate[kWidth], up[kWidth];
   LoadFloats(row, gate);
   LoadFloats(row + ffn, up);
 #pragma unroll
   for (int j = 0; j < kWidth; ++j)
     gate[j] = __fmul_rn(RoundTo<T>(gate[j] / (1.0f + expf(-gate[j]))), up[j]);
-  StoreFloats(gate, y + static_cast<int64_t>(blockIdx.y) * ffn + i);
+  StoreFloats(gate, y + static_cast<int64_t>(blockIdx.x) * ffn + i);
 }
 
 template <typename T>
@@ -141,7 +141,7 @@ void RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps,
 template <typename T, int kWidth>
 void SiluMul(const at::Tensor& gate_up, const at::Tensor& y) {
   Launch(SiluMulRow<T, kWidth>,
-         dim3(CeilDiv(y.size(1), kThreads * kWidth), y.size(0)), dim3(kThreads),
+         dim3(y.size(0), CeilDiv(y.size(1), kThreads * kWidth)), dim3(kThreads),
          0, gate_up.const_data_ptr<T>(), gate_up.stride(0),
          static_cast<int>(y.size(1)), y.mutable_data_ptr<T>());
 }
@@ -188,8 +188,6 @@ at::Tensor SiluMulCuda(const at::Tensor& gate_up) {
   TORCH_CHECK(gate_up.dim() == 2 && gate_up.stride(1) == 1 &&
               gate_up.size(1) % 2 == 0);
   const DeviceScope scope(gate_up.device());
-  // Rows are the grid's second dimension, which ends at 65 535.
-  TORCH_CHECK(gate_up.size(0) < 65536);
   at::Tensor y =
       at::empty({gate_up.size(0), gate_up.size(1) / 2}, gate_up.options());
   if (y.numel() == 0) return y;

@@ -7,6 +7,9 @@
 #include "absl/strings/str_cat.h"
 
 #include "server/cpu/kernels.h"
+#ifdef KVRECALL_WITH_CUDA
+#include "server/engine/linear_cuda.h"
+#endif
 #ifdef KVRECALL_WITH_ONEDNN
 #include "oneapi/dnnl/dnnl.hpp"
 #endif
@@ -129,6 +132,9 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
 }
 
 at::Tensor LinearToFloat(const at::Tensor& x, const at::Tensor& weight) {
+#ifdef KVRECALL_WITH_CUDA
+  if (x.device().is_cuda()) return MultiplyVectorsCuda(x, weight);
+#endif
   if (!x.device().is_cpu()) return at::linear(x, weight).to(at::kFloat);
   const at::Tensor rows = x.contiguous();
   if (rows.size(0) >= kManyRows)

@@ -24,8 +24,9 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
 // 2.6.3". Results differ in their last digits from one to another.
 std::string CpuKernelsVersion();
 
-// As above without bias, in float32: logits. On the CPU they are never rounded
-// to x's dtype; on other devices libtorch rounds a bfloat16 product.
+// As above without bias, in float32: logits, for up to a few dozen rows. On the
+// CPU and on CUDA they are never rounded to x's dtype; on other devices libtorch
+// rounds a bfloat16 product.
 at::Tensor LinearToFloat(const at::Tensor& x, const at::Tensor& weight);
 
 }  // namespace kvrecall

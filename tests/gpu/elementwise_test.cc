@@ -41,10 +41,16 @@ TEST_P(ElementwiseTest, RmsNormEqualsLibtorch) {
 
 TEST_P(ElementwiseTest, RmsNormTakesHeadsOfAJoinedProjection) {
   const at::Tensor weight = Draw({128});
+  struct Part {
+    int64_t width, shift;
+  };
   for (const int64_t first : {0, 2}) {
-    for (const int64_t shift : {0, 1}) {
-      const at::Tensor x =
-          Draw({6, 9, 129}).narrow(1, first, 7).narrow(2, shift, 128);
+    // Eight numbers at once in the first two, one by one in the others.
+    for (const Part part :
+         {Part{128, 0}, Part{136, 8}, Part{136, 1}, Part{129, 0}}) {
+      const at::Tensor x = Draw({6, 9, part.width})
+                               .narrow(1, first, 7)
+                               .narrow(2, part.shift, 128);
       const at::Tensor y = RmsNormCuda(x, weight, 1e-5);
       EXPECT_TRUE(y.is_contiguous());
       EXPECT_LE(WorstError(y, SlowRmsNorm(x, weight, 1e-5)), Tolerance());
@@ -62,6 +68,14 @@ TEST_P(ElementwiseTest, SiluMulEqualsLibtorch) {
         << ffn;
     EXPECT_TRUE(SameBits(y, SiluMulCuda(x)));
   }
+}
+
+// More rows than a grid's second dimension has.
+TEST_P(ElementwiseTest, SiluMulTakesTheLongestChunk) {
+  const at::Tensor x = Draw({65537, 16});
+  EXPECT_LE(WorstError(SiluMulCuda(x),
+                       at::silu(x.narrow(1, 0, 8)) * x.narrow(1, 8, 8)),
+            Tolerance());
 }
 
 TEST_P(ElementwiseTest, SiluOfLargeNumbersIsFinite) {

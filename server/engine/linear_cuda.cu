@@ -1,0 +1,131 @@
+// A warp has a few neighbouring rows of the matrix: each lane multiplies every
+// 32nd part of eight numbers with the same part of all vectors, which lie in
+// the nearest cache, and the warp adds up.
+
+#include "server/engine/linear_cuda.h"
+
+#include <algorithm>
+
+#include "ATen/ops/empty.h"
+#include "c10/util/Exception.h"
+
+#include "server/cuda_device.cuh"
+#include "server/cuda_launch.cuh"
+
+namespace kvrecall {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / kWarpThreads;
+constexpr int kMostVectors = 16;
+// Rows that share the reading of the vectors.
+constexpr int kRows = 2;
+
+template <typename T>
+struct ProductArgs {
+  const T* x;  // [vectors, size], x_stride apart
+  int64_t x_stride;
+  const T* weight;  // [rows, size]
+  float* out;       // [vectors, rows]
+  int vectors, rows, size;
+};
+
+// Grid: blocks of kWarps · kRows rows. kWidth numbers at a time: 8 where sizes
+// and addresses are multiples of it, else 1.
+template <typename T, int kVectors, int kWidth>
+__global__ void __launch_bounds__(kThreads)
+    MultiplyRows(const ProductArgs<T> a) {
+  const int warp = static_cast<int>(threadIdx.x) / kWarpThreads;
+  const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
+  const int first = (static_cast<int>(blockIdx.x) * kWarps + warp) * kRows;
+  if (first >= a.rows) return;
+  const T* rows[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r)  // the last row again where there is none
+    rows[r] =
+        a.weight + static_cast<int64_t>(min(first + r, a.rows - 1)) * a.size;
+  float sums[kRows][kVectors] = {};
+#pragma unroll 2
+  for (int i = lane * kWidth; i < a.size; i += kWarpThreads * kWidth) {
+    float weights[kRows][kWidth];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) LoadFloats(rows[r] + i, weights[r]);
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) {
+      if (v >= a.vectors) break;
+      float x[kWidth];
+      LoadFloats(a.x + v * a.x_stride + i, x);
+#pragma unroll
+      for (int r = 0; r < kRows; ++r)
+#pragma unroll
+        for (int j = 0; j < kWidth; ++j)
+          sums[r][v] = fmaf(weights[r][j], x[j], sums[r][v]);
+    }
+  }
+#pragma unroll
+  for (int v = 0; v < kVectors; ++v) {
+    if (v >= a.vectors) break;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const float sum = WarpSum(sums[r][v]);
+      if (lane == 0 && first + r < a.rows)
+        a.out[static_cast<int64_t>(v) * a.rows + first + r] = sum;
+    }
+  }
+}
+
+template <typename T, int kWidth>
+void Multiply(const ProductArgs<T>& a) {
+  const dim3 grid(CeilDiv(a.rows, kWarps * kRows));
+  if (a.vectors == 1)
+    Launch(MultiplyRows<T, 1, kWidth>, grid, dim3(kThreads), 0, a);
+  else if (a.vectors <= 4)
+    Launch(MultiplyRows<T, 4, kWidth>, grid, dim3(kThreads), 0, a);
+  else if (a.vectors <= 8)
+    Launch(MultiplyRows<T, 8, kWidth>, grid, dim3(kThreads), 0, a);
+  else
+    Launch(MultiplyRows<T, kMostVectors, kWidth>, grid, dim3(kThreads), 0, a);
+}
+
+template <typename T>
+void MultiplyAll(const at::Tensor& x, const at::Tensor& weight,
+                 const at::Tensor& out) {
+  const auto is_aligned = [](const at::Tensor& t) {
+    return reinterpret_cast<uintptr_t>(t.const_data_ptr()) % 16 == 0;
+  };
+  const bool wide = x.size(1) % 8 == 0 && x.stride(0) % 8 == 0 &&
+                    is_aligned(x) && is_aligned(weight);
+  for (int64_t first = 0; first < x.size(0); first += kMostVectors) {
+    ProductArgs<T> a;
+    a.x = x.const_data_ptr<T>() + first * x.stride(0);
+    a.x_stride = x.stride(0);
+    a.weight = weight.const_data_ptr<T>();
+    a.out = out.mutable_data_ptr<float>() + first * out.size(1);
+    a.vectors =
+        static_cast<int>(std::min<int64_t>(kMostVectors, x.size(0) - first));
+    a.rows = static_cast<int>(weight.size(0));
+    a.size = static_cast<int>(weight.size(1));
+    (wide ? Multiply<T, 8> : Multiply<T, 1>)(a);
+  }
+}
+
+}  // namespace
+
+at::Tensor MultiplyVectorsCuda(const at::Tensor& x, const at::Tensor& weight) {
+  TORCH_CHECK(x.dim() == 2 && x.stride(1) == 1 && weight.is_contiguous() &&
+              weight.size(1) == x.size(1) &&
+              weight.scalar_type() == x.scalar_type());
+  const at::ScalarType dtype = x.scalar_type();
+  TORCH_CHECK(dtype == at::kFloat || dtype == at::kBFloat16);
+  const DeviceScope scope(x.device());
+  at::Tensor out =
+      at::empty({x.size(0), weight.size(0)}, x.options().dtype(at::kFloat));
+  if (out.numel() == 0) return out;
+  if (dtype == at::kBFloat16)
+    MultiplyAll<c10::BFloat16>(x, weight, out);
+  else
+    MultiplyAll<float>(x, weight, out);
+  return out;
+}
+
+}  // namespace kvrecall

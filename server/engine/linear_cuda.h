@@ -1,0 +1,18 @@
+#pragma once
+
+// Products of a few vectors with a matrix on CUDA whose results are not
+// rounded: what libtorch's products do not give in every version that this
+// builds with.
+
+#include "ATen/core/Tensor.h"
+
+namespace kvrecall {
+
+// x [T, in] · weight [out, in]ᵀ → [T, out], float32; both float32 or bfloat16,
+// weight packed. Sums are in float32, each in an order that depends on `in`
+// alone: the same bits at every run, and whatever rows are beside one. Reads
+// the matrix once for every 16 rows, on the device's current stream. Throws
+// c10::Error where memory runs out or a shape is wrong.
+at::Tensor MultiplyVectorsCuda(const at::Tensor& x, const at::Tensor& weight);
+
+}  // namespace kvrecall
