@@ -574,6 +574,11 @@ void Rotate(const T* x, const float* cos, const float* sin, int64_t half,
 }  // namespace kvrecall::cpu
 
 // Every entry of a table, under its name.
+#ifdef __AVX512BF16__
+#define KVRECALL_BFLOAT16_PRODUCTS true
+#else
+#define KVRECALL_BFLOAT16_PRODUCTS false
+#endif
 // clang-format off
 #define KVRECALL_CPU_KERNELS(name)                       \
   {name, KVRECALL_BFLOAT16_PRODUCTS,                     \
@@ -584,8 +589,3 @@ void Rotate(const T* x, const float* cos, const float* sin, int64_t half,
    MultiplyVectors<float>, MultiplyVectors<Bfloat16>,    \
    Rotate<float>, Rotate<Bfloat16>}
 // clang-format on
-#ifdef __AVX512BF16__
-#define KVRECALL_BFLOAT16_PRODUCTS true
-#else
-#define KVRECALL_BFLOAT16_PRODUCTS false
-#endif
