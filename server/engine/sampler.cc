@@ -14,8 +14,13 @@ int64_t GreedyToken(const at::Tensor& logits) {
     while (best + 1 < packed.size(0) && z[best] != largest) ++best;
     return best;
   }
-  // at::argmax leaves open which of several equal maxima it returns.
-  return at::nonzero(logits == logits.max())[0].item<int64_t>();
+  // at::argmax leaves open which of several equal maxima it returns. One wait
+  // for the device.
+  const int64_t last = logits.size(0) - 1;
+  return at::arange(last + 1, logits.options().dtype(at::kLong))
+      .masked_fill_(logits != logits.max(), last)
+      .min()
+      .item<int64_t>();
 }
 
 }  // namespace kvrecall

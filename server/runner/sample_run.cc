@@ -174,9 +174,9 @@ class SampleRun {
                      DescribeLogits(seen.logits));
     const int64_t next = forced() ? forced_tokens_[static_cast<size_t>(t - 1)]
                                   : distribution.best;
-    StepRecord record = telemetry_->Observe(
-        seen.rows, distribution, next,
-        seen.logits[next].item<float>() - distribution.log_normalizer);
+    StepRecord record =
+        telemetry_->Observe(seen.rows, distribution, next,
+                            LogProbability(seen.logits, distribution, next));
     if (config_.gaps.empty()) return record;
     ASSIGN_OR_RETURN(
         const at::Tensor lanes,

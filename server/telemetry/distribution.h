@@ -4,6 +4,7 @@
 // Stateless.
 
 #include <cstdint>
+#include <vector>
 
 #include "ATen/core/Tensor.h"
 #include "absl/status/statusor.h"
@@ -17,10 +18,20 @@ struct TokenDistribution {
   double margin = 0;          // p_max − the second largest; p_max where V = 1
   double log_normalizer = 0;  // ln Σ exp(z): ln p(y) = z_y − log_normalizer
   int64_t best = 0;           // the arg max, the lowest id on a tie
+  float best_logit = 0;       // z of it
 };
 
 // `logits` [vocabulary], float32, any device. DataLoss: a logit is NaN or
 // infinite.
 absl::StatusOr<TokenDistribution> DescribeLogits(const at::Tensor& logits);
+
+// The same of each row of `logits` [rows, vocabulary].
+absl::StatusOr<std::vector<TokenDistribution>> DescribeLogitRows(
+    const at::Tensor& logits);
+
+// ln p(token), where `distribution` describes `logits`. They are only looked at
+// where the token is not the best, which on a GPU is one more wait for it.
+double LogProbability(const at::Tensor& logits,
+                      const TokenDistribution& distribution, int64_t token);
 
 }  // namespace kvrecall

@@ -63,9 +63,15 @@ std::vector<double> DivergencesOnCpu(
   return divergences;
 }
 
-// The same on any device.
-std::vector<double> DivergencesWithAten(const at::Tensor& logits,
-                                        const at::Tensor& lanes) {
+// What the host wants to know of a lane and of the oracle beside it.
+struct LaneFigures {
+  std::vector<double> divergences;  // of each lane
+  std::vector<float> token_logits;  // of the oracle, then of each lane
+};
+
+// The same on any device, in one transfer.
+LaneFigures FiguresWithAten(const at::Tensor& logits, const at::Tensor& lanes,
+                            int64_t token) {
   const at::Tensor z = logits.to(at::kDouble);
   const at::Tensor log_normalizer = z.logsumexp(0);
   const at::Tensor p = (z - log_normalizer).exp_();
@@ -75,27 +81,26 @@ std::vector<double> DivergencesWithAten(const at::Tensor& logits,
     divergences.push_back((z - lane).mul_(p).sum() - log_normalizer +
                           lane.logsumexp(0));
   }
-  const at::Tensor on_host = at::stack(divergences).to(at::kCPU);
+  const at::Tensor on_host =
+      at::cat({at::stack(divergences), z.narrow(0, token, 1),
+               lanes.select(1, token).to(at::kDouble)})
+          .to(at::kCPU);
   const double* values = on_host.data_ptr<double>();
-  return {values, values + on_host.numel()};
+  const int64_t count = lanes.size(0);
+  return {{values, values + count},
+          {values + count, values + on_host.numel()}};
 }
 
-// Of each lane. On a CPU each by a thread: a vocabulary is one thread's work.
-absl::StatusOr<std::vector<TokenDistribution>> DescribeLanes(
-    const at::Tensor& lanes) {
-  std::vector<absl::StatusOr<TokenDistribution>> described(
-      static_cast<size_t>(lanes.size(0)));
-  const int64_t at_once = lanes.device().is_cpu() ? 1 : lanes.size(0);
-  at::parallel_for(0, lanes.size(0), at_once, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      described[static_cast<size_t>(i)] = DescribeLogits(lanes[i]);
-  });
-  std::vector<TokenDistribution> limited;
-  for (absl::StatusOr<TokenDistribution>& distribution : described) {
-    RETURN_IF_ERROR(distribution.status());
-    limited.push_back(*distribution);
-  }
-  return limited;
+LaneFigures FiguresOnCpu(const at::Tensor& logits, int64_t best,
+                         const at::Tensor& lanes,
+                         std::span<const TokenDistribution> limited,
+                         int64_t token) {
+  LaneFigures figures;
+  figures.divergences = DivergencesOnCpu(logits, best, lanes, limited);
+  figures.token_logits.push_back(logits[token].item<float>());
+  for (int64_t i = 0; i < lanes.size(0); ++i)
+    figures.token_logits.push_back(lanes[i][token].item<float>());
+  return figures;
 }
 
 }  // namespace
@@ -104,22 +109,21 @@ absl::StatusOr<std::vector<GapRecord>> CompareGaps(
     const at::Tensor& logits, const TokenDistribution& distribution,
     const at::Tensor& lanes, int64_t token) {
   ASSIGN_OR_RETURN(const std::vector<TokenDistribution> limited,
-                   DescribeLanes(lanes));
-  const std::vector<double> divergences =
+                   DescribeLogitRows(lanes));
+  const LaneFigures figures =
       logits.device().is_cpu()
-          ? DivergencesOnCpu(logits.contiguous(), distribution.best,
-                             lanes.contiguous(), limited)
-          : DivergencesWithAten(logits, lanes);
+          ? FiguresOnCpu(logits.contiguous(), distribution.best,
+                         lanes.contiguous(), limited, token)
+          : FiguresWithAten(logits, lanes, token);
   const double own_logprob =
-      logits[token].item<float>() - distribution.log_normalizer;
+      figures.token_logits[0] - distribution.log_normalizer;
   std::vector<GapRecord> records;
   for (size_t i = 0; i < limited.size(); ++i) {
     GapRecord record;
-    record.kl = std::max(0.0, divergences[i]);
+    record.kl = std::max(0.0, figures.divergences[i]);
     record.entropy_change = limited[i].entropy - distribution.entropy;
     record.logprob_change =
-        lanes[static_cast<int64_t>(i)][token].item<float>() -
-        limited[i].log_normalizer - own_logprob;
+        figures.token_logits[i + 1] - limited[i].log_normalizer - own_logprob;
     record.token_id = limited[i].best;
     record.top1_agrees = limited[i].best == distribution.best;
     records.push_back(record);

@@ -72,19 +72,22 @@ void AddRows(const at::Tensor& rows, at::Tensor sums) {
   });
 }
 
-AttentionEntropy LayerAttentionEntropy(const at::Tensor& rows) {
+at::Tensor LayerEntropies(const at::Tensor& rows) {
   const at::Tensor p = rows.contiguous();
-  at::Tensor entropies = at::empty({p.size(0)}, at::kDouble);
-  if (p.device().is_cpu()) {
-    at::parallel_for(0, p.size(0), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t l = begin; l < end; ++l)
-        entropies.data_ptr<double>()[l] = cpu::BestRowKernels().entropy(
-            p.data_ptr<float>() + l * p.size(1), p.size(1));
-    });
-  } else {
+  if (!p.device().is_cpu()) {
     const at::Tensor wide = p.to(at::kDouble);
-    entropies = -at::xlogy(wide, wide).sum(-1);
+    return -at::xlogy(wide, wide).sum(-1);
   }
+  at::Tensor entropies = at::empty({p.size(0)}, at::kDouble);
+  at::parallel_for(0, p.size(0), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t l = begin; l < end; ++l)
+      entropies.data_ptr<double>()[l] = cpu::BestRowKernels().entropy(
+          p.data_ptr<float>() + l * p.size(1), p.size(1));
+  });
+  return entropies;
+}
+
+AttentionEntropy MeanEntropy(const at::Tensor& entropies) {
   return {entropies.mean().item<double>(),
           entropies.std(/*unbiased=*/false).item<double>()};
 }

@@ -29,7 +29,10 @@ struct AttentionEntropy {
 };
 
 // Of each layer's head-mean row: `rows` [layers, N], float32, those of scope
-// layer.
-AttentionEntropy LayerAttentionEntropy(const at::Tensor& rows);
+// layer → [layers], float64, nats, on the rows' device. Waits for nothing.
+at::Tensor LayerEntropies(const at::Tensor& rows);
+
+// Of such entropies, on the CPU.
+AttentionEntropy MeanEntropy(const at::Tensor& entropies);
 
 }  // namespace kvrecall

@@ -99,7 +99,7 @@ class Run {
                      DescribeLogits(seen[0].logits));
     return telemetry_->Observe(
         seen[0].rows, distribution, next,
-        seen[0].logits[next].item<float>() - distribution.log_normalizer);
+        LogProbability(seen[0].logits, distribution, next));
   }
 
  private:

@@ -263,7 +263,7 @@ BENCHMARK(ToGlobal)->Arg(8192)->UseRealTime()->Unit(benchmark::kMicrosecond);
 void AttentionEntropies(benchmark::State& state) {
   const c10::InferenceMode guard;
   const at::Tensor rows = Rows(state.range(0)).mean(1);
-  for (auto _ : state) benchmark::DoNotOptimize(LayerAttentionEntropy(rows));
+  for (auto _ : state) benchmark::DoNotOptimize(LayerEntropies(rows));
 }
 BENCHMARK(AttentionEntropies)
     ->Arg(8192)

@@ -207,9 +207,9 @@ class Bench {
     ASSIGN_OR_RETURN(const TokenDistribution distribution,
                      DescribeLogits(seen[0].logits));
     const int64_t next = distribution.best;
-    record_ = telemetry_->Observe(
-        seen[0].rows, distribution, next,
-        seen[0].logits[next].item<float>() - distribution.log_normalizer);
+    record_ =
+        telemetry_->Observe(seen[0].rows, distribution, next,
+                            LogProbability(seen[0].logits, distribution, next));
     if (run_.gaps.empty()) return next;
     ASSIGN_OR_RETURN(
         const at::Tensor lanes,
