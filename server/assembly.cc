@@ -18,7 +18,8 @@ std::unique_ptr<Model> MakeScripted(const ServerOptions& options,
   ScriptedModelOptions scripted;
   scripted.vocabulary = tokenizer.VocabularySize();
   if (options.max_context > 0) scripted.context_window = options.max_context;
-  scripted.prefill_chunk = options.prefill_chunk;
+  scripted.prefill_chunk =
+      options.prefill_chunk > 0 ? options.prefill_chunk : 512;
   return MakeScriptedModel(std::move(scripted));
 }
 

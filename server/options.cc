@@ -34,8 +34,8 @@ void AddModelFlags(CLI::App& app, ServerOptions& options) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--prefill-chunk", options.prefill_chunk,
-                 "queries per prefill chunk")
-      ->check(CLI::Range(1, 65536))
+                 "queries per prefill chunk; 0: 512 on the CPU, 2048 on CUDA")
+      ->check(CLI::Range(0, 65536))
       ->capture_default_str();
 }
 

@@ -22,7 +22,7 @@ struct ServerOptions {
   std::string device = "auto";
   int threads = 0;              // 0: all cores
   int64_t max_context = 0;      // positions; 0: the model's window
-  int64_t prefill_chunk = 512;  // queries
+  int64_t prefill_chunk = 0;    // queries; 0: as suits the device
   int64_t drain_seconds = 30;   // for the sample that runs, at the end
   std::string log_level = "info";
   std::string port_file;  // empty: none

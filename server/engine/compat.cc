@@ -22,6 +22,8 @@
 #include "c10/cuda/CUDAGuard.h"
 #include "c10/cuda/CUDAStream.h"
 #include <cuda_runtime_api.h>
+#include <dlfcn.h>
+#include <library_types.h>
 #endif
 
 namespace kvrecall {
@@ -30,6 +32,27 @@ namespace {
 std::string FirstLine(std::string_view text) {
   return std::string(text.substr(0, text.find('\n')));
 }
+
+#ifdef KVRECALL_WITH_CUDA
+// "13.0" of 13000, as CUDA numbers its versions.
+std::string CudaVersion(int number) {
+  return absl::StrCat(number / 1000, ".", number % 1000 / 10);
+}
+
+// The version of the cuBLAS that libtorch has loaded. It is asked by name, so
+// that building needs neither its headers nor the library; empty where libtorch
+// has it inside.
+std::string CublasVersion() {
+  using GetProperty = int (*)(libraryPropertyType, int*);
+  const auto get =
+      reinterpret_cast<GetProperty>(dlsym(RTLD_DEFAULT, "cublasGetProperty"));
+  int major = 0, minor = 0, patch = 0;
+  if (get == nullptr || get(MAJOR_VERSION, &major) != 0 ||
+      get(MINOR_VERSION, &minor) != 0 || get(PATCH_LEVEL, &patch) != 0)
+    return "";
+  return absl::StrCat(major, ".", minor, ".", patch);
+}
+#endif
 
 }  // namespace
 
@@ -53,6 +76,34 @@ std::string DeviceName(at::Device device) {
   }
 #endif
   return device.is_cpu() ? "cpu" : device.str();
+}
+
+void ForbidReducedPrecision() {
+#ifdef KVRECALL_WITH_CUDA
+  at::Context& context = at::globalContext();
+  context.setAllowTF32CuBLAS(false);
+  context.setAllowBF16ReductionCuBLAS(false);
+#endif
+}
+
+std::string DeviceKernelsVersion(at::Device device) {
+#ifdef KVRECALL_WITH_CUDA
+  if (device.is_cuda()) {
+    cudaDeviceProp properties;
+    C10_CUDA_CHECK(cudaGetDeviceProperties(
+        &properties, std::max(0, static_cast<int>(device.index()))));
+    int runtime = 0, driver = 0;
+    C10_CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
+    C10_CUDA_CHECK(cudaDriverGetVersion(&driver));
+    std::string text = absl::StrCat(
+        properties.name, " (", properties.major, ".", properties.minor,
+        "), CUDA ", CudaVersion(runtime), ", driver ", CudaVersion(driver));
+    const std::string cublas = CublasVersion();
+    if (!cublas.empty()) absl::StrAppend(&text, ", cuBLAS ", cublas);
+    return text;
+  }
+#endif
+  return device.str();
 }
 
 int64_t FreeDeviceMemory(at::Device device) {

@@ -25,6 +25,15 @@ bool CudaAvailable();
 // Name of the device as people know it: "cpu", or the GPU's.
 std::string DeviceName(at::Device device);
 
+// Makes libtorch's products on a GPU as exact as their dtype allows, whatever
+// the environment asks for: no TF32, and sums of bfloat16 products in float32
+// throughout. For the whole process; nothing on the CPU.
+void ForbidReducedPrecision();
+
+// What computes on a GPU: "NVIDIA H100 80GB HBM3 (9.0), CUDA 13.0, driver 13.0,
+// cuBLAS 13.1.0". Results differ in their last digits from one to another.
+std::string DeviceKernelsVersion(at::Device device);
+
 // Bytes that a GPU has free, those that libtorch keeps for reuse included.
 int64_t FreeDeviceMemory(at::Device device);
 

@@ -22,6 +22,7 @@
 #include "server/engine/linear.h"
 #include "server/engine/memory.h"
 #include "server/engine/rope.h"
+#include "server/host_copies.h"
 
 namespace kvrecall {
 namespace {
@@ -112,9 +113,20 @@ class HfModel final : public Model {
   static constexpr size_t kMostLanes = 16;
 
   at::Tensor ToDevice(std::span<const int64_t> ids) const {
-    at::Tensor host = at::empty({static_cast<int64_t>(ids.size())}, at::kLong);
-    std::copy(ids.begin(), ids.end(), host.data_ptr<int64_t>());
-    return host.to(options_.device());
+    return CopyToDevice(ids, at::kLong, options_.device());
+  }
+
+  // What a step feeds, on the device by one copy.
+  struct Fed {
+    at::Tensor tokens, positions;  // [T], int64
+  };
+  Fed ToDevice(std::span<const int64_t> tokens,
+               std::span<const int64_t> positions) const {
+    std::vector<int64_t> both(tokens.begin(), tokens.end());
+    both.insert(both.end(), positions.begin(), positions.end());
+    const at::Tensor ids = ToDevice(both);
+    const auto count = static_cast<int64_t>(tokens.size());
+    return {ids.narrow(0, 0, count), ids.narrow(0, count, count)};
   }
 
   // One transformer block over x [T, hidden], in place; `attend` gets the
@@ -226,8 +238,9 @@ class HfModel final : public Model {
         observations[i].rows =
             at::empty({config_.layers, config_.kv_heads, at[i] + 1},
                       options_.dtype(at::kFloat));
-    const Rope::Angles angles = rope_.At(ToDevice(at));
-    at::Tensor x = weights_.embedding.index_select(0, ToDevice(tokens));
+    const Fed fed = ToDevice(tokens, at);
+    const Rope::Angles angles = rope_.At(fed.positions);
+    at::Tensor x = weights_.embedding.index_select(0, fed.tokens);
     for (int64_t l = 0; l < config_.layers; ++l)
       Block(weights_.layers[l], x, angles,
             [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
@@ -260,8 +273,9 @@ class HfModel final : public Model {
       masks.push_back(mask.to(options_.device()));
     const std::vector<int64_t> tokens(visible.size(), token);
     const std::vector<int64_t> positions(visible.size(), cache.length() - 1);
-    const Rope::Angles angles = rope_.At(ToDevice(positions));
-    at::Tensor x = weights_.embedding.index_select(0, ToDevice(tokens));
+    const Fed fed = ToDevice(tokens, positions);
+    const Rope::Angles angles = rope_.At(fed.positions);
+    at::Tensor x = weights_.embedding.index_select(0, fed.tokens);
     for (int64_t l = 0; l < config_.layers; ++l)
       Block(weights_.layers[l], x, angles,
             [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
@@ -292,6 +306,11 @@ class HfModel final : public Model {
   const std::optional<int64_t> memory_;  // bytes for texts; unset: what is free
   const Rope rope_;
 };
+
+int64_t ChooseChunk(int64_t requested, at::Device device) {
+  if (requested > 0) return requested;
+  return device.is_cuda() ? 2048 : 512;
+}
 
 absl::StatusOr<at::Device> ChooseDevice(const std::string& text) {
   if (text == "cpu") return at::Device(at::kCPU);
@@ -366,9 +385,9 @@ absl::Status FitContext(const HfModelOptions& options, const HfConfig& config,
 template <typename MakeWeights>
 absl::StatusOr<std::unique_ptr<Model>> MakeHfModel(
     HfConfig config, const HfModelOptions& options, MakeWeights make) {
-  if (options.prefill_chunk < 1)
+  if (options.prefill_chunk < 0)
     return absl::InvalidArgumentError(absl::StrCat(
-        "--prefill-chunk ", options.prefill_chunk, " must be at least 1"));
+        "--prefill-chunk ", options.prefill_chunk, " must be at least 0"));
   ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(options.device));
   ASSIGN_OR_RETURN(const at::ScalarType dtype,
                    ChooseDtype(options.dtype, device));
@@ -381,6 +400,7 @@ absl::StatusOr<std::unique_ptr<Model>> MakeHfModel(
   return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<Model>> {
     const c10::InferenceMode guard;
     at::set_num_threads(threads);
+    ForbidReducedPrecision();
     const at::TensorOptions tensor_options =
         at::TensorOptions().dtype(dtype).device(device);
     absl::StatusOr<HfWeights> weights = make(config, tensor_options);
@@ -401,8 +421,9 @@ absl::StatusOr<std::unique_ptr<Model>> MakeHfModel(
     info.device = DeviceName(device);
     info.threads = threads;
     info.libtorch = LibtorchVersion();
-    info.kernels = device.is_cpu() ? CpuKernelsVersion() : device.str();
-    info.prefill_chunk = options.prefill_chunk;
+    info.kernels =
+        device.is_cpu() ? CpuKernelsVersion() : DeviceKernelsVersion(device);
+    info.prefill_chunk = ChooseChunk(options.prefill_chunk, device);
     info.weight_bytes = weights->bytes;
     info.kv_bytes_per_token = 2 * config.layers * config.kv_heads *
                               config.head_dim *

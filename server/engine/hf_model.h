@@ -23,7 +23,8 @@ struct HfModelOptions {
   int threads = 0;              // 0: all cores
   // 0: the model's window, or what memory has room for if that is less.
   int64_t max_context = 0;
-  int64_t prefill_chunk = 512;  // queries
+  // Queries; 0: 512 on the CPU, 2048 on CUDA, which needs more to be busy.
+  int64_t prefill_chunk = 0;
   // Bytes that texts may take beside the weights; unset: what is free.
   std::optional<int64_t> memory;
 };

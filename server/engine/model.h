@@ -38,7 +38,8 @@ struct ModelInfo {
   std::string device;                  // "cpu", or the GPU's name
   int threads = 0;
   std::string libtorch;
-  std::string kernels;        // "avx512_bf16, oneDNN 2.6.3"; "cuda"
+  // "avx512_bf16, oneDNN 2.6.3"; of a GPU its name and CUDA's versions.
+  std::string kernels;
   int64_t prefill_chunk = 0;  // queries per prefill chunk
   int64_t weight_bytes = 0;
   int64_t kv_bytes_per_token = 0;

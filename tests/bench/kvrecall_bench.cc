@@ -405,7 +405,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", options.engine.threads,
                  "compute threads; 0: all cores");
   app.add_option("--prefill-chunk", options.engine.prefill_chunk,
-                 "queries per prefill chunk")
+                 "queries per prefill chunk; 0: as suits the device")
       ->capture_default_str();
   app.add_option("--prompt", options.prompts, "tokens; may be given often")
       ->check(CLI::Range(2, 1 << 20))

@@ -85,7 +85,7 @@ TEST(OptionsTest, BadFlagsAreNamedInOneLine) {
       {"--model", "nano", "--threads", "-1"},
       {"--model", "nano", "--dtype", "float16"},
       {"--model", "nano", "--device", "tpu"},
-      {"--model", "nano", "--prefill-chunk", "0"},
+      {"--model", "nano", "--prefill-chunk", "-1"},
       {"--model", "nano", "--log-level", "loud"},
       {"--model", "nano", "--frobnicate"},
       {"--model"},
