@@ -81,6 +81,11 @@ endif()
 # The runtime that libtorch links, not a second one inside.
 set(CMAKE_CUDA_RUNTIME_LIBRARY None)
 enable_language(CUDA)
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.0)
+  message(FATAL_ERROR "${CMAKE_CUDA_COMPILER} is version "
+                      "${CMAKE_CUDA_COMPILER_VERSION}; 12.0 or newer is needed "
+                      "for C++20.")
+endif()
 set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
