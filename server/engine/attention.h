@@ -56,8 +56,8 @@ struct AttentionRequest {
 struct LaneQueries {
   at::Tensor queries;       // [lanes, query_heads, head_dim]
   at::Tensor keys, values;  // [lanes, kv_heads, head_dim]: their own
-  // For each lane [1 or kv_heads, past], uint8 on the cache's device: 1 where
-  // it sees, 0 where not; one row is every head's.
+  // For each lane [1 or kv_heads, past], uint8 on the cache's device: 0 where
+  // it does not see, anything else where it does; one row is every head's.
   std::vector<at::Tensor> visible;
 };
 

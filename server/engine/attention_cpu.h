@@ -7,7 +7,9 @@
 // of a factor that is known only when the row has ended.
 //
 // Deterministic for a number of threads: every tile has its place and its
-// thread, whatever the load.
+// thread, whatever the load. With any number of threads outputs and rows are
+// the same, and so are the sums of a single query; those of many queries differ
+// in their last digits, since tiles and the order of their sums do.
 
 #include <memory>
 

@@ -26,17 +26,21 @@ int64_t MaskWords(int64_t positions) {
   return Blocks(positions) * (kBlock / kLanes);
 }
 
-// Eight bytes of 0 or 1 to eight bits: byte i is bit 8 · i, and the factor's
-// bit 56 − 7 · i takes it to bit 56 + i; no two products meet.
+// Of eight bytes, a bit for each that is not 0: 0x7f on top of a byte's low
+// seven bits carries into its highest where they are not 0. As 0 or 1, byte i
+// is bit 8 · i, and the factor's bit 56 − 7 · i takes it to bit 56 + i; no two
+// products meet.
 uint16_t PackEight(const uint8_t* bytes) {
   static_assert(std::endian::native == std::endian::little);
+  constexpr uint64_t kLow = 0x7f7f7f7f7f7f7f7f;
   uint64_t eight;
   std::memcpy(&eight, bytes, sizeof(eight));
-  return static_cast<uint16_t>((eight * 0x0102040810204080) >> 56);
+  const uint64_t ones = (((eight & kLow) + kLow) | eight) >> 7 & ~kLow >> 7;
+  return static_cast<uint16_t>((ones * 0x0102040810204080) >> 56);
 }
 
-// A bit for each of `past` bytes, one that is set for the position behind them,
-// and zeros to the end of the words.
+// A bit for each of `past` bytes (which may be null where there are none), one
+// that is set for the position behind them, and zeros to the end of the words.
 void PackMask(const uint8_t* bytes, int64_t past, int64_t words,
               uint16_t* out) {
   int64_t word = 0;
@@ -159,11 +163,16 @@ void SplitAttention<T>::PackMasks(const CpuCall<T>& call,
     const bool one = visible.size(0) == 1;
     for (int64_t head = 0; head < heads; ++head) {
       uint16_t* out = masks + (head * call.tq + lane) * words;
-      if (one && head > 0)
+      if (one && head > 0) {
         std::copy_n(masks + lane * words, words, out);
-      else
-        PackMask(visible.data_ptr<uint8_t>() + head * visible.stride(0),
-                 call.positions - 1, words, out);
+        continue;
+      }
+      // A mask over nothing has no data to step through.
+      const int64_t past = call.positions - 1;
+      const uint8_t* bytes =
+          past == 0 ? nullptr
+                    : visible.data_ptr<uint8_t>() + head * visible.stride(0);
+      PackMask(bytes, past, words, out);
     }
   }
 }

@@ -33,8 +33,12 @@ template <typename T>
 class Buffer {
  public:
   // Room for `size`; what was written stays only where it had room already.
+  // Throws std::bad_alloc, and then holds nothing.
   T* Reserve(int64_t size) {
     if (size > size_) {
+      // In this order: where there is no memory, the buffer is an empty one.
+      size_ = 0;
+      data_.reset();
       data_.reset(static_cast<T*>(std::aligned_alloc(
           64, static_cast<size_t>(RoundUp(size * sizeof(T), 64)))));
       if (data_ == nullptr) throw std::bad_alloc();

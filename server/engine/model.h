@@ -135,8 +135,9 @@ class Model {
 
   // Computes the last step of `sequence`, which fed `token`, again: once for
   // each lane, with what its query sees of the past limited. visible[i] is
-  // [R, N − 1], uint8, 1 where lane i sees a position before its own (which it
-  // always sees); R = 1 (the same everywhere), layers, or layers × kv_heads.
+  // [R, N − 1], uint8, 0 where lane i does not see a position before its own
+  // (which it always sees); R = 1 (the same everywhere), layers, or layers ×
+  // kv_heads.
   // A lane has a key and a value of its own for its own position; one reading
   // of the weights serves all lanes. Returns logits [lanes, vocabulary],
   // float32, raw; the sequence stays as it is, bit for bit. InvalidArgument: a

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <ostream>
+#include <random>
+#include <utility>
+#include <vector>
 
 #include "ATen/ATen.h"
 #include <gtest/gtest.h>
@@ -32,50 +35,50 @@ constexpr Shape kShapes[] = {
     {41, 513, 8, 2, 96}, {113, 113, 5, 1, 112}, {129, 523, 12, 2, 128},
     {200, 777, 4, 4, 48}};
 
+// Of a weight, or a sum of weights, against its own value: what scores in
+// float32 leave.
+constexpr double kWeightTolerance = 3e-5;
+
+// Attention of queries over keys and values [kv_heads, N, head_dim] that a
+// fresh cache holds.
+AttentionResult AttendWith(const CacheMaker& maker, const at::Tensor& queries,
+                           const at::Tensor& keys, const at::Tensor& values,
+                           const AttentionRequest& request) {
+  const int64_t n = keys.size(1);
+  const std::unique_ptr<KvCache> cache =
+      maker.make({1, keys.size(0), keys.size(2), n}, queries.options());
+  cache->Write(0, 0, keys.transpose(0, 1).contiguous(),
+               values.transpose(0, 1).contiguous());
+  return cache->Attend(0, n, queries, request);
+}
+
 class AttentionTest : public ::testing::TestWithParam<CacheMaker> {
  protected:
-  // Attention of queries over keys and values [kv_heads, N, head_dim] that a
-  // fresh cache holds.
   AttentionResult Attend(const at::Tensor& queries, const at::Tensor& keys,
                          const at::Tensor& values,
                          const AttentionRequest& request) const {
-    const int64_t n = keys.size(1);
-    const std::unique_ptr<KvCache> cache =
-        GetParam().make({1, keys.size(0), keys.size(2), n}, queries.options());
-    cache->Write(0, 0, keys.transpose(0, 1).contiguous(),
-                 values.transpose(0, 1).contiguous());
-    return cache->Attend(0, n, queries, request);
+    return AttendWith(GetParam(), queries, keys, values, request);
   }
-
-  void CompareWithTwin(const Shape& shape, at::ScalarType dtype,
-                       double tolerance) const;
 };
 
-void AttentionTest::CompareWithTwin(const Shape& c, at::ScalarType dtype,
-                                    double tolerance) const {
-  at::manual_seed(7);
-  const at::Tensor q =
-      (at::randn({c.tq, c.query_heads, c.head_dim}) * 2).to(dtype);
-  const at::Tensor k = at::randn({c.kv_heads, c.n, c.head_dim}).to(dtype);
-  const at::Tensor v = at::randn({c.kv_heads, c.n, c.head_dim}).to(dtype);
-  const int64_t from = c.tq / 2;
-  at::Tensor all = at::zeros({c.kv_heads, c.n + 3}, at::kDouble);
-  at::Tensor half = at::zeros({c.kv_heads, c.n}, at::kDouble);
-  const at::Tensor first = at::full({c.kv_heads, c.n + 2}, -1.0f);
-  const at::Tensor last = at::full({c.kv_heads, c.n}, -1.0f);
-  const AttentionResult result = Attend(
-      q, k, v, {{{0, first}, {c.tq - 1, last}}, {{0, all}, {from, half}}});
+// What the slow twin gives, in float64.
+struct Twin {
+  at::Tensor output;       // [Tq, query_heads, head_dim]
+  at::Tensor weights;      // [Tq, kv_heads, N]
+  at::Tensor log_sum_exp;  // [query_heads], of the last query
+};
 
+Twin AskTheTwin(const Shape& c, const at::Tensor& q, const at::Tensor& k,
+                const at::Tensor& v) {
   const ReferenceAttention slow =
       AttendSlowly(Flat(q), Flat(k), Flat(v), c.tq, c.n, c.query_heads,
                    c.kv_heads, c.head_dim);
   const int64_t per_group = c.query_heads / c.kv_heads;
-  at::Tensor slow_output =
-      at::empty({c.tq, c.query_heads, c.head_dim}, at::kDouble);
-  at::Tensor slow_weights =  // by group
-      at::zeros({c.tq, c.kv_heads, c.n}, at::kDouble);
-  auto out = slow_output.accessor<double, 3>();
-  auto weights = slow_weights.accessor<double, 3>();
+  Twin twin;
+  twin.output = at::empty({c.tq, c.query_heads, c.head_dim}, at::kDouble);
+  twin.weights = at::zeros({c.tq, c.kv_heads, c.n}, at::kDouble);
+  auto out = twin.output.accessor<double, 3>();
+  auto weights = twin.weights.accessor<double, 3>();
   for (int64_t i = 0; i < c.tq; ++i)
     for (int64_t h = 0; h < c.query_heads; ++h) {
       for (int64_t d = 0; d < c.head_dim; ++d)
@@ -83,37 +86,61 @@ void AttentionTest::CompareWithTwin(const Shape& c, at::ScalarType dtype,
       for (int64_t j = 0; j < c.n; ++j)
         weights[i][h / per_group][j] += slow.weights[h][i][j] / per_group;
     }
-  EXPECT_LE(Distance(result.output, slow_output), tolerance);
+  const at::Tensor scores =
+      at::matmul(q[c.tq - 1].to(at::kDouble).view({c.kv_heads, per_group, -1}),
+                 k.to(at::kDouble).transpose(1, 2)) /
+      std::sqrt(static_cast<double>(c.head_dim));
+  twin.log_sum_exp = at::logsumexp(scores, -1).flatten();
+  return twin;
+}
+
+void CompareWithTwin(const CacheMaker& maker, const Shape& c,
+                     const at::Tensor& q, const at::Tensor& k,
+                     const at::Tensor& v, const Twin& twin, double tolerance) {
+  const int64_t from = c.tq / 2;
+  at::Tensor all = at::zeros({c.kv_heads, c.n + 3}, at::kDouble);
+  at::Tensor half = at::zeros({c.kv_heads, c.n}, at::kDouble);
+  const at::Tensor first = at::full({c.kv_heads, c.n + 2}, -1.0f);
+  const at::Tensor last = at::full({c.kv_heads, c.n}, -1.0f);
+  const AttentionResult result =
+      AttendWith(maker, q, k, v,
+                 {{{0, first}, {c.tq - 1, last}}, {{0, all}, {from, half}}});
+  const at::Tensor& slow_weights = twin.weights;
+  EXPECT_LE(Distance(result.output, twin.output), tolerance);
   EXPECT_LE(Distance(first.narrow(1, 0, c.n), slow_weights[0]), tolerance);
   EXPECT_LE(Distance(last, slow_weights[c.tq - 1]), tolerance);
   EXPECT_LE(Distance(all.narrow(1, 0, c.n), slow_weights.sum(0)), tolerance);
   EXPECT_LE(Distance(half, slow_weights.narrow(0, from, c.tq - from).sum(0)),
             tolerance);
+  // Keys and queries are multiplied exactly and weighed in float32, whatever
+  // the dtype.
+  EXPECT_LE(RelativeDistance(last, slow_weights[c.tq - 1]), kWeightTolerance);
+  EXPECT_LE(RelativeDistance(all.narrow(1, 0, c.n), slow_weights.sum(0)),
+            kWeightTolerance);
   EXPECT_EQ(all.narrow(1, c.n, 3).abs().max().item<double>(), 0);
   EXPECT_EQ(first.narrow(1, c.n, 2).max().item<float>(), -1);
   EXPECT_LE((last.sum(1) - 1).abs().max().item<float>(), 1e-5);
-
-  const at::Tensor scores =
-      at::matmul(q[c.tq - 1].to(at::kDouble).view({c.kv_heads, per_group, -1}),
-                 k.to(at::kDouble).transpose(1, 2)) /
-      std::sqrt(static_cast<double>(c.head_dim));
-  EXPECT_LE(Distance(result.log_sum_exp.select(1, c.tq - 1),
-                     at::logsumexp(scores, -1).flatten()),
+  EXPECT_LE(Distance(result.log_sum_exp.select(1, c.tq - 1), twin.log_sum_exp),
             tolerance);
 }
 
-TEST_P(AttentionTest, EqualsTheSlowTwinInFloat32) {
-  for (const Shape& shape : kShapes) {
-    SCOPED_TRACE(::testing::Message() << shape);
-    CompareWithTwin(shape, at::kFloat, 1e-5);
-  }
-}
-
-TEST_P(AttentionTest, EqualsTheSlowTwinInBfloat16) {
-  for (const Shape& shape : kShapes) {
-    SCOPED_TRACE(::testing::Message() << shape);
-    CompareWithTwin(shape, at::kBFloat16, 1e-2);
-  }
+// The twin is asked once for all kernels: it is slow.
+TEST(AttentionTwinTest, EveryKernelEqualsIt) {
+  at::manual_seed(7);
+  for (const auto& [dtype, tolerance] :
+       {std::pair(at::kFloat, 1e-5), std::pair(at::kBFloat16, 1e-2)})
+    for (const Shape& c : kShapes) {
+      const at::Tensor q =
+          (at::randn({c.tq, c.query_heads, c.head_dim}) * 2).to(dtype);
+      const at::Tensor k = at::randn({c.kv_heads, c.n, c.head_dim}).to(dtype);
+      const at::Tensor v = at::randn({c.kv_heads, c.n, c.head_dim}).to(dtype);
+      const Twin twin = AskTheTwin(c, q, k, v);
+      for (const CacheMaker& maker : CacheMakers()) {
+        SCOPED_TRACE(::testing::Message()
+                     << maker.name << ", " << dtype << ", " << c);
+        CompareWithTwin(maker, c, q, k, v, twin, tolerance);
+      }
+    }
 }
 
 TEST_P(AttentionTest, GivesBackWhatWasWritten) {
@@ -174,27 +201,20 @@ TEST_P(AttentionTest, WeightsBelowTheSmallestNormalFloatCountAsZero) {
   EXPECT_GT(row[0][2].item<float>(), 0);
 }
 
-// The same queries, fed in chunks of any size, add up to the same sums.
-TEST_P(AttentionTest, ChunkSizeChangesNothing) {
-  constexpr int64_t kN = 300;
-  at::manual_seed(3);
-  const at::Tensor q = at::randn({kN, 8, 16}) * 2;
-  const at::Tensor k = at::randn({2, kN, 16}), v = at::randn({2, kN, 16});
-  const auto sums_in_chunks = [&](int64_t chunk) {
-    at::Tensor sums = at::zeros({2, kN}, at::kDouble);
-    for (int64_t begin = 0; begin < kN; begin += chunk) {
-      const int64_t count = std::min(chunk, kN - begin);
-      Attend(q.narrow(0, begin, count), k.narrow(1, 0, begin + count),
-             v.narrow(1, 0, begin + count), {{}, {{0, sums}}});
+// Not a head's part of its group's mean.
+TEST_P(AttentionTest, AHeadsWeightIsWhatCountsAsZero) {
+  // 2⁻¹²⁶ is exp(−87.34).
+  const at::Tensor k = at::tensor({0.0f, -87.0f, -87.6f}).view({1, 3, 1});
+  for (const int64_t tq : {1, 3}) {
+    const at::Tensor q = at::ones({tq, 8, 1});
+    const at::Tensor row = at::empty({1, 3});
+    const at::Tensor sums = at::zeros({1, 3}, at::kDouble);
+    Attend(q, k, at::ones({1, 3, 1}), {{{tq - 1, row}}, {{tq - 1, sums}}});
+    for (const at::Tensor& weights : {row.to(at::kDouble), sums}) {
+      EXPECT_NEAR(weights[0][1].item<double>() / std::exp(-87.0), 1, 1e-4);
+      EXPECT_EQ(weights[0][2].item<double>(), 0);
     }
-    return sums;
-  };
-  const at::Tensor whole = sums_in_chunks(kN);
-  for (int64_t chunk : {1, 7, 64, 299})
-    EXPECT_LE(
-        ((sums_in_chunks(chunk) - whole).abs() / whole).max().item<double>(),
-        1e-6)
-        << chunk;
+  }
 }
 
 TEST_P(AttentionTest, SumsDoNotStallOverTenThousandPositions) {
@@ -211,6 +231,171 @@ TEST_P(AttentionTest, SumsDoNotStallOverTenThousandPositions) {
   for (int64_t i = 1; i <= kN; ++i) harmonic += 1.0 / i;
   EXPECT_NEAR(sums[0][0].item<double>(), harmonic, 1e-5);
   EXPECT_NEAR(sums[0][kN - 1].item<double>(), 256 + 1e-4, 1e-9);
+}
+
+// ---- Chunks ---------------------------------------------------------------
+
+struct Text {
+  int64_t n, query_heads, kv_heads, head_dim;
+};
+
+std::ostream& operator<<(std::ostream& out, const Text& t) {
+  return out << "N " << t.n << ", heads " << t.query_heads << "/" << t.kv_heads
+             << ", size " << t.head_dim;
+}
+
+// Groups of 1 to 8, head sizes 32 to 128, some of which fill no vector, and
+// lengths that fill no block.
+constexpr Text kTexts[] = {{1093, 2, 2, 32}, {1301, 4, 2, 40}, {555, 6, 2, 72},
+                           {1031, 4, 1, 64}, {531, 5, 1, 100}, {307, 6, 1, 128},
+                           {1290, 7, 1, 64}, {521, 16, 2, 96}};
+// Queries that a window's sums are over.
+constexpr int64_t kWindow = 31;
+
+// Queries, keys and values [n, heads, head_dim] of a text, and its attention
+// in float64, by the formula.
+struct ExactText {
+  at::Tensor q, k, v;
+  at::Tensor output;       // [n, query_heads, head_dim]
+  at::Tensor log_sum_exp;  // [query_heads, n]
+  at::Tensor rows;         // [kv_heads, query, position]
+};
+
+ExactText MakeText(const Text& t, at::ScalarType dtype) {
+  ExactText exact;
+  exact.q = (at::randn({t.n, t.query_heads, t.head_dim}) * 2).to(dtype);
+  exact.k = at::randn({t.n, t.kv_heads, t.head_dim}).to(dtype);
+  exact.v = at::randn({t.n, t.kv_heads, t.head_dim}).to(dtype);
+  const int64_t per_group = t.query_heads / t.kv_heads;
+  // [query_heads, n, head_dim]; each KV head once for each of its group.
+  const auto by_head = [&](const at::Tensor& x) {
+    return x.to(at::kDouble)
+        .repeat_interleave(t.query_heads / x.size(1), /*dim=*/1)
+        .transpose(0, 1);
+  };
+  const at::Tensor scores =
+      (at::matmul(by_head(exact.q), by_head(exact.k).transpose(1, 2)) /
+       std::sqrt(static_cast<double>(t.head_dim)))
+          .masked_fill_(at::ones({t.n, t.n}, at::kBool).triu(1), -INFINITY);
+  exact.log_sum_exp = at::logsumexp(scores, -1);
+  const at::Tensor weights = at::softmax(scores, -1);
+  exact.output = at::matmul(weights, by_head(exact.v)).transpose(0, 1);
+  exact.rows = weights.view({t.kv_heads, per_group, t.n, t.n}).mean(1);
+  return exact;
+}
+
+// 0, n, and between them what a seed gives; one chunk is a single query.
+std::vector<int64_t> RandomCuts(int64_t n, std::mt19937& random) {
+  std::vector<int64_t> cuts = {0, n};
+  for (int i = 0; i < 6; ++i)
+    cuts.push_back(1 + static_cast<int64_t>(random() % (n - 2)));
+  cuts.push_back(cuts.back() + 1);
+  std::sort(cuts.begin(), cuts.end());
+  cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
+  return cuts;
+}
+
+// Feeds one cache chunk by chunk, as a prefill does.
+void CompareChunks(const CacheMaker& maker, const ExactText& exact,
+                   const std::vector<int64_t>& cuts, double tolerance) {
+  const int64_t n = exact.k.size(0), kv_heads = exact.k.size(1);
+  const std::unique_ptr<KvCache> cache =
+      maker.make({1, kv_heads, exact.k.size(2), n}, exact.k.options());
+  at::Tensor sums = at::zeros({kv_heads, n}, at::kDouble);
+  at::Tensor window = at::zeros({kv_heads, n}, at::kDouble);
+  std::vector<at::Tensor> outputs, log_sum_exps;
+  for (size_t i = 0; i + 1 < cuts.size(); ++i) {
+    const int64_t begin = cuts[i], end = cuts[i + 1], count = end - begin;
+    SCOPED_TRACE(::testing::Message() << begin << " … " << end);
+    cache->Write(0, begin, exact.k.narrow(0, begin, count),
+                 exact.v.narrow(0, begin, count));
+    const at::Tensor first = at::empty({kv_heads, end});
+    const at::Tensor last = at::empty({kv_heads, end});
+    const AttentionResult result = cache->Attend(
+        0, end, exact.q.narrow(0, begin, count),
+        {{{0, first}, {count - 1, last}},
+         {{0, sums}, {std::max<int64_t>(n - kWindow - begin, 0), window}}});
+    outputs.push_back(result.output);
+    log_sum_exps.push_back(result.log_sum_exp);
+    for (const auto& [row, query] :
+         {std::pair(first, begin), std::pair(last, end - 1)})
+      EXPECT_LE(
+          RelativeDistance(row, exact.rows.select(1, query).narrow(1, 0, end)),
+          kWeightTolerance);
+  }
+  EXPECT_LE(Distance(at::cat(outputs), exact.output), tolerance);
+  EXPECT_LE(Distance(at::cat(log_sum_exps, 1), exact.log_sum_exp), tolerance);
+  EXPECT_LE(RelativeDistance(sums, exact.rows.sum(1)), kWeightTolerance);
+  // Columns that no query of the window sees are exactly 0: none, here.
+  EXPECT_LE(RelativeDistance(window,
+                             exact.rows.narrow(1, n - kWindow, kWindow).sum(1)),
+            kWeightTolerance);
+}
+
+TEST(ChunksTest, CutAtAnyPointEqualTheFormula) {
+  at::manual_seed(3);
+  std::mt19937 random(3);
+  for (const auto& [dtype, tolerance] :
+       {std::pair(at::kFloat, 1e-5), std::pair(at::kBFloat16, 1e-2)})
+    for (const Text& text : kTexts) {
+      const ExactText exact = MakeText(text, dtype);
+      for (const CacheMaker& maker : CacheMakers()) {
+        SCOPED_TRACE(::testing::Message()
+                     << maker.name << ", " << dtype << ", " << text);
+        CompareChunks(maker, exact, RandomCuts(text.n, random), tolerance);
+      }
+    }
+}
+
+// ---- Threads --------------------------------------------------------------
+
+// What a call gives with a number of threads: output, log_sum_exp, row, sums.
+// The cache has room for so much that threads share what tiles may keep.
+std::vector<at::Tensor> WithThreads(int threads, const CacheMaker& maker,
+                                    const ExactText& exact, int64_t tq) {
+  const ThreadCount count(threads);
+  const int64_t n = exact.k.size(0), kv_heads = exact.k.size(1);
+  const std::unique_ptr<KvCache> cache =
+      maker.make({1, kv_heads, exact.k.size(2), 100000}, exact.k.options());
+  cache->Write(0, 0, exact.k, exact.v);
+  const at::Tensor row = at::empty({kv_heads, n});
+  const at::Tensor sums = at::zeros({kv_heads, n}, at::kDouble);
+  const AttentionResult result = cache->Attend(
+      0, n, exact.q.narrow(0, n - tq, tq), {{{tq - 1, row}}, {{0, sums}}});
+  return {result.output, result.log_sum_exp, row, sums};
+}
+
+// A single query's results are the same bits with any number of threads. So are
+// many queries', but for the sums, which are float32 within a tile and added
+// by thread beyond.
+TEST(ThreadsTest, ChangeNothingButTheOrderOfSums) {
+  at::manual_seed(5);
+  double worst = 0;
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const ExactText exact = MakeText({1100, 6, 3, 32}, dtype);
+    for (const CacheMaker& maker : CacheMakers()) {
+      if (maker.name == "aten") continue;  // libtorch's own products
+      for (const int64_t tq : {1, 200}) {
+        const auto one = WithThreads(1, maker, exact, tq);
+        for (const int threads : {2, 3, 5}) {
+          SCOPED_TRACE(::testing::Message()
+                       << maker.name << ", " << dtype << ", Tq " << tq << ", "
+                       << threads << " threads");
+          const auto many = WithThreads(threads, maker, exact, tq);
+          for (size_t i = 0; i < 3; ++i)
+            EXPECT_TRUE(at::equal(many[i], one[i])) << i;
+          if (tq == 1) {
+            EXPECT_TRUE(at::equal(many[3], one[3]));
+            continue;
+          }
+          const double difference = RelativeDistance(many[3], one[3]);
+          EXPECT_LE(difference, 1e-6);
+          worst = std::max(worst, difference);
+        }
+      }
+    }
+  }
+  std::printf("[ figures  ] column sums of a prefill differ by %.2g\n", worst);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, AttentionTest,

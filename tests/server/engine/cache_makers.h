@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ATen/ATen.h"
+#include "ATen/Parallel.h"
 
 #include "server/cpu/kernels.h"
 #include "server/engine/attention.h"
@@ -49,5 +50,28 @@ inline std::vector<float> Flat(const at::Tensor& t) {
 inline double Distance(const at::Tensor& a, const at::Tensor& b) {
   return ((a.to(at::kDouble) - b).abs().max() / b.abs().max()).item<double>();
 }
+
+// The largest difference, each against the value there: small ones count as
+// large ones do. `floor` is what any value counts as at least.
+inline double RelativeDistance(const at::Tensor& a, const at::Tensor& b,
+                               double floor = 1e-30) {
+  return ((a.to(at::kDouble) - b).abs() / b.abs().clamp_min(floor))
+      .max()
+      .item<double>();
+}
+
+// libtorch's threads while one lives.
+class ThreadCount {
+ public:
+  explicit ThreadCount(int threads) : saved_(at::get_num_threads()) {
+    at::set_num_threads(threads);
+  }
+  ~ThreadCount() { at::set_num_threads(saved_); }
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  const int saved_;
+};
 
 }  // namespace kvrecall

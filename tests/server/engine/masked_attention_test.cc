@@ -122,33 +122,42 @@ at::Tensor AttendSlowly(const Case& c) {
   return output;
 }
 
+// A cache whose second layer holds the case's past, and behind it what the
+// oracle wrote for the lanes' position.
+std::unique_ptr<KvCache> CacheOf(const CacheMaker& maker, const Case& c) {
+  const Shape& s = c.shape;
+  std::unique_ptr<KvCache> cache = maker.make(
+      {2, s.kv_heads, s.head_dim, s.past + 1}, c.past_keys.options());
+  cache->Write(1, 0, c.past_keys, c.past_values);
+  return cache;
+}
+
 class MaskedAttentionTest : public ::testing::TestWithParam<CacheMaker> {
  protected:
-  // A cache whose second layer holds the case's past, and behind it what the
-  // oracle wrote for the lanes' position.
   std::unique_ptr<KvCache> Cache(const Case& c) const {
-    const Shape& s = c.shape;
-    std::unique_ptr<KvCache> cache = GetParam().make(
-        {2, s.kv_heads, s.head_dim, s.past + 1}, c.past_keys.options());
-    cache->Write(1, 0, c.past_keys, c.past_values);
-    return cache;
+    return CacheOf(GetParam(), c);
   }
-
   at::Tensor Attend(const Case& c) const {
     return Cache(c)->AttendMasked(1, c.shape.past, c.lanes);
   }
 };
 
-TEST_P(MaskedAttentionTest, EqualsTheSlowTwin) {
+// The twin is asked once for all kernels: it is slow.
+TEST(MaskedAttentionTwinTest, EveryKernelEqualsIt) {
   at::manual_seed(21);
   for (const auto& [dtype, tolerance] :
        {std::pair(at::kFloat, 1e-5), std::pair(at::kBFloat16, 1e-2)})
     for (const Shape& shape : kShapes) {
-      SCOPED_TRACE(::testing::Message() << dtype << ", " << shape);
       const Case c = MakeCase(shape, dtype);
-      const at::Tensor output = Attend(c);
-      EXPECT_EQ(output.scalar_type(), dtype);
-      EXPECT_LE(Distance(output, AttendSlowly(c)), tolerance);
+      const at::Tensor want = AttendSlowly(c);
+      for (const CacheMaker& maker : CacheMakers()) {
+        SCOPED_TRACE(::testing::Message()
+                     << maker.name << ", " << dtype << ", " << shape);
+        const at::Tensor output =
+            CacheOf(maker, c)->AttendMasked(1, shape.past, c.lanes);
+        EXPECT_EQ(output.scalar_type(), dtype);
+        EXPECT_LE(Distance(output, want), tolerance);
+      }
     }
 }
 
@@ -183,6 +192,31 @@ TEST_P(MaskedAttentionTest, WhatIsHiddenPlaysNoPart) {
   c.past_keys[600].mul_(1000);
   c.past_values[600].fill_(1e30);
   EXPECT_TRUE(at::equal(Attend(c), output));
+}
+
+TEST_P(MaskedAttentionTest, WhateverIsNotZeroIsSeen) {
+  at::manual_seed(27);
+  for (const int64_t past : {1, 13, 16, 300}) {
+    Case c = MakeCase({6, past, 8, 2, 32}, at::kFloat);
+    const at::Tensor output = Attend(c);
+    for (at::Tensor& mask : c.lanes.visible)
+      mask = mask * at::randint(1, 256, mask.sizes(), at::kByte);
+    EXPECT_TRUE(at::equal(Attend(c), output)) << past;
+  }
+}
+
+TEST_P(MaskedAttentionTest, LanesDoNotDependOnTheThreads) {
+  if (GetParam().name == "aten") GTEST_SKIP() << "libtorch's own products";
+  at::manual_seed(28);
+  const Case c = MakeCase({5, 2600, 9, 3, 40}, at::kBFloat16);
+  const at::Tensor one = [&] {
+    const ThreadCount threads(1);
+    return Attend(c);
+  }();
+  for (const int count : {2, 3, 5}) {
+    const ThreadCount threads(count);
+    EXPECT_TRUE(at::equal(Attend(c), one)) << count;
+  }
 }
 
 TEST_P(MaskedAttentionTest, ALanesNeighboursChangeNoBitOfIt) {

@@ -189,10 +189,16 @@ TEST_F(MaskedStepTest, TheSequenceStaysAsItIs) {
 }
 
 TEST_F(MaskedStepTest, OneTokenTextsHaveNothingToHide) {
-  const Stepped text = After(GroupedShape(), 1);
-  const auto logits = text.Masked({at::ones({1, 0}, at::kByte)});
+  const CheckpointShape shape = GroupedShape();
+  const Stepped text = After(shape, 1);
+  std::vector<at::Tensor> masks;
+  for (const int64_t rows :
+       {int64_t{1}, shape.layers, shape.layers * shape.kv_heads})
+    masks.push_back(at::ones({rows, 0}, at::kByte));
+  const auto logits = text.Masked(masks);
   ASSERT_TRUE(logits.ok()) << logits.status();
-  EXPECT_TRUE(at::equal((*logits)[0], text.step.logits));
+  for (int64_t lane = 0; lane < 3; ++lane)
+    EXPECT_TRUE(at::equal((*logits)[lane], text.step.logits)) << lane;
 }
 
 TEST_F(MaskedStepTest, RefusesWhatIsNoLaneByName) {
