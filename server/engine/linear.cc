@@ -1,10 +1,13 @@
 #include "server/engine/linear.h"
 
 #include <algorithm>
+#include <string_view>
+#include <vector>
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 #include "server/cpu/kernels.h"
 #ifdef KVRECALL_WITH_CUDA
@@ -63,18 +66,20 @@ dnnl::memory::data_type OneDnnType(at::ScalarType dtype) {
                              : dnnl::memory::data_type::bf16;
 }
 
-at::Tensor MultiplyRows(const at::Tensor& x, const at::Tensor& weight,
-                        const at::Tensor& bias, at::ScalarType out_dtype) {
+// x · weightᵀ + bias (undefined: none) into `result`, packed. False, and
+// nothing done, where oneDNN has no such product for this processor: of
+// bfloat16 below AVX-512.
+bool MultiplyWithOneDnn(const at::Tensor& x, const at::Tensor& weight,
+                        const at::Tensor& bias, const at::Tensor& result) {
   using dnnl::memory;
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   thread_local dnnl::stream stream(engine);
   const int64_t rows = x.size(0), in = x.size(1), out = weight.size(0);
-  at::Tensor result = at::empty({rows, out}, x.options().dtype(out_dtype));
   const memory::desc x_desc({rows, in}, OneDnnType(x.scalar_type()),
                             memory::format_tag::ab);
   const memory::desc weight_desc({in, out}, OneDnnType(weight.scalar_type()),
                                  memory::format_tag::ba);
-  const memory::desc out_desc({rows, out}, OneDnnType(out_dtype),
+  const memory::desc out_desc({rows, out}, OneDnnType(result.scalar_type()),
                               memory::format_tag::ab);
   std::unordered_map<int, memory> arguments = {
       {DNNL_ARG_SRC, memory(x_desc, engine, x.data_ptr())},
@@ -87,15 +92,49 @@ at::Tensor MultiplyRows(const at::Tensor& x, const at::Tensor& weight,
     arguments[DNNL_ARG_BIAS] = memory(bias_desc, engine, bias.data_ptr());
   }
 #if DNNL_VERSION_MAJOR >= 3
-  const dnnl::matmul::primitive_desc description(engine, x_desc, weight_desc,
-                                                 bias_desc, out_desc);
+  const dnnl::matmul::primitive_desc description(
+      engine, x_desc, weight_desc, bias_desc, out_desc, dnnl::primitive_attr(),
+      /*allow_empty=*/true);
 #else
   const dnnl::matmul::primitive_desc description(
-      dnnl::matmul::desc(x_desc, weight_desc, bias_desc, out_desc), engine);
+      dnnl::matmul::desc(x_desc, weight_desc, bias_desc, out_desc), engine,
+      /*allow_empty=*/true);
 #endif
+  if (!description) return false;
   // Compiled once for a shape: oneDNN keeps what it has made.
   dnnl::matmul(description).execute(stream, arguments);
   stream.wait();
+  return true;
+}
+
+// The same by float32 products, rounded at the end: for processors that have
+// no others. Some rows of the matrix at a time, so that it is never there
+// twice.
+void MultiplyWidened(const at::Tensor& x, const at::Tensor& weight,
+                     const at::Tensor& bias, const at::Tensor& result) {
+  constexpr int64_t kWidenedNumbers = int64_t{1} << 21;  // 8 MiB
+  const at::Tensor wide_x = x.to(at::kFloat);
+  const int64_t step =
+      std::max<int64_t>(kWidenedNumbers / weight.size(1), kManyRows);
+  for (int64_t row = 0; row < weight.size(0); row += step) {
+    const int64_t count = std::min(step, weight.size(0) - row);
+    const at::Tensor wide_weight = weight.narrow(0, row, count).to(at::kFloat);
+    const at::Tensor wide_bias = bias.defined()
+                                     ? bias.narrow(0, row, count).to(at::kFloat)
+                                     : at::Tensor();
+    at::Tensor columns = at::empty({x.size(0), count}, wide_x.options());
+    if (!MultiplyWithOneDnn(wide_x, wide_weight, wide_bias, columns))
+      columns = at::linear(wide_x, wide_weight, wide_bias);
+    result.narrow(1, row, count).copy_(columns);
+  }
+}
+
+at::Tensor MultiplyRows(const at::Tensor& x, const at::Tensor& weight,
+                        const at::Tensor& bias, at::ScalarType out_dtype) {
+  const at::Tensor result =
+      at::empty({x.size(0), weight.size(0)}, x.options().dtype(out_dtype));
+  if (!MultiplyWithOneDnn(x, weight, bias, result))
+    MultiplyWidened(x, weight, bias, result);
   return result;
 }
 #else
@@ -118,6 +157,21 @@ std::string CpuKernelsVersion() {
                   version->patch);
 #endif
   return text;
+}
+
+absl::Status CheckCpuKernels() {
+  const char* wanted = cpu::WantedKernels();
+  if (wanted == nullptr) return absl::OkStatus();
+  const std::vector<const cpu::Kernels*> supported = cpu::SupportedKernels();
+  for (const cpu::Kernels* kernels : supported)
+    if (wanted == std::string_view(kernels->name)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "KVRECALL_CPU_KERNELS is '", wanted,
+      "', which are no kernels that this processor runs; it runs ",
+      absl::StrJoin(supported, ", ",
+                    [](std::string* out, const cpu::Kernels* kernels) {
+                      out->append(kernels->name);
+                    })));
 }
 
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,

@@ -1,10 +1,11 @@
 #pragma once
 
 // Products with weight matrices. On the CPU oneDNN multiplies many rows at
-// once (two to four times as fast in float32 as libtorch's BLAS), and a kernel
-// of the project's own reads a matrix for a few rows (up to 16) at the memory's
-// speed, each of which comes out bit for bit as it would alone; on other
-// devices, and where oneDNN is absent, libtorch does it.
+// once (two to four times as fast in float32 as libtorch's BLAS; bfloat16 is
+// widened first on processors without AVX-512), and a kernel of the project's
+// own reads a matrix for a few rows (up to 16) at the memory's speed, each of
+// which comes out bit for bit as it would alone; on other devices, and where
+// oneDNN is absent, libtorch does it.
 //
 // Stateless but for oneDNN's own cache; runs on the calling thread and
 // libtorch's pool.
@@ -12,6 +13,7 @@
 #include <string>
 
 #include "ATen/core/Tensor.h"
+#include "absl/status/status.h"
 
 namespace kvrecall {
 
@@ -23,6 +25,10 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
 // The kernels and libraries that compute on the CPU here: "avx512_bf16, oneDNN
 // 2.6.3". Results differ in their last digits from one to another.
 std::string CpuKernelsVersion();
+
+// InvalidArgument where KVRECALL_CPU_KERNELS asks for kernels that there are
+// not, or that this processor does not run: it names those that it does.
+absl::Status CheckCpuKernels();
 
 // As above without bias, in float32: logits, for up to a few dozen rows. On the
 // CPU and on CUDA they are never rounded to x's dtype; on other devices libtorch
