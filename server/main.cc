@@ -22,6 +22,7 @@
 #include "common/base/version.h"
 #include "grpc/support/log.h"
 #include "server/assembly.h"
+#include "server/engine/linear.h"
 #include "server/observability/metrics.h"
 #include "server/observability/metrics_server.h"
 #include "server/options.h"
@@ -75,6 +76,12 @@ absl::Status PrepareMetrics(const LoadedModel& loaded, Metrics& metrics) {
   return absl::OkStatus();
 }
 
+// One line, so that no one wonders why a sample is too long.
+void LogContext(const ModelInfo& info) {
+  spdlog::info("a text may have {} positions{}{}", info.context_window,
+               info.context_limit.empty() ? "" : ": ", info.context_limit);
+}
+
 // {"grpc": 50551, "metrics": 9464, "pid": 1}; whole once it is there.
 absl::Status WritePortFile(const std::string& path, const RpcServer& rpc,
                            const MetricsServer* metrics) {
@@ -96,6 +103,7 @@ absl::Status WritePortFile(const std::string& path, const RpcServer& rpc,
 }
 
 absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
+  RETURN_IF_ERROR(CheckCpuKernels());
   Metrics metrics;
   ASSIGN_OR_RETURN(const std::string database, ChooseDatabase(options));
   SqliteStoreOptions store_options;
@@ -126,6 +134,7 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   if (!options.port_file.empty())
     RETURN_IF_ERROR(
         WritePortFile(options.port_file, *rpc, metrics_server.get()));
+  LogContext(loaded.model->info());
   spdlog::info("serving {} on {} (port {}), records in {}",
                loaded.model->info().name, options.listen, rpc->port(),
                database);

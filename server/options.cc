@@ -30,7 +30,8 @@ void AddModelFlags(CLI::App& app, ServerOptions& options) {
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   app.add_option("--max-context", options.max_context,
-                 "positions of a sample at most; 0: the model's window")
+                 "positions of a sample at most; 0: the model's window, or "
+                 "what memory has room for if that is less")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--prefill-chunk", options.prefill_chunk,

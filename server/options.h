@@ -20,8 +20,9 @@ struct ServerOptions {
   std::string database;                    // empty: DefaultDatabase()
   std::string dtype = "auto";
   std::string device = "auto";
-  int threads = 0;              // 0: all cores
-  int64_t max_context = 0;      // positions; 0: the model's window
+  int threads = 0;  // 0: all cores
+  // Positions; 0: the model's window, or what memory has room for.
+  int64_t max_context = 0;
   int64_t prefill_chunk = 0;    // queries; 0: as suits the device
   int64_t drain_seconds = 30;   // for the sample that runs, at the end
   std::string log_level = "info";

@@ -1,7 +1,7 @@
 #include "server/engine/hf_model.h"
 
 #include <algorithm>
-#include <optional>
+#include <functional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -13,6 +13,7 @@
 
 #include "common/base/digest.h"
 #include "common/base/status_macros.h"
+#include "server/cpu/kernels.h"
 #include "server/engine/attention.h"
 #include "server/engine/compat.h"
 #include "server/engine/elementwise.h"
@@ -27,15 +28,24 @@
 namespace kvrecall {
 namespace {
 
+// Bytes that texts may take. Of weights in a mapped file the system says that
+// their memory can be had, as the file's cache or because nothing has read them
+// yet; every step needs it.
+int64_t FreeForTexts(const std::function<int64_t()>& free_memory,
+                     at::Device device, const HfWeights& weights) {
+  const int64_t free = free_memory ? free_memory() : FreeMemory(device);
+  return std::max<int64_t>(free - weights.mapped_bytes, 0);
+}
+
 class HfModel final : public Model {
  public:
   HfModel(HfConfig config, HfWeights weights, ModelInfo info,
-          at::TensorOptions options, std::optional<int64_t> memory)
+          at::TensorOptions options, std::function<int64_t()> free_memory)
       : config_(std::move(config)),
         weights_(std::move(weights)),
         info_(std::move(info)),
         options_(options),
-        memory_(memory),
+        free_memory_(std::move(free_memory)),
         rope_(config_.rope, config_.head_dim, info_.context_window,
               options.device()) {}
 
@@ -44,11 +54,12 @@ class HfModel final : public Model {
   absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
       int64_t capacity, int64_t observer_bytes) override {
     RETURN_IF_ERROR(CheckCapacity(capacity, info_));
+    MemoryNeed need =
+        NeedOf(info_, config_.intermediate_size, capacity, observer_bytes);
+    need.tables = 0;  // the model has them
     RETURN_IF_ERROR(
-        CheckMemory(absl::StrCat("a text of ", capacity, " positions"),
-                    NeedOf(info_, config_.intermediate_size, capacity,
-                           observer_bytes),
-                    memory_ ? *memory_ : FreeMemory(options_.device())));
+        CheckMemory(absl::StrCat("a text of ", capacity, " positions"), need,
+                    FreeForTexts(free_memory_, options_.device(), weights_)));
     return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<Sequence>> {
       const c10::InferenceMode guard;
       return std::make_unique<HfSequence>(
@@ -303,7 +314,7 @@ class HfModel final : public Model {
   const HfWeights weights_;
   const ModelInfo info_;
   const at::TensorOptions options_;  // dtype and device of weights and cache
-  const std::optional<int64_t> memory_;  // bytes for texts; unset: what is free
+  const std::function<int64_t()> free_memory_;  // may be empty
   const Rope rope_;
 };
 
@@ -326,21 +337,14 @@ absl::StatusOr<at::Device> ChooseDevice(const std::string& text) {
   return at::Device(at::kCUDA, 0);
 }
 
-bool CpuHasFastBfloat16() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
-#endif
-}
-
 absl::StatusOr<at::ScalarType> ChooseDtype(const std::string& text,
                                            at::Device device) {
   if (text == "float32") return at::kFloat;
   if (text == "bfloat16") return at::kBFloat16;
   if (text == "auto")
-    return device.is_cuda() || CpuHasFastBfloat16() ? at::kBFloat16
-                                                    : at::kFloat;
+    return device.is_cuda() || cpu::BestKernels().bfloat16_products
+               ? at::kBFloat16
+               : at::kFloat;
   return absl::InvalidArgumentError(absl::StrCat(
       "dtype '", text, "' is unknown; use auto, float32 or bfloat16"));
 }
@@ -363,22 +367,25 @@ absl::StatusOr<int64_t> ChooseContext(int64_t requested,
   return context;
 }
 
-// Bounds the context by the memory that is left beside the weights.
+// Bounds the context by `free` bytes, and says what bounds it.
 absl::Status FitContext(const HfModelOptions& options, const HfConfig& config,
-                        at::Device device, ModelInfo& info) {
-  const int64_t free = options.memory ? *options.memory : FreeMemory(device);
+                        int64_t free, ModelInfo& info) {
+  const int64_t wanted = info.context_window;
+  const bool asked_for = options.max_context > 0;
+  info.context_limit =
+      asked_for ? absl::StrCat("--max-context ", wanted)
+                : absl::StrCat("the model's window of ", wanted, " positions");
   const int64_t fits =
-      LargestContext(info, config.intermediate_size, info.context_window, free);
-  if (fits == info.context_window) return absl::OkStatus();
-  if (options.max_context == 0 && fits > 0) {
-    info.context_window = fits;
-    return absl::OkStatus();
-  }
+      LargestContext(info, config.intermediate_size, wanted, free);
+  if (fits == wanted) return absl::OkStatus();
   const absl::Status status = CheckMemory(
-      absl::StrCat("--max-context ", info.context_window),
-      NeedOf(info, config.intermediate_size, info.context_window), free);
-  return absl::ResourceExhaustedError(
-      absl::StrCat(status.message(), ", room for ", fits, " positions"));
+      info.context_limit, NeedOf(info, config.intermediate_size, wanted), free);
+  if (asked_for || fits == 0)
+    return absl::ResourceExhaustedError(
+        absl::StrCat(status.message(), ", room for ", fits, " positions"));
+  info.context_window = fits;
+  info.context_limit = std::string(status.message());
+  return absl::OkStatus();
 }
 
 // Loads or makes weights by `make(config, tensor options)`.
@@ -388,6 +395,7 @@ absl::StatusOr<std::unique_ptr<Model>> MakeHfModel(
   if (options.prefill_chunk < 0)
     return absl::InvalidArgumentError(absl::StrCat(
         "--prefill-chunk ", options.prefill_chunk, " must be at least 0"));
+  RETURN_IF_ERROR(CheckCpuKernels());
   ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(options.device));
   ASSIGN_OR_RETURN(const at::ScalarType dtype,
                    ChooseDtype(options.dtype, device));
@@ -428,10 +436,12 @@ absl::StatusOr<std::unique_ptr<Model>> MakeHfModel(
     info.kv_bytes_per_token = 2 * config.layers * config.kv_heads *
                               config.head_dim *
                               static_cast<int64_t>(c10::elementSize(dtype));
-    RETURN_IF_ERROR(FitContext(options, config, device, info));
+    RETURN_IF_ERROR(
+        FitContext(options, config,
+                   FreeForTexts(options.free_memory, device, *weights), info));
     return std::make_unique<HfModel>(std::move(config), *std::move(weights),
                                      std::move(info), tensor_options,
-                                     options.memory);
+                                     options.free_memory);
   });
 }
 

@@ -5,8 +5,8 @@
 // and used by the engine thread; info() may be read from any thread.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -25,15 +25,19 @@ struct HfModelOptions {
   int64_t max_context = 0;
   // Queries; 0: 512 on the CPU, 2048 on CUDA, which needs more to be busy.
   int64_t prefill_chunk = 0;
-  // Bytes that texts may take beside the weights; unset: what is free.
-  std::optional<int64_t> memory;
+  // Bytes that are free beside the weights that are loaded already, asked when
+  // the model is loaded and for each text; unset: FreeMemory of the device.
+  // Weights that stay in a mapped file must find room in them too.
+  std::function<int64_t()> free_memory;
 };
 
 // Loads config.json, generation_config.json and the safetensors weights of
 // `directory`. On "auto", the device is CUDA where libtorch has it, and the
-// dtype is bfloat16 on CUDA and on processors with AVX512-BF16 or AMX, else
-// float32. NotFound, InvalidArgument: what is missing or wrong, and where.
-// ResourceExhausted: a context was asked for that memory has no room for.
+// dtype is bfloat16 on CUDA and where the CPU's kernels have products of such
+// numbers (AVX512-BF16), else float32. NotFound, InvalidArgument: what is
+// missing or wrong, and where. ResourceExhausted: a context was asked for that
+// memory has no room for, or there is room for none. InvalidArgument, too,
+// where KVRECALL_CPU_KERNELS asks for kernels that this processor does not run.
 absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(
     const std::string& directory, const HfModelOptions& options);
 

@@ -1,6 +1,7 @@
 #include "server/engine/hf_weights.h"
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -41,10 +42,14 @@ class Loader {
 
   absl::Status Load(const std::string& name, std::vector<int64_t> shape,
                     at::Tensor& tensor) {
-    ASSIGN_OR_RETURN(const at::Tensor stored, Stored(name, shape));
-    tensor = stored.to(options_);
-    if (!tensor.is_alias_of(stored)) Release(stored);
-    bytes_ += static_cast<int64_t>(tensor.nbytes());
+    ASSIGN_OR_RETURN(const StoredTensor stored, Stored(name, shape));
+    tensor = stored.tensor.to(options_);
+    const int64_t bytes = static_cast<int64_t>(tensor.nbytes());
+    bytes_ += bytes;
+    if (stored.mapped && tensor.is_alias_of(stored.tensor))
+      mapped_bytes_ += bytes;
+    else
+      ReleasePages(stored.bytes);
     return absl::OkStatus();
   }
 
@@ -61,10 +66,10 @@ class Loader {
     tensor = at::empty(shape(rows), options_);
     int64_t row = 0;
     for (const Part& part : parts) {
-      ASSIGN_OR_RETURN(const at::Tensor stored,
+      ASSIGN_OR_RETURN(const StoredTensor stored,
                        Stored(part.name, shape(part.rows)));
-      tensor.narrow(0, row, part.rows).copy_(stored);
-      Release(stored);
+      tensor.narrow(0, row, part.rows).copy_(stored.tensor);
+      ReleasePages(stored.bytes);
       row += part.rows;
     }
     bytes_ += static_cast<int64_t>(tensor.nbytes());
@@ -72,11 +77,19 @@ class Loader {
   }
 
   int64_t bytes() const { return bytes_; }
+  int64_t mapped_bytes() const { return mapped_bytes_; }
 
  private:
-  // The tensor where it lies in the mapped file, in the file's dtype.
-  absl::StatusOr<at::Tensor> Stored(const std::string& name,
-                                    const std::vector<int64_t>& shape) const {
+  struct StoredTensor {
+    at::Tensor tensor;                 // in the file's dtype
+    bool mapped;                       // it is the file's bytes, not a copy
+    std::span<const std::byte> bytes;  // in the file
+  };
+
+  // The tensor where it lies in the mapped file, or a copy where numbers must
+  // not lie so: the format lets a header have any length.
+  absl::StatusOr<StoredTensor> Stored(const std::string& name,
+                                      const std::vector<int64_t>& shape) const {
     ASSIGN_OR_RETURN(const TensorView view, checkpoint_->Find(name));
     if (view.shape != shape)
       return absl::InvalidArgumentError(absl::StrCat(
@@ -85,20 +98,20 @@ class Loader {
     ASSIGN_OR_RETURN(const at::ScalarType dtype, StoredType(name, view.dtype));
     // The mapping is read-only and the tensor is never written to.
     void* data = const_cast<void*>(static_cast<const void*>(view.data.data()));
-    return at::from_blob(
-        data, shape, [keep = checkpoint_](void*) {},
-        at::TensorOptions().dtype(dtype));
-  }
-
-  // Its bytes are not needed any more.
-  static void Release(const at::Tensor& stored) {
-    ReleasePages(
-        {static_cast<const std::byte*>(stored.data_ptr()), stored.nbytes()});
+    const auto options = at::TensorOptions().dtype(dtype);
+    if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(dtype) == 0)
+      return StoredTensor{
+          at::from_blob(
+              data, shape, [keep = checkpoint_](void*) {}, options),
+          /*mapped=*/true, view.data};
+    const at::Tensor copy = at::empty(shape, options);
+    std::memcpy(copy.data_ptr(), data, view.data.size());
+    return StoredTensor{copy, /*mapped=*/false, view.data};
   }
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   at::TensorOptions options_;
-  int64_t bytes_ = 0;
+  int64_t bytes_ = 0, mapped_bytes_ = 0;
 };
 
 // `prefix`: "model.layers.0.".
@@ -186,6 +199,7 @@ absl::StatusOr<HfWeights> LoadHfWeights(const std::string& directory,
     RETURN_IF_ERROR(loader.Load("lm_head.weight", table, weights.head));
   }
   weights.bytes = loader.bytes();
+  weights.mapped_bytes = loader.mapped_bytes();
   weights.digest = Digest(directory, *checkpoint);
   return weights;
 }

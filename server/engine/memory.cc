@@ -1,17 +1,24 @@
 #include "server/engine/memory.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <optional>
+#include <vector>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 
 #include "server/engine/compat.h"
 
 namespace kvrecall {
 namespace {
 
+namespace fs = std::filesystem;
+
+constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
 // What libraries and the allocator take beside what is counted.
 constexpr int64_t kSlack = int64_t{64} << 20;
 // Per layer, KV head and position: sums in float64 and float32, last row and
@@ -19,7 +26,10 @@ constexpr int64_t kSlack = int64_t{64} << 20;
 // head: scores, masks, priorities, and rows in passing.
 constexpr int64_t kStatisticsBytes = 128;
 
-std::optional<int64_t> ReadNumber(const std::string& path) {
+// Column sums that a prefill gathers: over all queries and over a window's.
+constexpr int64_t kSumTargets = 2;
+
+std::optional<int64_t> ReadNumber(const fs::path& path) {
   std::ifstream in(path);
   int64_t value = 0;
   if (in >> value) return value;
@@ -27,7 +37,7 @@ std::optional<int64_t> ReadNumber(const std::string& path) {
 }
 
 // A line "name: 123 kB", or "name 123", in bytes or kB as it stands.
-std::optional<int64_t> ReadField(const std::string& path,
+std::optional<int64_t> ReadField(const fs::path& path,
                                  const std::string& name) {
   std::ifstream in(path);
   for (std::string word; in >> word;) {
@@ -38,23 +48,71 @@ std::optional<int64_t> ReadField(const std::string& path,
   return std::nullopt;
 }
 
-// What the control group still allows; caches of files can be given up.
-std::optional<int64_t> FreeOfGroup(const std::string& root) {
-  const auto limit = ReadNumber(root + "/memory.max");
-  const auto used = ReadNumber(root + "/memory.current");
-  if (!limit || !used) return std::nullopt;
-  const int64_t cached =
-      ReadField(root + "/memory.stat", "inactive_file").value_or(0);
+// What a control group's files are called.
+struct GroupFiles {
+  const char *limit, *used;
+  // Fields of memory.stat.
+  const char *inactive_file, *active_file;
+};
+constexpr GroupFiles kVersion1 = {"memory.limit_in_bytes",
+                                  "memory.usage_in_bytes",
+                                  "total_inactive_file", "total_active_file"};
+constexpr GroupFiles kVersion2 = {"memory.max", "memory.current",
+                                  "inactive_file", "active_file"};
+
+// What one control group still allows. Caches of files can be given up, those
+// in use too, as MemAvailable counts them.
+int64_t FreeOfGroup(const fs::path& group, const GroupFiles& files) {
+  const auto limit = ReadNumber(group / files.limit);
+  const auto used = ReadNumber(group / files.used);
+  if (!limit || !used) return kUnlimited;
+  const fs::path stat = group / "memory.stat";
+  const int64_t cached = ReadField(stat, files.inactive_file).value_or(0) +
+                         ReadField(stat, files.active_file).value_or(0);
   return std::max<int64_t>(*limit - *used + cached, 0);
 }
 
-int64_t FreeHostMemory() {
-  int64_t free = std::numeric_limits<int64_t>::max();
-  if (const auto kilobytes = ReadField("/proc/meminfo", "MemAvailable:"))
-    free = *kilobytes * 1024;
-  if (const auto group = FreeOfGroup("/sys/fs/cgroup"))
-    free = std::min(free, *group);
+// What the group `path` and all around it allow. In a container the path may be
+// the host's, and what is mounted be the group itself: then the mount's own
+// files are those that are found.
+int64_t FreeOfGroups(const fs::path& mount, const fs::path& path,
+                     const GroupFiles& files) {
+  int64_t free = kUnlimited;
+  fs::path group = path.lexically_normal().relative_path();
+  while (true) {
+    free = std::min(free, FreeOfGroup(mount / group, files));
+    if (group.empty()) return free;
+    group = group.parent_path();
+  }
+}
+
+// What the process's control groups, named in /proc/self/cgroup, allow.
+int64_t FreeOfOwnGroups(const fs::path& root) {
+  const fs::path mount = root / "sys/fs/cgroup";
+  int64_t free = FreeOfGroups(mount, "/", kVersion2);
+  std::ifstream in(root / "proc/self/cgroup");
+  for (std::string line; std::getline(in, line);) {
+    // "0::/path" in version 2, "4:memory:/path" in version 1.
+    const std::vector<std::string> parts =
+        absl::StrSplit(line, absl::MaxSplits(':', 2));
+    if (parts.size() != 3) continue;
+    if (parts[1].empty())
+      free = std::min(free, FreeOfGroups(mount, parts[2], kVersion2));
+    for (const absl::string_view controller : absl::StrSplit(parts[1], ','))
+      if (controller == "memory")
+        free =
+            std::min(free, FreeOfGroups(mount / "memory", parts[2], kVersion1));
+  }
   return free;
+}
+
+// Column sums of one layer that each thread keeps for itself, where the heads
+// do not divide evenly among the threads.
+int64_t ThreadSums(const ModelInfo& info, int64_t positions) {
+  const int64_t threads = std::max(info.threads, 1);
+  if (info.device != "cpu" || info.kv_heads % threads == 0) return 0;
+  return threads * kSumTargets * info.kv_heads * positions *
+         static_cast<int64_t>(sizeof(double));
 }
 
 std::string Gibibytes(int64_t bytes) {
@@ -72,17 +130,27 @@ MemoryNeed NeedOf(const ModelInfo& info, int64_t intermediate_size,
   need.kv_cache = positions * info.kv_bytes_per_token;
   need.statistics =
       std::max(kStatisticsBytes * info.layers * info.kv_heads * positions,
-               observer_bytes);
+               observer_bytes) +
+      ThreadSums(info, positions);
   // Gate, up and their product, the projections, and a few of the hidden size.
   need.workspace =
       kSlack + info.vocabulary * 4 +
       chunk * number *
           (3 * intermediate_size + 2 * heads + 4 * info.hidden_size);
+  need.tables = positions * info.head_dim * static_cast<int64_t>(sizeof(float));
   return need;
 }
 
+int64_t FreeHostMemory(const std::string& root) {
+  int64_t free = FreeOfOwnGroups(root);
+  if (const auto kilobytes =
+          ReadField(fs::path(root) / "proc/meminfo", "MemAvailable:"))
+    free = std::min(free, *kilobytes * 1024);
+  return free;
+}
+
 int64_t FreeMemory(c10::Device device) {
-  return device.is_cpu() ? FreeHostMemory() : FreeDeviceMemory(device);
+  return device.is_cpu() ? FreeHostMemory("/") : FreeDeviceMemory(device);
 }
 
 absl::Status CheckMemory(const std::string& what, const MemoryNeed& need,
@@ -92,7 +160,8 @@ absl::Status CheckMemory(const std::string& what, const MemoryNeed& need,
       "%s needs %s of memory beside the weights (KV cache %s, statistics %s, "
       "work space %s); %s is free",
       what, Gibibytes(need.total()), Gibibytes(need.kv_cache),
-      Gibibytes(need.statistics), Gibibytes(need.workspace), Gibibytes(free)));
+      Gibibytes(need.statistics), Gibibytes(need.workspace + need.tables),
+      Gibibytes(free)));
 }
 
 int64_t LargestContext(const ModelInfo& info, int64_t intermediate_size,

@@ -20,8 +20,10 @@ struct MemoryNeed {
   int64_t statistics = 0;
   // Activations of a prefill chunk, logits and attention's tiles.
   int64_t workspace = 0;
+  // Cosines and sines of the positions: the model's, made once for all texts.
+  int64_t tables = 0;
 
-  int64_t total() const { return kv_cache + statistics + workspace; }
+  int64_t total() const { return kv_cache + statistics + workspace + tables; }
 };
 
 // An upper bound for a text of `positions`. `intermediate_size` is the width
@@ -31,9 +33,15 @@ MemoryNeed NeedOf(const ModelInfo& info, int64_t intermediate_size,
                   int64_t positions, int64_t observer_bytes = 0);
 
 // Bytes that can be had now: on the CPU what the system calls available,
-// within the control group's limit; on CUDA what the device has free. The
-// largest number where the system does not say.
+// within the limits of the process's control groups; on CUDA what the device
+// has free. The largest number where the system does not say. Caches of files
+// can be had: so can the pages of a mapped file, whether they are resident or
+// not, and who goes on reading it must take its bytes off.
 int64_t FreeMemory(c10::Device device);
+
+// The same of a Linux system whose /proc and /sys stand below `root`: for
+// tests.
+int64_t FreeHostMemory(const std::string& root);
 
 // OK if `need` is within `free`; else ResourceExhausted with the numbers.
 // `what`: "a text of 32768 positions".

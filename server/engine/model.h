@@ -32,7 +32,9 @@ struct ModelInfo {
   int64_t head_dim = 0;
   int64_t hidden_size = 0;
   int64_t vocabulary = 0;
-  int64_t context_window = 0;          // positions
+  int64_t context_window = 0;  // positions
+  // What sets it, in words, with the numbers where memory does; may be empty.
+  std::string context_limit;
   std::vector<int64_t> eos_token_ids;  // any of them ends the text
   std::string dtype;                   // "float32" or "bfloat16"
   std::string device;                  // "cpu", or the GPU's name

@@ -6,7 +6,8 @@
 // is shared between processes.
 //
 // Immutable after Open; may be read from any thread. Tensor data stays valid
-// as long as the Checkpoint lives.
+// as long as the Checkpoint lives, and begins at any address: headers may have
+// any length, and so may the tensors before it.
 //
 // Format: https://github.com/huggingface/safetensors, "Format": 8 bytes
 // little-endian header length, a JSON header, the tensors' bytes.

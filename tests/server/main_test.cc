@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -156,6 +157,27 @@ TEST_F(MainTest, EveryReasonNotToServeIsOneLine) {
                 "--allow-plaintext-remote");
   ExpectRefusal(Arguments({"--port-file", "/no/such/folder/p"}), 1,
                 "/no/such/folder/p");
+}
+
+TEST_F(MainTest, KernelsThatThereAreNotAreNamed) {
+  setenv("KVRECALL_CPU_KERNELS", "avx9", 1);
+  ExpectRefusal(Arguments(), 1,
+                "KVRECALL_CPU_KERNELS is 'avx9', which are no kernels that "
+                "this processor runs; it runs ");
+  unsetenv("KVRECALL_CPU_KERNELS");
+}
+
+// From the command line to the model and into the log.
+TEST_F(MainTest, SaysHowLongATextMayBe) {
+  {
+    Process scripted(Arguments({"--max-context", "3000"}));
+    EXPECT_TRUE(scripted.WaitForLine("a text may have 3000 positions"));
+  }
+  std::vector<std::string> arguments = Arguments({"--max-context", "777"});
+  arguments.erase(arguments.begin());  // --scripted
+  Process model(arguments);
+  EXPECT_TRUE(
+      model.WaitForLine("a text may have 777 positions: --max-context 777"));
 }
 
 TEST_F(MainTest, APortInUseIsNamed) {

@@ -1,13 +1,20 @@
 #include "server/engine/hf_model.h"
 
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "ATen/ATen.h"
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "server/cpu/kernels.h"
+#include "server/engine/hf_weights.h"
+#include "server/engine/memory.h"
 #include "tests/reference/random_checkpoint.h"
+#include "tests/server/engine/cache_makers.h"
 
 namespace kvrecall {
 namespace {
@@ -22,8 +29,10 @@ class HfModelTest : public ::testing::Test {
   void TearDown() override { std::filesystem::remove_all(directory_); }
 
   std::unique_ptr<Model> Load(int64_t chunk = 256,
-                              const std::string& dtype = "float32") {
+                              const std::string& dtype = "float32",
+                              int threads = 0) {
     HfModelOptions options;
+    options.threads = threads;
     options.name = "tiny";
     options.dtype = dtype;
     options.device = "cpu";
@@ -142,6 +151,29 @@ TEST_F(HfModelTest, ALoadedAgainModelGivesTheSameBits) {
   }
 }
 
+// A text of single steps: products of few rows and attention of one query.
+TEST_F(HfModelTest, StepsDoNotDependOnTheThreads) {
+  const ThreadCount restored(1);
+  const std::vector<int64_t> tokens = Tokens(40);
+  for (const char* dtype : {"float32", "bfloat16"}) {
+    StepObservation one;
+    for (const int threads : {1, 2, 3, 5}) {
+      auto model = Load(16, dtype, threads);
+      EXPECT_EQ(model->info().threads, threads);
+      auto sequence = model->NewSequence(40);
+      ASSERT_TRUE(sequence.ok());
+      StepObservation last;
+      for (const int64_t token : tokens) {
+        const StepInput input{sequence->get(), token};
+        last = (*model->Step({&input, 1}))[0];
+      }
+      if (threads == 1) one = last;
+      EXPECT_TRUE(at::equal(last.logits, one.logits)) << dtype << threads;
+      EXPECT_TRUE(at::equal(last.rows, one.rows)) << dtype << threads;
+    }
+  }
+}
+
 TEST_F(HfModelTest, RaggedSequencesStepTogether) {
   auto model = Load();
   const std::vector<int64_t> shorter = Tokens(9), longer = Tokens(40);
@@ -237,6 +269,100 @@ TEST_F(HfModelTest, ASlidingWindowLimitsTheContext) {
   const auto model = LoadHfModel(directory_, options);
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ((*model)->info().context_window, 64);
+}
+
+// The bytes that stay in the mapped file: embedding, output projections, the
+// feed-forward layers' last ones, norms.
+TEST_F(HfModelTest, MappedWeightsMustFindRoomBesideTexts) {
+  const CheckpointShape shape = TinyShape();
+  const auto config = ReadHfConfig(directory_);
+  ASSERT_TRUE(config.ok());
+  const auto mapped_bytes = [&](at::ScalarType dtype) {
+    const auto weights =
+        LoadHfWeights(directory_, *config, at::TensorOptions().dtype(dtype));
+    EXPECT_TRUE(weights.ok()) << weights.status();
+    return weights->mapped_bytes;
+  };
+  const int64_t h = shape.hidden;
+  const int64_t mapped =
+      4 * (shape.vocabulary * h + h +
+           shape.layers * (2 * h + h * shape.query_heads * shape.head_dim +
+                           h * shape.intermediate));
+  EXPECT_EQ(mapped_bytes(at::kFloat), mapped);
+  EXPECT_EQ(mapped_bytes(at::kBFloat16), 0);
+
+  const ModelInfo info = Load()->info();
+  int64_t free =
+      NeedOf(info, shape.intermediate, shape.context_window).total() + mapped;
+  HfModelOptions options;
+  options.device = "cpu";
+  options.dtype = "float32";
+  options.prefill_chunk = 256;
+  options.free_memory = [&free] { return free; };
+  auto model = LoadHfModel(directory_, options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->info().context_window, shape.context_window);
+  EXPECT_TRUE((*model)->NewSequence(shape.context_window).ok());
+  // The tables of its angles are there already.
+  free -= NeedOf(info, shape.intermediate, shape.context_window).tables + 1;
+  EXPECT_EQ((*model)->NewSequence(shape.context_window).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  model = LoadHfModel(directory_, options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_LT((*model)->info().context_window, shape.context_window);
+}
+
+// The format lets a header have any length.
+TEST_F(HfModelTest, AFileWhoseNumbersLieOddlyGivesTheSameBits) {
+  const auto aligned = Generate(*Load(), Tokens(60)).second;
+  const std::string path = directory_ + "/model.safetensors";
+  std::ifstream in(path, std::ios::binary);
+  std::string file(std::istreambuf_iterator<char>(in), {});
+  uint64_t header = 0;
+  std::memcpy(&header, file.data(), sizeof(header));
+  file.insert(sizeof(header) + header, " ");
+  ++header;
+  std::memcpy(file.data(), &header, sizeof(header));
+  // Another file: the mapping of the first may still be in use.
+  std::filesystem::remove(path);
+  std::ofstream(path, std::ios::binary) << file;
+  const auto odd = Generate(*Load(), Tokens(60)).second;
+  EXPECT_TRUE(at::equal(odd.logits, aligned.logits));
+  EXPECT_TRUE(at::equal(odd.rows, aligned.rows));
+  const auto weights = LoadHfWeights(directory_, *ReadHfConfig(directory_),
+                                     at::TensorOptions().dtype(at::kFloat));
+  ASSERT_TRUE(weights.ok()) << weights.status();
+  EXPECT_EQ(weights->mapped_bytes, 0);
+}
+
+TEST_F(HfModelTest, AutoIsBfloat16WhereTheKernelsInUseAreFastAtIt) {
+  HfModelOptions options;
+  options.device = "cpu";
+  const auto model = LoadHfModel(directory_, options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->info().dtype,
+            std::string_view(cpu::BestKernels().name) == "avx512_bf16"
+                ? "bfloat16"
+                : "float32");
+}
+
+TEST_F(HfModelTest, KernelsThatThereAreNotAreRefused) {
+  const char* before = std::getenv("KVRECALL_CPU_KERNELS");
+  const std::string saved = before == nullptr ? "" : before;
+  setenv("KVRECALL_CPU_KERNELS", "sse9", 1);
+  HfModelOptions options;
+  options.device = "cpu";
+  const absl::Status status = LoadHfModel(directory_, options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  for (const char* part : {"KVRECALL_CPU_KERNELS", "'sse9'", "generic"})
+    EXPECT_NE(status.message().find(part), std::string::npos) << status;
+  for (const cpu::Kernels* kernels : cpu::SupportedKernels()) {
+    setenv("KVRECALL_CPU_KERNELS", kernels->name, 1);
+    EXPECT_TRUE(LoadHfModel(directory_, options).ok());
+  }
+  // Empty asks for nothing.
+  setenv("KVRECALL_CPU_KERNELS", saved.c_str(), 1);
+  EXPECT_TRUE(LoadHfModel(directory_, options).ok());
 }
 
 TEST_F(HfModelTest, BrokenCheckpointsAreRefusedByName) {
