@@ -3,6 +3,7 @@
 #include "server/runner/sample_run.h"
 
 #include <cmath>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -49,12 +50,21 @@ class SampleRunTest : public ::testing::Test {
     return config;
   }
 
-  Outcome Run(Model& model, const RunConfig& config) {
+  PreparedSample Prepare(const RunConfig& config) const {
     PreparedSample prepared;
     prepared.lease.sample = sample_;
     prepared.lease.config = config;
     prepared.task = *FindTask(config.task);
     prepared.prompt = *prompts_->Build(sample_, *prepared.task, config);
+    return prepared;
+  }
+
+  uint64_t Key(const RunConfig& config) const {
+    return SampleKey64(Prepare(config), model_->info());
+  }
+
+  Outcome Run(Model& model, const RunConfig& config) {
+    PreparedSample prepared = Prepare(config);
     Outcome outcome;
     auto forced = prompts_->BuildForced(sample_, config);
     outcome.status = forced.status();
@@ -107,6 +117,77 @@ TEST_F(SampleRunTest, TheSameSampleGivesTheSameBits) {
   const Outcome once = Run(*model_, Config(kEveryPolicy, kGaps));
   const Outcome again = Run(*model_, Config(kEveryPolicy, kGaps));
   EXPECT_EQ(once.steps, again.steps);
+}
+
+TEST_F(SampleRunTest, TheSampleKeyIsOfWhatTheTextDependsOn) {
+  const RunConfig config = Config("random", "");
+  RunConfig same = Config("h2o,random(seed=0)", "only_pred(random,0.5)");
+  same.scopes = {Scope::kGlobal};
+  same.budgets = *ParseBudgets("0.5");
+  EXPECT_EQ(Key(same), Key(config));
+  const auto changed = [&](auto change) {
+    RunConfig other = config;
+    change(other);
+    return Key(other);
+  };
+  std::set<uint64_t> keys = {
+      Key(config),
+      changed([](RunConfig& c) { c.task = "hotpotqa"; }),
+      changed([](RunConfig& c) { c.max_new_tokens = 8; }),
+      changed([](RunConfig& c) { c.max_prompt_tokens = 20; }),
+      changed([](RunConfig& c) { c.ignore_eos = false; }),
+      changed([](RunConfig& c) { c.chat_template = "none"; }),
+      changed([](RunConfig& c) { c.force = Force::kGold; })};
+  sample_.id = "two";
+  keys.insert(Key(config));
+  sample_.input = "Where is the red key?";
+  keys.insert(Key(config));
+  PreparedSample prepared = Prepare(config);
+  ModelInfo info = model_->info();
+  info.digest = "another";
+  keys.insert(SampleKey64(prepared, info));
+  EXPECT_EQ(keys.size(), 10u);
+}
+
+// Whatever else the run measures: the random sets, and the steps that a random
+// trigger picks, are the same.
+TEST_F(SampleRunTest, RandomDrawsTheSameBesideOtherPolicies) {
+  const Outcome alone = Run(*model_, Config("random,tova@random(0.5)", ""));
+  RunConfig config =
+      Config("h2o,random(seed=0),tova@random(0.5)", "without_gold(0.2)");
+  config.budgets = *ParseBudgets("0.5,0.2");
+  const Outcome beside = Run(*model_, config);
+  ASSERT_TRUE(alone.status.ok()) << alone.status;
+  ASSERT_TRUE(beside.status.ok()) << beside.status;
+  ASSERT_EQ(alone.steps.size(), beside.steps.size());
+  for (size_t t = 0; t < alone.steps.size(); ++t)
+    for (size_t policy : {0, 1})
+      for (size_t scope : {0, 1, 2})
+        for (size_t budget : {0, 1})
+          EXPECT_EQ(alone.steps[t].recalls[policy * 6 + scope * 2 + budget],
+                    beside.steps[t]
+                        .recalls[(policy + 1) * 6 + scope * 2 + 1 - budget])
+              << t + 1;
+}
+
+// Telemetry's state counts before the text is begun, not when it no longer
+// fits.
+TEST_F(SampleRunTest, WhatManyPoliciesHoldMustFitToo) {
+  HfModelOptions options;
+  options.dtype = "float32";
+  options.device = "cpu";
+  options.threads = 1;
+  options.free_memory = [] { return int64_t{80} << 20; };
+  auto nano = LoadHfModel("deploy/models/nano", options);
+  ASSERT_TRUE(nano.ok()) << nano.status();
+  EXPECT_TRUE(Run(**nano, Config("random", "")).status.ok());
+  RunConfig config = Config("random", "");
+  for (int seed = 1; seed < 2000; ++seed)
+    config.policies.push_back(
+        {"random", {{"seed", static_cast<double>(seed)}}});
+  const absl::Status status = Run(**nano, config).status;
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_EQ(FailureOf(status).reason, "OUT_OF_MEMORY");
 }
 
 // On a real model: a lane that sees all is the oracle, one that sees less is
