@@ -11,6 +11,7 @@
 #include <malloc.h>
 
 #include "common/record/policy_catalog.h"
+#include "server/engine/memory.h"
 #include "server/engine/scripted_model.h"
 #include "server/telemetry/scope_rows.h"
 #include "tests/reference/recall_reference.h"
@@ -238,6 +239,23 @@ TEST(SampleTelemetryTest, HoldsNoMoreMemoryThanItPromises) {
     EXPECT_LE(memory.peak, memory.promised + kNoise) << policies;
     EXPECT_LE(memory.promised, 3 * memory.peak + kNoise) << policies;
   }
+}
+
+// What the context of a model is bounded by counts telemetry so.
+TEST(SampleTelemetryTest, EveryPolicyOnceInScopeHeadIsWithinTheUsualEstimate) {
+  ModelInfo info;
+  info.layers = 3;
+  info.kv_heads = 2;
+  info.prefill_chunk = 1;
+  RunConfig config;
+  config.policies = *ParsePolicyList("all");
+  config.scopes = {Scope::kHead};
+  config.budgets = *ParseBudgets("0.1");
+  const auto telemetry =
+      SampleTelemetry::Create(config, {info.layers, 900, 100}, {});
+  ASSERT_TRUE(telemetry.ok()) << telemetry.status();
+  EXPECT_LE((*telemetry)->MostBytes(info.kv_heads),
+            NeedOf(info, /*intermediate_size=*/0, 1000).statistics);
 }
 
 // "h2o" and "h2o(self=1)" are one policy, so its lane sees the sets of that.
