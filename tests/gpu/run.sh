@@ -135,18 +135,18 @@ with_libraries() {
 }
 
 # Puts a script that sets the libraries' path in the place of each program of
-# the archive, since CMake finds and calls them by itself.
+# the archive, since CMake finds and calls them by itself. protoc looks for its
+# include folder beside its own.
 wrap_programs() {
-  local folder="$1" program
-  mkdir -p "$folder/unwrapped"
-  for program in "$folder"/*; do
-    [[ -d "$program" ]] || mv "$program" "$folder/unwrapped/"
-  done
-  for program in "$folder"/unwrapped/*; do
+  local usr="$1" program script
+  mv "$usr/bin" "$usr/unwrapped"
+  mkdir "$usr/bin"
+  for program in "$usr"/unwrapped/*; do
     [[ -x "$program" ]] || continue
+    script="$usr/bin/$(basename "$program")"
     printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@"\n' \
-      "$libraries" "$program" > "$folder/$(basename "$program")"
-    chmod +x "$folder/$(basename "$program")"
+      "$libraries" "$program" > "$script"
+    chmod +x "$script"
   done
 }
 
@@ -159,7 +159,7 @@ if [[ -n "$pack" ]]; then
     -name 'libcrypto.so' -print -quit)")"
   libraries="$sysroot_libraries${libraries:+:$libraries}"
   prefixes="$prefixes;$sysroot/usr"
-  [[ ! -d "$sysroot/usr/bin" ]] || wrap_programs "$sysroot/usr/bin"
+  [[ ! -d "$sysroot/usr/bin" ]] || wrap_programs "$sysroot/usr"
   export PATH="$sysroot/usr/bin:$PATH"
   export PKG_CONFIG_SYSROOT_DIR="$sysroot"
   export PKG_CONFIG_LIBDIR="$sysroot_libraries/pkgconfig:$sysroot/usr/share/pkgconfig:$sysroot/usr/lib/pkgconfig"
