@@ -23,8 +23,8 @@ struct ServerOptions {
   int threads = 0;  // 0: all cores
   // Positions; 0: the model's window, or what memory has room for.
   int64_t max_context = 0;
-  int64_t prefill_chunk = 0;    // queries; 0: as suits the device
-  int64_t drain_seconds = 30;   // for the sample that runs, at the end
+  int64_t prefill_chunk = 0;   // queries; 0: as suits the device
+  int64_t drain_seconds = 30;  // for the sample that runs, at the end
   std::string log_level = "info";
   std::string port_file;  // empty: none
 };

@@ -112,9 +112,8 @@ absl::StatusOr<std::vector<TokenDistribution>> DescribeLogitRows(
 
 double LogProbability(const at::Tensor& logits,
                       const TokenDistribution& distribution, int64_t token) {
-  const float logit = token == distribution.best
-                          ? distribution.best_logit
-                          : logits[token].item<float>();
+  const float logit = token == distribution.best ? distribution.best_logit
+                                                 : logits[token].item<float>();
   return logit - distribution.log_normalizer;
 }
 

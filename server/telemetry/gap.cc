@@ -87,8 +87,7 @@ LaneFigures FiguresWithAten(const at::Tensor& logits, const at::Tensor& lanes,
           .to(at::kCPU);
   const double* values = on_host.data_ptr<double>();
   const int64_t count = lanes.size(0);
-  return {{values, values + count},
-          {values + count, values + on_host.numel()}};
+  return {{values, values + count}, {values + count, values + on_host.numel()}};
 }
 
 LaneFigures FiguresOnCpu(const at::Tensor& logits, int64_t best,
