@@ -331,59 +331,99 @@ constexpr int RowsAtOnce(int vectors) {
   return kNv == 4 && vectors > 1 ? 2 : 1;
 }
 
-// How far ahead of rows of `bytes` to fetch: several rows at once are as many
-// streams, each of which goes on behind the others.
-template <int kRows>
-inline int64_t FetchAhead(int64_t bytes) {
-  if (kRows == 1) return kFetchAhead;
-  const int64_t next = kRows * bytes;
-  return next < 2 * kFetchAhead ? next : 2 * kFetchAhead;
+// Several vectors go over a block of rows part by part: parts of all vectors
+// stay in the nearest cache, and so do the block's sums.
+constexpr int kBlockRows = 8;
+constexpr int64_t kPartBytes = 2048;
+
+// One vector's row is fetched into the nearest cache. With several there is
+// more to do for each line, which is used later: it would be driven out again,
+// and waits in the second cache.
+template <int kVectors>
+inline void FetchRow(const void* p) {
+  __builtin_prefetch(p, 0, kVectors == 1 ? 3 : 2);
 }
 
-inline void PrefetchAhead(const void* p, int64_t ahead) {
-  __builtin_prefetch(static_cast<const char*>(p) + ahead);
-}
-
-// Row r times vector v to out[v · out_stride + r]; rows and vectors are `size`
-// apart. What is added to a sum, and when, does not depend on the numbers of
-// rows and vectors.
+// Row r times vector v, over n numbers, is added to sums[r][v]; rows and
+// vectors are `size` apart. `next` is what is fetched: rows that come later.
+// What is added to a sum, and when, does not depend on the numbers of rows and
+// vectors.
 template <int kRows, int kVectors>
-inline void DotRows(const float* rows, const float* x, int64_t size, float* out,
-                    int64_t out_stride) {
-  const int64_t ahead =
-      FetchAhead<kRows>(size * static_cast<int64_t>(sizeof(float)));
-  Vec sums[kRows][kVectors][2];
+inline void AddDots(const float* rows, const float* x, int64_t size, int64_t n,
+                    const float* next, Vec (*sums)[kVectors][2]) {
+  Vec acc[kRows][kVectors][2];
 #pragma GCC unroll 2
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v)
-      sums[r][v][0] = sums[r][v][1] = Broadcast(0);
-  int64_t i = 0;
-  for (; i + 2 * kLanes <= size; i += 2 * kLanes)
+    for (int v = 0; v < kVectors; ++v) {
+      acc[r][v][0] = sums[r][v][0];
+      acc[r][v][1] = sums[r][v][1];
+    }
+  for (int64_t i = 0; i + 2 * kLanes <= n; i += 2 * kLanes)
 #pragma GCC unroll 2
     for (int j = 0; j < 2; ++j) {
       const int64_t at = i + j * kLanes;
 #pragma GCC unroll 2
-      for (int r = 0; r < kRows; ++r)
-        PrefetchAhead(rows + r * size + at, ahead);
+      for (int r = 0; r < kRows; ++r) FetchRow<kVectors>(next + r * size + at);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v)
 #pragma GCC unroll 2
         for (int r = 0; r < kRows; ++r)
-          sums[r][v][j] = MulAdd(Load(rows + r * size + at),
-                                 Load(x + v * size + at), sums[r][v][j]);
+          acc[r][v][j] = MulAdd(Load(rows + r * size + at),
+                                Load(x + v * size + at), acc[r][v][j]);
     }
 #pragma GCC unroll 2
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      float sum = SumOfLanes(sums[r][v][0] + sums[r][v][1]);
-      for (int64_t k = i; k < size; ++k)
-        sum += rows[r * size + k] * x[v * size + k];
-      out[v * out_stride + r] = sum;
+      sums[r][v][0] = acc[r][v][0];
+      sums[r][v][1] = acc[r][v][1];
     }
 }
 
+template <int kRows, int kVectors>
+inline void AddDots(const Bfloat16* rows, const Bfloat16* x, int64_t size,
+                    int64_t n, const Bfloat16* next, Vec (*sums)[kVectors][2]) {
+  constexpr int kPairs = 2 * kLanes;  // numbers in a vector of pairs
+  Vec acc[kRows][kVectors][2];
+#pragma GCC unroll 2
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      acc[r][v][0] = sums[r][v][0];
+      acc[r][v][1] = sums[r][v][1];
+    }
+  int64_t i = 0;
+  for (; i + 2 * kPairs <= n; i += 2 * kPairs)
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      const int64_t at = i + j * kPairs;
+#pragma GCC unroll 2
+      for (int r = 0; r < kRows; ++r) FetchRow<kVectors>(next + r * size + at);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v)
+#pragma GCC unroll 2
+        for (int r = 0; r < kRows; ++r)
+          acc[r][v][j] = AddPairProducts(acc[r][v][j], rows + r * size + at,
+                                         x + v * size + at);
+    }
+  for (; i + kPairs <= n; i += kPairs)
+#pragma GCC unroll 2
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v)
+        acc[r][v][0] = AddPairProducts(acc[r][v][0], rows + r * size + i,
+                                       x + v * size + i);
+#pragma GCC unroll 2
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      sums[r][v][0] = acc[r][v][0];
+      sums[r][v][1] = acc[r][v][1];
+    }
+}
+
+inline float Widened(float value) { return value; }
 inline float Widened(Bfloat16 value) {
   const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
   float wide;
@@ -391,82 +431,72 @@ inline float Widened(Bfloat16 value) {
   return wide;
 }
 
-template <int kRows, int kVectors>
-inline void DotRows(const Bfloat16* rows, const Bfloat16* x, int64_t size,
-                    float* out, int64_t out_stride) {
-  constexpr int kPairs = 2 * kLanes;  // numbers in a vector of pairs
-  const int64_t ahead =
-      FetchAhead<kRows>(size * static_cast<int64_t>(sizeof(Bfloat16)));
-  Vec sums[kRows][kVectors][2];
-#pragma GCC unroll 2
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
+// Vectors from `first_vector` on times up to kBlockRows rows.
+template <int kVectors, typename T>
+inline void MultiplyBlock(const VectorProducts<T>& p, int64_t first_row,
+                          int64_t rows, int64_t first_vector) {
+  constexpr int kRows = RowsAtOnce(kVectors);
+  constexpr int64_t kPart = kPartBytes / static_cast<int64_t>(sizeof(T));
+  const T* block = p.weights + first_row * p.size;
+  const T* x = p.x + first_vector * p.size;
+  const int64_t part = kVectors == 1 ? p.size : kPart;
+  Vec sums[kBlockRows][kVectors][2];
+  for (int r = 0; r < kBlockRows; ++r)
     for (int v = 0; v < kVectors; ++v)
       sums[r][v][0] = sums[r][v][1] = Broadcast(0);
-  int64_t i = 0;
-  for (; i + 2 * kPairs <= size; i += 2 * kPairs)
-#pragma GCC unroll 2
-    for (int j = 0; j < 2; ++j) {
-      const int64_t at = i + j * kPairs;
-#pragma GCC unroll 2
-      for (int r = 0; r < kRows; ++r)
-        PrefetchAhead(rows + r * size + at, ahead);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v)
-#pragma GCC unroll 2
-        for (int r = 0; r < kRows; ++r)
-          sums[r][v][j] = AddPairProducts(sums[r][v][j], rows + r * size + at,
-                                          x + v * size + at);
-    }
-  for (; i + kPairs <= size; i += kPairs)
-#pragma GCC unroll 2
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v)
-        sums[r][v][0] = AddPairProducts(sums[r][v][0], rows + r * size + i,
-                                        x + v * size + i);
-#pragma GCC unroll 2
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
+  for (int64_t begin = 0; begin < p.size; begin += part) {
+    const int64_t left = p.size - begin;
+    const int64_t n = left < part ? left : part;
+    // Of the row that is fetched while row r is used.
+    const auto next = [&](int64_t r) {
+      if (kVectors == 1)
+        return block + r * p.size +
+               kFetchAhead / static_cast<int64_t>(sizeof(T));
+      const int64_t ahead = r + 2 * kRows;
+      if (ahead < rows) return block + ahead * p.size + begin;
+      if (begin + part < p.size)
+        return block + (ahead - rows) * p.size + begin + part;
+      return block + ahead * p.size;
+    };
+    int64_t r = 0;
+    for (; r + kRows <= rows; r += kRows)
+      AddDots<kRows, kVectors>(block + r * p.size + begin, x + begin, p.size, n,
+                               next(r), sums + r);
+    for (; r < rows; ++r)
+      AddDots<1, kVectors>(block + r * p.size + begin, x + begin, p.size, n,
+                           next(r), sums + r);
+  }
+  const int64_t whole = p.size - p.size % (2 * kLanes);
+  for (int64_t r = 0; r < rows; ++r)
     for (int v = 0; v < kVectors; ++v) {
       float sum = SumOfLanes(sums[r][v][0] + sums[r][v][1]);
-      for (int64_t k = i; k < size; ++k)
-        sum += Widened(rows[r * size + k]) * Widened(x[v * size + k]);
-      out[v * out_stride + r] = sum;
+      for (int64_t k = whole; k < p.size; ++k)
+        sum += Widened(block[r * p.size + k]) * Widened(x[v * p.size + k]);
+      p.out[(first_vector + v) * p.out_stride + first_row + r] = sum;
     }
 }
 
-// Vectors `first` and the `count` − 1 behind it, for a range of rows.
+// The `count` vectors from `first_vector` on, at most kVectors of them.
 template <int kVectors, typename T>
-inline void MultiplyRows(const VectorProducts<T>& p, int64_t begin, int64_t end,
-                         int64_t first, int64_t count) {
+inline void MultiplyGroup(const VectorProducts<T>& p, int64_t first_row,
+                          int64_t rows, int64_t first_vector, int64_t count) {
   if constexpr (kVectors > 0) {
     if (count < kVectors)
-      return MultiplyRows<kVectors - 1>(p, begin, end, first, count);
-    constexpr int kRows = RowsAtOnce(kVectors);
-    const T* x = p.x + first * p.size;
-    float* out = p.out + first * p.out_stride;
-    int64_t r = begin;
-    for (; r + kRows <= end; r += kRows)
-      DotRows<kRows, kVectors>(p.weights + r * p.size, x, p.size, out + r,
-                               p.out_stride);
-    for (; r < end; ++r)
-      DotRows<1, kVectors>(p.weights + r * p.size, x, p.size, out + r,
-                           p.out_stride);
+      return MultiplyGroup<kVectors - 1>(p, first_row, rows, first_vector,
+                                         count);
+    MultiplyBlock<kVectors>(p, first_row, rows, first_vector);
   }
 }
 
+// More vectors than fit the registers find the rows of a block in a near cache.
 template <typename T>
 void MultiplyVectors(const VectorProducts<T>& p) {
-  // More vectors than fit the registers find the rows in the nearest cache.
-  const int64_t step =
-      p.vectors <= kMostVectors ? p.rows : RowsAtOnce(kMostVectors);
-  for (int64_t r = 0; r < p.rows; r += step) {
-    const int64_t end = r + step < p.rows ? r + step : p.rows;
+  for (int64_t r = 0; r < p.rows; r += kBlockRows) {
+    const int64_t rows = p.rows - r < kBlockRows ? p.rows - r : kBlockRows;
     for (int64_t v = 0; v < p.vectors; v += kMostVectors) {
       const int64_t left = p.vectors - v;
-      MultiplyRows<kMostVectors>(p, r, end, v,
-                                 left < kMostVectors ? left : kMostVectors);
+      MultiplyGroup<kMostVectors>(p, r, rows, v,
+                                  left < kMostVectors ? left : kMostVectors);
     }
   }
 }

@@ -21,11 +21,8 @@ namespace {
 #include "server/cpu/simd_generic.h"
 #endif
 
-// Moves bits; a pair of bfloat16 numbers is no float.
 inline Vec LoadUnits(const float* p) { return Load(p); }
-inline Vec LoadUnits(const uint32_t* p) {
-  return Load(reinterpret_cast<const float*>(p));
-}
+inline Vec LoadUnits(const uint32_t* p) { return LoadPairs(p); }
 
 inline Vec LoadNumbers(const float* p) { return Load(p); }
 inline Vec LoadNumbers(const Bfloat16* p) { return LoadBfloat16(p); }

@@ -11,6 +11,11 @@ constexpr int kNv = 1;
 inline Vec Load(const float* p) {
   return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
 }
+// Moves bits; a pair of bfloat16 numbers is no float. Registers may be loaded
+// from and stored to numbers of any type.
+inline Vec LoadPairs(const uint32_t* p) {
+  return Load(reinterpret_cast<const float*>(p));
+}
 inline void Store(float* p, Vec a) {
   _mm256_storeu_ps(p, a.low);
   _mm256_storeu_ps(p + 8, a.high);

@@ -10,6 +10,11 @@ constexpr int kMr = 6;
 constexpr int kNv = 4;
 
 inline Vec Load(const float* p) { return {_mm512_loadu_ps(p)}; }
+// Moves bits; a pair of bfloat16 numbers is no float. Registers may be loaded
+// from and stored to numbers of any type.
+inline Vec LoadPairs(const uint32_t* p) {
+  return Load(reinterpret_cast<const float*>(p));
+}
 inline void Store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
 inline Vec Broadcast(float a) { return {_mm512_set1_ps(a)}; }
 inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }

@@ -28,6 +28,10 @@ inline Vec Each(Fn fn) {
 inline Vec Load(const float* p) {
   return Each([&](int i) { return p[i]; });
 }
+// Moves bits; a pair of bfloat16 numbers is no float.
+inline Vec LoadPairs(const uint32_t* p) {
+  return Each([&](int i) { return FromBits(p[i]); });
+}
 inline void Store(float* p, Vec a) { __builtin_memcpy(p, a.v, sizeof(a.v)); }
 inline Vec Broadcast(float a) {
   return Each([&](int) { return a; });
@@ -145,13 +149,16 @@ inline Vec SecondsOfPairs(const uint32_t* p) {
   return Each([&](int i) { return FromBits(p[i] & 0xffff0000); });
 }
 
-// Rounded to nearest, ties to even. No NaN must come.
+// Rounded to nearest, ties to even. No NaN must come. Written by bytes: who
+// reads pairs of them reads 32-bit numbers.
 inline void StoreBfloat16(Bfloat16* p, Vec a) {
+  Bfloat16 narrow[kLanes];
   for (int i = 0; i < kLanes; ++i) {
     const uint32_t bits = ToBits(a.v[i]);
-    p[i].bits =
+    narrow[i].bits =
         static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
   }
+  __builtin_memcpy(p, narrow, sizeof(narrow));
 }
 
 // sum += a · b, for a unit and sixteen units.

@@ -28,13 +28,10 @@
 namespace kvrecall {
 namespace {
 
-// Bytes that texts may take. Of weights in a mapped file the system says that
-// their memory can be had, as the file's cache or because nothing has read them
-// yet; every step needs it.
+// Bytes that texts may take.
 int64_t FreeForTexts(const std::function<int64_t()>& free_memory,
-                     at::Device device, const HfWeights& weights) {
-  const int64_t free = free_memory ? free_memory() : FreeMemory(device);
-  return std::max<int64_t>(free - weights.mapped_bytes, 0);
+                     at::Device device) {
+  return free_memory ? free_memory() : FreeMemory(device);
 }
 
 class HfModel final : public Model {
@@ -59,7 +56,7 @@ class HfModel final : public Model {
     need.tables = 0;  // the model has them
     RETURN_IF_ERROR(
         CheckMemory(absl::StrCat("a text of ", capacity, " positions"), need,
-                    FreeForTexts(free_memory_, options_.device(), weights_)));
+                    FreeForTexts(free_memory_, options_.device())));
     return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<Sequence>> {
       const c10::InferenceMode guard;
       return std::make_unique<HfSequence>(
@@ -436,9 +433,8 @@ absl::StatusOr<std::unique_ptr<Model>> MakeHfModel(
     info.kv_bytes_per_token = 2 * config.layers * config.kv_heads *
                               config.head_dim *
                               static_cast<int64_t>(c10::elementSize(dtype));
-    RETURN_IF_ERROR(
-        FitContext(options, config,
-                   FreeForTexts(options.free_memory, device, *weights), info));
+    RETURN_IF_ERROR(FitContext(
+        options, config, FreeForTexts(options.free_memory, device), info));
     return std::make_unique<HfModel>(std::move(config), *std::move(weights),
                                      std::move(info), tensor_options,
                                      options.free_memory);

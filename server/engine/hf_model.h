@@ -27,7 +27,6 @@ struct HfModelOptions {
   int64_t prefill_chunk = 0;
   // Bytes that are free beside the weights that are loaded already, asked when
   // the model is loaded and for each text; unset: FreeMemory of the device.
-  // Weights that stay in a mapped file must find room in them too.
   std::function<int64_t()> free_memory;
 };
 

@@ -13,6 +13,7 @@
 
 #include "common/base/digest.h"
 #include "common/base/status_macros.h"
+#include "server/engine/huge_pages.h"
 #include "server/engine/safetensors.h"
 
 namespace kvrecall {
@@ -40,17 +41,10 @@ class Loader {
          const at::TensorOptions& options)
       : checkpoint_(std::move(checkpoint)), options_(options) {}
 
-  absl::Status Load(const std::string& name, std::vector<int64_t> shape,
+  // [rows, columns], or [rows].
+  absl::Status Load(const std::string& name, const std::vector<int64_t>& shape,
                     at::Tensor& tensor) {
-    ASSIGN_OR_RETURN(const StoredTensor stored, Stored(name, shape));
-    tensor = stored.tensor.to(options_);
-    const int64_t bytes = static_cast<int64_t>(tensor.nbytes());
-    bytes_ += bytes;
-    if (stored.mapped && tensor.is_alias_of(stored.tensor))
-      mapped_bytes_ += bytes;
-    else
-      ReleasePages(stored.bytes);
-    return absl::OkStatus();
+    return Join({{name, shape[0]}}, shape.size() > 1 ? shape[1] : 0, tensor);
   }
 
   // The parts below each other, each [rows, columns], or [rows] if `columns`
@@ -63,7 +57,7 @@ class Loader {
       return columns > 0 ? std::vector<int64_t>{count, columns}
                          : std::vector<int64_t>{count};
     };
-    tensor = at::empty(shape(rows), options_);
+    tensor = ZerosOnHugePages(shape(rows), options_);
     int64_t row = 0;
     for (const Part& part : parts) {
       ASSIGN_OR_RETURN(const StoredTensor stored,
@@ -77,12 +71,10 @@ class Loader {
   }
 
   int64_t bytes() const { return bytes_; }
-  int64_t mapped_bytes() const { return mapped_bytes_; }
 
  private:
   struct StoredTensor {
     at::Tensor tensor;                 // in the file's dtype
-    bool mapped;                       // it is the file's bytes, not a copy
     std::span<const std::byte> bytes;  // in the file
   };
 
@@ -103,15 +95,15 @@ class Loader {
       return StoredTensor{
           at::from_blob(
               data, shape, [keep = checkpoint_](void*) {}, options),
-          /*mapped=*/true, view.data};
+          view.data};
     const at::Tensor copy = at::empty(shape, options);
     std::memcpy(copy.data_ptr(), data, view.data.size());
-    return StoredTensor{copy, /*mapped=*/false, view.data};
+    return StoredTensor{copy, view.data};
   }
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   at::TensorOptions options_;
-  int64_t bytes_ = 0, mapped_bytes_ = 0;
+  int64_t bytes_ = 0;
 };
 
 // `prefix`: "model.layers.0.".
@@ -199,7 +191,6 @@ absl::StatusOr<HfWeights> LoadHfWeights(const std::string& directory,
     RETURN_IF_ERROR(loader.Load("lm_head.weight", table, weights.head));
   }
   weights.bytes = loader.bytes();
-  weights.mapped_bytes = loader.mapped_bytes();
   weights.digest = Digest(directory, *checkpoint);
   return weights;
 }
@@ -216,7 +207,7 @@ absl::StatusOr<HfWeights> RandomHfWeights(const HfConfig& config,
   // As Hugging Face initialises its models.
   constexpr double kDeviation = 0.02;
   const auto normal = [&](std::vector<int64_t> shape) {
-    return count(at::empty(shape, options).normal_(0, kDeviation));
+    return count(ZerosOnHugePages(shape, options).normal_(0, kDeviation));
   };
   const auto ones = [&](int64_t size) {
     return count(at::ones({size}, options));

@@ -1,10 +1,9 @@
 #pragma once
 
 // The weights of a checkpoint as tensors; projections that read the same input
-// are joined, so that one product computes them. On the CPU a tensor that is
-// not joined, whose dtype is the file's and which lies there as its numbers
-// need, stays in the mapped file; it keeps the mapping alive. Immutable; may be
-// read from any thread.
+// are joined, so that one product computes them. All are copies, on huge pages
+// where there are any: a step reads them all, and from a mapped file's small
+// pages it would read more slowly. Immutable; may be read from any thread.
 
 #include <cstdint>
 #include <string>
@@ -34,12 +33,9 @@ struct LayerWeights {
 struct HfWeights {
   at::Tensor embedding;  // [vocabulary, hidden]
   std::vector<LayerWeights> layers;
-  at::Tensor norm;    // [hidden]
-  at::Tensor head;    // [vocabulary, hidden]; the embedding itself if tied
-  int64_t bytes = 0;  // of all tensors, in `options`' dtype
-  // Of those, in the mapped file: memory that the system counts as free to be
-  // had, since it can be read again, but that each step needs.
-  int64_t mapped_bytes = 0;
+  at::Tensor norm;     // [hidden]
+  at::Tensor head;     // [vocabulary, hidden]; the embedding itself if tied
+  int64_t bytes = 0;   // of all tensors, in `options`' dtype
   std::string digest;  // SHA-256 over config.json and the weight files
 };
 

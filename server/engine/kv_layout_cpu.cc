@@ -5,6 +5,7 @@
 #include "ATen/ATen.h"
 
 #include "server/engine/cpu_workers.h"
+#include "server/engine/huge_pages.h"
 
 namespace kvrecall {
 
@@ -24,9 +25,9 @@ CpuKvLayout<T>::CpuKvLayout(const KvShape& shape,
       value_units_(positions_ / kNumbers * head_lanes_),
       // Zeros: what a block reads behind the last position must be finite,
       // and padding must add nothing.
-      keys_(at::zeros({shape.layers * shape.kv_heads * key_units_ * kNumbers},
-                      options)),
-      values_(at::zeros(
+      keys_(ZerosOnHugePages(
+          {shape.layers * shape.kv_heads * key_units_ * kNumbers}, options)),
+      values_(ZerosOnHugePages(
           {shape.layers * shape.kv_heads * value_units_ * kNumbers}, options)) {
 }
 

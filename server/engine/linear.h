@@ -31,8 +31,8 @@ std::string CpuKernelsVersion();
 absl::Status CheckCpuKernels();
 
 // As above without bias, in float32: logits, for up to a few dozen rows. On the
-// CPU and on CUDA they are never rounded to x's dtype; on other devices libtorch
-// rounds a bfloat16 product.
+// CPU and on CUDA they are never rounded to x's dtype; on other devices
+// libtorch rounds a bfloat16 product.
 at::Tensor LinearToFloat(const at::Tensor& x, const at::Tensor& weight);
 
 }  // namespace kvrecall

@@ -35,8 +35,7 @@ MemoryNeed NeedOf(const ModelInfo& info, int64_t intermediate_size,
 // Bytes that can be had now: on the CPU what the system calls available,
 // within the limits of the process's control groups; on CUDA what the device
 // has free. The largest number where the system does not say. Caches of files
-// can be had: so can the pages of a mapped file, whether they are resident or
-// not, and who goes on reading it must take its bytes off.
+// can be had.
 int64_t FreeMemory(c10::Device device);
 
 // The same of a Linux system whose /proc and /sys stand below `root`: for
