@@ -8,6 +8,9 @@
 #include "ATen/Parallel.h"
 
 #include "server/cpu/row_kernels.h"
+#ifdef KVRECALL_WITH_CUDA
+#include "server/telemetry/logit_sums_cuda.h"
+#endif
 
 namespace kvrecall {
 namespace {
@@ -51,7 +54,7 @@ std::vector<cpu::LogitSums> SumOnCpu(const at::Tensor& logits) {
 
 // [R, 6], float64, on the device: sums, weighted sums, the two largest, whether
 // all are finite, the best id. Wider than the logits.
-at::Tensor SumsOnDevice(const at::Tensor& logits) {
+at::Tensor SumsWithAten(const at::Tensor& logits) {
   const at::Tensor z = logits.to(at::kDouble);
   const at::Tensor top =
       std::get<0>(z.topk(std::min<int64_t>(2, z.size(1)), /*dim=*/1));
@@ -67,15 +70,22 @@ at::Tensor SumsOnDevice(const at::Tensor& logits) {
                    1);
 }
 
-// The same sums on any device, in one transfer.
-std::vector<cpu::LogitSums> SumWithAten(const at::Tensor& logits) {
+at::Tensor SumsOf(const at::Tensor& logits) {
+#ifdef KVRECALL_WITH_CUDA
+  if (logits.device().is_cuda()) return LogitSumsCuda(logits);
+#endif
   // Bounds what a vocabulary of float64 takes several times.
   constexpr int64_t kRowsAtOnce = 4;
   std::vector<at::Tensor> parts;
   for (int64_t i = 0; i < logits.size(0); i += kRowsAtOnce)
-    parts.push_back(SumsOnDevice(
+    parts.push_back(SumsWithAten(
         logits.narrow(0, i, std::min(kRowsAtOnce, logits.size(0) - i))));
-  const at::Tensor figures = at::cat(parts).to(at::kCPU);
+  return at::cat(parts);
+}
+
+// The same sums on any device, in one transfer.
+std::vector<cpu::LogitSums> SumOnDevice(const at::Tensor& logits) {
+  const at::Tensor figures = SumsOf(logits).to(at::kCPU);
   std::vector<cpu::LogitSums> all;
   for (int64_t i = 0; i < figures.size(0); ++i) {
     const double* f = figures.data_ptr<double>() + i * figures.size(1);
@@ -103,7 +113,7 @@ absl::StatusOr<std::vector<TokenDistribution>> DescribeLogitRows(
     const at::Tensor& logits) {
   std::vector<TokenDistribution> rows;
   for (const cpu::LogitSums& sums :
-       logits.device().is_cpu() ? SumOnCpu(logits) : SumWithAten(logits)) {
+       logits.device().is_cpu() ? SumOnCpu(logits) : SumOnDevice(logits)) {
     if (!sums.finite) return NotFinite();
     rows.push_back(FromSums(sums, logits.size(1)));
   }

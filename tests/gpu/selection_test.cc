@@ -97,8 +97,9 @@ class Twins {
     const at::Tensor want = FormSetsWithAten({&job_, 1})[0];
     const at::Tensor got = FormSets({&on_device_, 1})[0];
     EXPECT_LE((got.cpu() - want).abs().max().item<double>(), 1e-6);
-    if (job_.held.defined())
+    if (job_.held.defined()) {
       EXPECT_TRUE(at::equal(on_device_.held.cpu(), job_.held));
+    }
     EXPECT_TRUE(SameBits(got, FormSets({&again, 1})[0]));
   }
 
