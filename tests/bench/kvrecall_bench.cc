@@ -70,7 +70,7 @@ class Bench {
         options_(options),
         device_(model.info().device == "cpu" ? at::Device(at::kCPU)
                                              : at::Device(at::kCUDA, 0)),
-        bandwidth_(device_) {}
+        bandwidth_(device_, model.info(), config_.intermediate_size) {}
 
   absl::StatusOr<Result> Measure(int64_t prompt) {
     Result result;

@@ -14,7 +14,8 @@ namespace {
 
 // Far more than the caches hold. A GPU reads half a GiB in the time that a
 // launch and a wait take a good part of.
-constexpr int64_t kBufferBytes = int64_t{512} << 20;
+// As much of a model as is read, at the most: far more than the caches hold.
+constexpr int64_t kMostBytes = int64_t{1} << 30;
 constexpr int64_t kDeviceBufferBytes = int64_t{4} << 30;
 
 typedef uint64_t Vec8 __attribute__((vector_size(64), aligned(8)));
@@ -60,36 +61,68 @@ double BestRate(int64_t m, int64_t n, int64_t k,
 
 }  // namespace
 
-ReadBandwidth::ReadBandwidth(at::Device device)
-    : buffer_(ZerosOnHugePages(
-          {(device.is_cpu() ? kBufferBytes : kDeviceBufferBytes) / 4},
-          at::TensorOptions().dtype(at::kFloat).device(device))) {
-  buffer_.fill_(1);
+ReadBandwidth::ReadBandwidth(at::Device device, const ModelInfo& info,
+                             int64_t intermediate_size) {
+  if (!device.is_cpu()) {
+    const auto options = at::TensorOptions().dtype(at::kByte).device(device);
+    blocks_.push_back(at::ones({kDeviceBufferBytes}, options));
+    return;
+  }
+  const int64_t q = info.query_heads * info.head_dim;
+  const int64_t kv = info.kv_heads * info.head_dim;
+  const int64_t width = info.dtype == "float32" ? 4 : 2;
+  const int64_t per_input = width * info.hidden_size;
+  int64_t bytes = 0;
+  const auto add = [&](int64_t size) {
+    size = std::min(size, kMostBytes - bytes);
+    if (size <= 0) return;
+    blocks_.push_back(
+        ZerosOnHugePages({size}, at::TensorOptions().dtype(at::kByte))
+            .fill_(1));
+    bytes += size;
+  };
+  for (int64_t l = 0; l < info.layers; ++l)
+    for (const int64_t numbers :
+         {q + 2 * kv, q, 2 * intermediate_size, intermediate_size})
+      add(numbers * per_input);
+  add(info.vocabulary * per_input);
+  double best = 0;
+  for (const int64_t ahead : {512, 1024, 2048, 4096})
+    for (int i = 0; i < 3; ++i) {
+      const double rate = Read(ahead);
+      if (rate <= best) continue;
+      best = rate;
+      ahead_ = ahead;
+    }
 }
 
-double ReadBandwidth::Measure() const {
-  if (!buffer_.device().is_cpu())
-    return static_cast<double>(buffer_.nbytes()) /
-           BestTime(buffer_.device(), [&] { buffer_.sum(); });
-  const char* data = static_cast<const char*>(buffer_.data_ptr());
+double ReadBandwidth::Read(int64_t ahead) const {
   const int64_t threads = at::get_num_threads();
-  const int64_t part = kBufferBytes / threads;
   std::vector<uint64_t> sums(static_cast<size_t>(threads));
-  double best = 0;
-  for (const int64_t ahead : {512, 1024, 2048, 4096}) {
-    const double seconds = Seconds(buffer_.device(), [&] {
+  int64_t bytes = 0;
+  const double seconds = Seconds(at::kCPU, [&] {
+    for (const at::Tensor& block : blocks_) {
+      const char* data = static_cast<const char*>(block.data_ptr());
+      const int64_t part = block.numel() / threads;
+      bytes += part * threads;
       at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; ++t)
-          sums[static_cast<size_t>(t)] =
+          sums[static_cast<size_t>(t)] ^=
               ReadAll(data + t * part, data + (t + 1) * part, ahead);
       });
-    });
-    if (best == 0 || seconds < best) best = seconds;
-  }
+    }
+  });
   // A use that the compiler cannot see through.
   volatile uint64_t sink = sums[0];
   (void)sink;
-  return kBufferBytes / best;
+  return static_cast<double>(bytes) / seconds;
+}
+
+double ReadBandwidth::Measure() const {
+  const at::Tensor& first = blocks_[0];
+  if (first.device().is_cpu()) return Read(ahead_);
+  return static_cast<double>(first.nbytes()) /
+         BestTime(first.device(), [&] { first.sum(); });
 }
 
 std::vector<ProductRate> ProductRates(const ModelInfo& info,

@@ -13,15 +13,21 @@
 
 namespace kvrecall::bench {
 
-// Bytes per second that all threads together read from a buffer far larger
-// than the caches. On CUDA: a device-to-device sum over such a buffer.
+// Bytes per second that all threads together read. On the CPU from blocks of
+// the sizes of the model's matrices, up to 1 GiB of them, which lie in memory
+// as the model's do: how fast memory is read depends on its pages. On CUDA: a
+// sum over a buffer of 4 GiB.
 class ReadBandwidth {
  public:
-  explicit ReadBandwidth(at::Device device);
-  double Measure() const;  // once over the buffer
+  ReadBandwidth(at::Device device, const ModelInfo& info,
+                int64_t intermediate_size);
+  double Measure() const;  // once over the blocks
 
  private:
-  at::Tensor buffer_;
+  double Read(int64_t ahead) const;
+
+  std::vector<at::Tensor> blocks_;
+  int64_t ahead_ = 0;  // how far to fetch ahead
 };
 
 // One kind of product of a prefill.
