@@ -215,6 +215,8 @@ for r in results(""):
     ratios, n = r["ratios"], r["prompt"]
     rows.append((f"prefill with telemetry / plain, {n}",
                  ratios["prefill_telemetry"], "<=", 1.15, n == 16384))
+    rows.append((f"decode with telemetry / plain, {n}",
+                 ratios["decode_telemetry"], "<=", 1.10, n == 16384))
     rows.append((f"plain decode / read bandwidth, {n}",
                  ratios["decode_of_bandwidth"], ">=", 0.8, True))
 for r in results("-policies"):
