@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -69,8 +70,11 @@ class Bench {
         run_(std::move(run)),
         options_(options),
         device_(model.info().device == "cpu" ? at::Device(at::kCPU)
-                                             : at::Device(at::kCUDA, 0)),
-        bandwidth_(device_, model.info(), config_.intermediate_size) {}
+                                             : at::Device(at::kCUDA, 0)) {
+    // Its memory is as much as the weights', so not where nobody asks.
+    if (Wanted(false) && options_.decode > 0)
+      bandwidth_.emplace(device_, model.info(), config_.intermediate_size);
+  }
 
   absl::StatusOr<Result> Measure(int64_t prompt) {
     Result result;
@@ -188,8 +192,8 @@ class Bench {
     }
     if (Wanted(false)) result.step_plain.push_back(Median(plain));
     if (Wanted(true)) result.step_telemetry.push_back(Median(with));
-    for (int i = 0; i < 3; ++i)
-      result.bandwidth.push_back(bandwidth_.Measure());
+    for (int i = 0; bandwidth_ && i < 3; ++i)
+      result.bandwidth.push_back(bandwidth_->Measure());
     return absl::OkStatus();
   }
 
@@ -224,7 +228,7 @@ class Bench {
   const RunConfig run_;
   const Options& options_;
   const at::Device device_;
-  const ReadBandwidth bandwidth_;
+  std::optional<ReadBandwidth> bandwidth_;
   int64_t loaded_memory_ = 0;
   std::vector<int64_t> tokens_;
   std::unique_ptr<Sequence> plain_, with_telemetry_;
