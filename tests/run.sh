@@ -89,5 +89,8 @@ if ! "$quick"; then
   phase "address sanitizer" sanitize asan
   phase "thread sanitizer" sanitize tsan
 fi
+# Several tests at once, each with threads for all processors: CMakePresets.json
+# has those that wait sleep (OMP_WAIT_POLICY), or they would wait in each other's
+# way.
 echo "=== tests (release), $SECONDS s so far"
 exec ctest --preset release -j "$jobs"
