@@ -322,9 +322,9 @@ void MultiplyKeys(const KeyProducts<T>& p) {
 
 // ---- Matrix times vectors -------------------------------------------------
 
-// Vectors that share the reading of a row: two accumulators each, in
-// registers.
-constexpr int kMostVectors = kNv == 4 ? 6 : 2;
+// Vectors that share the reading of a row: two accumulators each for each of
+// RowsAtOnce rows, in registers (28 of AVX-512's 32).
+constexpr int kMostVectors = kNv == 4 ? 7 : 2;
 
 // Rows that share the reading of the vectors.
 constexpr int RowsAtOnce(int vectors) {

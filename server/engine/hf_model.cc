@@ -84,17 +84,18 @@ class HfModel final : public Model {
 
   absl::StatusOr<std::vector<StepObservation>> Step(
       std::span<const StepInput> inputs) override {
-    std::vector<int64_t> tokens, positions;
     for (const StepInput& input : inputs) {
       if (input.sequence->length() >= input.sequence->capacity())
         return absl::InvalidArgumentError("a sequence in the step is full");
-      tokens.push_back(input.token);
-      positions.push_back(input.sequence->length());
+      RETURN_IF_ERROR(CheckTokens({&input.token, 1}, info_));
+      if (input.lanes.visible.empty()) continue;
+      RETURN_IF_ERROR(CheckTokens({&input.lanes.token, 1}, info_));
+      RETURN_IF_ERROR(
+          CheckLanes(input.lanes.visible, input.sequence->length(), info_));
     }
-    RETURN_IF_ERROR(CheckTokens(tokens, info_));
     return CatchTorch([&]() -> absl::StatusOr<std::vector<StepObservation>> {
       const c10::InferenceMode guard;
-      return StepAll(inputs, tokens, positions);
+      return StepAll(inputs);
     });
   }
 
@@ -106,19 +107,14 @@ class HfModel final : public Model {
     const auto& cache = static_cast<const HfSequence&>(sequence);
     return CatchTorch([&]() -> absl::StatusOr<at::Tensor> {
       const c10::InferenceMode guard;
-      std::vector<at::Tensor> logits;
-      for (size_t begin = 0; begin < visible.size(); begin += kMostLanes)
-        logits.push_back(StepLanes(
-            cache, token,
-            visible.subspan(begin,
-                            std::min(kMostLanes, visible.size() - begin))));
-      return logits.size() == 1 ? logits[0] : at::cat(logits, 0);
+      return LanesAlone(cache, {token, visible});
     });
   }
 
  private:
-  // Of one reading of the weights: what bounds the memory that lanes take.
-  static constexpr size_t kMostLanes = 16;
+  // Rows of one reading of the weights: what bounds the memory that lanes take,
+  // and on the CPU lets each come out as it would alone.
+  static constexpr size_t kMostRows = kMostLoneRows;
 
   at::Tensor ToDevice(std::span<const int64_t> ids) const {
     return CopyToDevice(ids, at::kLong, options_.device());
@@ -237,60 +233,116 @@ class HfModel final : public Model {
     return request;
   }
 
-  std::vector<StepObservation> StepAll(std::span<const StepInput> inputs,
-                                       std::span<const int64_t> tokens,
-                                       std::span<const int64_t> at) const {
-    std::vector<StepObservation> observations(inputs.size());
-    for (size_t i = 0; i < inputs.size(); ++i)
-      if (inputs[i].rows)
-        observations[i].rows =
-            at::empty({config_.layers, config_.kv_heads, at[i] + 1},
-                      options_.dtype(at::kFloat));
-    const Fed fed = ToDevice(tokens, at);
-    const Rope::Angles angles = rope_.At(fed.positions);
-    at::Tensor x = weights_.embedding.index_select(0, fed.tokens);
-    for (int64_t l = 0; l < config_.layers; ++l)
-      Block(weights_.layers[l], x, angles,
-            [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-              std::vector<at::Tensor> outputs;
-              for (size_t i = 0; i < inputs.size(); ++i) {
-                AttentionRequest request;
-                if (inputs[i].rows)
-                  request.rows.push_back({0, observations[i].rows[l]});
-                outputs.push_back(static_cast<HfSequence&>(*inputs[i].sequence)
-                                      .Attend(l, q.narrow(0, i, 1),
-                                              k.narrow(0, i, 1),
-                                              v.narrow(0, i, 1), request));
-              }
-              return outputs.size() == 1 ? outputs[0] : at::cat(outputs, 0);
-            });
-    for (const StepInput& input : inputs)
-      static_cast<HfSequence&>(*input.sequence).Advance(1);
-    const at::Tensor logits = LinearToFloat(
-        RmsNorm(x, weights_.norm, config_.rms_norm_eps), weights_.head);
-    for (size_t i = 0; i < inputs.size(); ++i)
-      observations[i].logits = logits[i];
-    return observations;
+  // Some lanes of a sequence's last step, in a pass.
+  struct LaneRows {
+    const HfSequence* sequence = nullptr;
+    int64_t token = 0;
+    std::vector<at::Tensor> masks;  // on the device
+
+    int64_t count() const { return std::ssize(masks); }
+  };
+
+  LaneRows RowsOf(const HfSequence& sequence, const MaskedLanes& lanes) const {
+    LaneRows rows = {&sequence, lanes.token, {}};
+    for (const at::Tensor& mask : lanes.visible)
+      rows.masks.push_back(mask.to(options_.device()));
+    return rows;
   }
 
-  // [lanes, vocabulary], float32
-  at::Tensor StepLanes(const HfSequence& cache, int64_t token,
-                       std::span<const at::Tensor> visible) const {
-    std::vector<at::Tensor> masks;
-    for (const at::Tensor& mask : visible)
-      masks.push_back(mask.to(options_.device()));
-    const std::vector<int64_t> tokens(visible.size(), token);
-    const std::vector<int64_t> positions(visible.size(), cache.length() - 1);
+  // One reading of the weights: a step of each input, then the lanes, each over
+  // what its sequence held before the steps. Rows go where `observations` has
+  // them. Returns the logits of all, [steps + lanes, vocabulary], float32; no
+  // sequence is advanced.
+  at::Tensor Pass(std::span<const StepInput> inputs,
+                  std::span<const LaneRows> lanes,
+                  std::span<const StepObservation> observations) const {
+    std::vector<int64_t> tokens, positions;
+    for (const StepInput& input : inputs) {
+      tokens.push_back(input.token);
+      positions.push_back(input.sequence->length());
+    }
+    for (const LaneRows& rows : lanes) {
+      tokens.insert(tokens.end(), rows.masks.size(), rows.token);
+      positions.insert(positions.end(), rows.masks.size(),
+                       rows.sequence->length() - 1);
+    }
     const Fed fed = ToDevice(tokens, positions);
     const Rope::Angles angles = rope_.At(fed.positions);
     at::Tensor x = weights_.embedding.index_select(0, fed.tokens);
     for (int64_t l = 0; l < config_.layers; ++l)
       Block(weights_.layers[l], x, angles,
             [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-              return cache.AttendMasked(l, {q, k, v, MasksOfLayer(masks, l)});
+              std::vector<at::Tensor> outputs;
+              int64_t row = 0;
+              for (size_t i = 0; i < inputs.size(); ++i, ++row) {
+                AttentionRequest request;
+                if (inputs[i].rows)
+                  request.rows.push_back({0, observations[i].rows[l]});
+                outputs.push_back(static_cast<HfSequence&>(*inputs[i].sequence)
+                                      .Attend(l, q.narrow(0, row, 1),
+                                              k.narrow(0, row, 1),
+                                              v.narrow(0, row, 1), request));
+              }
+              for (const LaneRows& rows : lanes) {
+                outputs.push_back(rows.sequence->AttendMasked(
+                    l, {q.narrow(0, row, rows.count()),
+                        k.narrow(0, row, rows.count()),
+                        v.narrow(0, row, rows.count()),
+                        MasksOfLayer(rows.masks, l)}));
+                row += rows.count();
+              }
+              return outputs.size() == 1 ? outputs[0] : at::cat(outputs, 0);
             });
     return LinearToFloat(RmsNorm(x, weights_.norm, config_.rms_norm_eps),
                          weights_.head);
+  }
+
+  std::vector<StepObservation> StepAll(
+      std::span<const StepInput> inputs) const {
+    std::vector<StepObservation> observations(inputs.size());
+    size_t rows = inputs.size();
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      rows += inputs[i].lanes.visible.size();
+      if (inputs[i].rows)
+        observations[i].rows = at::empty({config_.layers, config_.kv_heads,
+                                          inputs[i].sequence->length() + 1},
+                                         options_.dtype(at::kFloat));
+    }
+    // Elsewhere a product's rounding depends on how many rows it has.
+    const bool together = options_.device().is_cpu() && rows <= kMostRows;
+    std::vector<LaneRows> lanes;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (inputs[i].lanes.visible.empty()) continue;
+      const auto& cache = static_cast<HfSequence&>(*inputs[i].sequence);
+      if (together)
+        lanes.push_back(RowsOf(cache, inputs[i].lanes));
+      else
+        observations[i].lanes = LanesAlone(cache, inputs[i].lanes);
+    }
+    const at::Tensor logits = Pass(inputs, lanes, observations);
+    int64_t row = std::ssize(inputs);
+    auto next = lanes.begin();
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      static_cast<HfSequence&>(*inputs[i].sequence).Advance(1);
+      observations[i].logits = logits[static_cast<int64_t>(i)];
+      if (!together || inputs[i].lanes.visible.empty()) continue;
+      observations[i].lanes = logits.narrow(0, row, next->count());
+      row += (next++)->count();
+    }
+    return observations;
+  }
+
+  // [lanes, vocabulary], float32
+  at::Tensor LanesAlone(const HfSequence& cache,
+                        const MaskedLanes& lanes) const {
+    std::vector<at::Tensor> logits;
+    for (size_t begin = 0; begin < lanes.visible.size(); begin += kMostRows) {
+      const size_t count = std::min(kMostRows, lanes.visible.size() - begin);
+      const LaneRows rows =
+          RowsOf(cache, {lanes.token, lanes.visible.subspan(begin, count)});
+      logits.push_back(Pass({}, {&rows, 1}, {}));
+    }
+    return logits.size() == 1 ? logits[0] : at::cat(logits, 0);
   }
 
   // Masks as StepMasked takes them → [1 or kv_heads, past] each.

@@ -20,9 +20,9 @@
 namespace kvrecall {
 namespace {
 
-// From this many rows on the arithmetic takes longer than the reading, and
-// oneDNN is better at it.
-constexpr int64_t kManyRows = 17;
+// More rows than this make the arithmetic longer than the reading, and oneDNN
+// is better at it.
+constexpr int64_t kFewRows = kMostLoneRows;
 
 template <typename T>
 cpu::VectorProducts<T> Products(const at::Tensor& x, const at::Tensor& weight,
@@ -115,7 +115,7 @@ void MultiplyWidened(const at::Tensor& x, const at::Tensor& weight,
   constexpr int64_t kWidenedNumbers = int64_t{1} << 21;  // 8 MiB
   const at::Tensor wide_x = x.to(at::kFloat);
   const int64_t step =
-      std::max<int64_t>(kWidenedNumbers / weight.size(1), kManyRows);
+      std::max<int64_t>(kWidenedNumbers / weight.size(1), kFewRows);
   for (int64_t row = 0; row < weight.size(0); row += step) {
     const int64_t count = std::min(step, weight.size(0) - row);
     const at::Tensor wide_weight = weight.narrow(0, row, count).to(at::kFloat);
@@ -178,7 +178,7 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
                   const at::Tensor& bias) {
   if (!x.device().is_cpu()) return at::linear(x, weight, bias);
   const at::Tensor rows = x.contiguous();
-  if (rows.size(0) >= kManyRows)
+  if (rows.size(0) > kFewRows)
     return MultiplyRows(rows, weight, bias, x.scalar_type());
   at::Tensor out = MultiplyVectors(rows, weight);
   if (bias.defined()) out.add_(bias);
@@ -191,7 +191,7 @@ at::Tensor LinearToFloat(const at::Tensor& x, const at::Tensor& weight) {
 #endif
   if (!x.device().is_cpu()) return at::linear(x, weight).to(at::kFloat);
   const at::Tensor rows = x.contiguous();
-  if (rows.size(0) >= kManyRows)
+  if (rows.size(0) > kFewRows)
     return MultiplyRows(rows, weight, {}, at::kFloat);
   return MultiplyVectors(rows, weight);
 }

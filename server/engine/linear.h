@@ -3,19 +3,23 @@
 // Products with weight matrices. On the CPU oneDNN multiplies many rows at
 // once (two to four times as fast in float32 as libtorch's BLAS; bfloat16 is
 // widened first on processors without AVX-512), and a kernel of the project's
-// own reads a matrix for a few rows (up to 16) at the memory's speed, each of
-// which comes out bit for bit as it would alone; on other devices, and where
+// own reads a matrix for a few rows (kMostLoneRows) at the memory's speed, each
+// of which comes out bit for bit as it would alone; on other devices, and where
 // oneDNN is absent, libtorch does it.
 //
 // Stateless but for oneDNN's own cache; runs on the calling thread and
 // libtorch's pool.
 
+#include <cstdint>
 #include <string>
 
 #include "ATen/core/Tensor.h"
 #include "absl/status/status.h"
 
 namespace kvrecall {
+
+// On the CPU each of up to this many rows comes out as it would alone.
+constexpr int64_t kMostLoneRows = 16;
 
 // x [T, in] · weight [out, in]ᵀ + bias [out] (undefined: none) → [T, out], in
 // x's dtype. Sums are in float32.

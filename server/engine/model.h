@@ -80,6 +80,8 @@ struct StepObservation {
   at::Tensor logits;  // [vocabulary], float32, raw
   // [layers, kv_heads, N], float32; rows sum to 1. Undefined if not wanted.
   at::Tensor rows;
+  // [lanes, vocabulary], float32, raw: of the step before. Undefined without.
+  at::Tensor lanes;
 };
 
 struct PrefillOptions {
@@ -90,11 +92,21 @@ struct PrefillOptions {
   const std::atomic<bool>* cancelled = nullptr;
 };
 
+// A step made again, once for each lane: see Model::StepMasked.
+struct MaskedLanes {
+  int64_t token = 0;  // what the step fed
+  std::span<const at::Tensor> visible;
+};
+
 // One sequence's part in a step.
 struct StepInput {
   Sequence* sequence = nullptr;
   int64_t token = 0;
   bool rows = true;  // the step's attention is wanted
+  // Lanes of the sequence's step before this one, or none: what StepMasked
+  // would have given before this step, and on the CPU from the same reading of
+  // the weights.
+  MaskedLanes lanes = {};
 };
 
 // What every implementation checks. InvalidArgument names the token and the
@@ -130,8 +142,9 @@ class Model {
       const PrefillOptions& options) = 0;
 
   // Feeds one token to each of the sequences, which may differ in length; the
-  // observations stand in the order of the inputs. InvalidArgument: a token
-  // outside the vocabulary, or a full sequence.
+  // observations stand in the order of the inputs. Lanes change no bit of what
+  // a step yields beside them. InvalidArgument: a token outside the vocabulary,
+  // a full sequence, or lanes that StepMasked would refuse.
   virtual absl::StatusOr<std::vector<StepObservation>> Step(
       std::span<const StepInput> inputs) = 0;
 

@@ -151,10 +151,15 @@ class ScriptedModel final : public Model {
       if (text.length() >= text.capacity())
         return absl::InvalidArgumentError("a sequence in the step is full");
       RETURN_IF_ERROR(CheckTokens({&input.token, 1}, info_));
+      StepObservation& observation = observations.emplace_back();
+      if (!input.lanes.visible.empty()) {
+        ASSIGN_OR_RETURN(observation.lanes, StepMasked(text, input.lanes.token,
+                                                       input.lanes.visible));
+      }
       RETURN_IF_ERROR(CallHook(ScriptedPoint::Phase::kStep, text.length()));
       text.Feed(input.token);
-      observations.push_back(
-          {Logits(text), input.rows ? Rows(text) : at::Tensor()});
+      observation.logits = Logits(text);
+      if (input.rows) observation.rows = Rows(text);
     }
     return observations;
   }

@@ -1,6 +1,8 @@
 #include "server/runner/sample_run.h"
 
 #include <algorithm>
+#include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "common/longbench/scoring.h"
 #include "common/record/json.h"
 #include "server/engine/compat.h"
+#include "server/engine/sampler.h"
 #include "server/engine/tokenizer/incremental_decoder.h"
 #include "server/telemetry/distribution.h"
 #include "server/telemetry/gap.h"
@@ -42,6 +45,17 @@ class LaneText {
   bool ended_ = false;
 };
 
+// The tokens that end a text: the model's, and for some tasks the line feed, as
+// the last token of its encoding.
+std::vector<int64_t> EndTokens(const Task& task, const ModelInfo& model,
+                               const Tokenizer& tokenizer) {
+  std::vector<int64_t> tokens = model.eos_token_ids;
+  if (!task.ends_at_newline) return tokens;
+  const std::vector<int64_t> line_feed = tokenizer.Encode("\n");
+  if (!line_feed.empty()) tokens.push_back(line_feed.back());
+  return tokens;
+}
+
 class SampleRun {
  public:
   SampleRun(Model& model, const Tokenizer& tokenizer,
@@ -52,6 +66,7 @@ class SampleRun {
         config_(sample.lease.config),
         stop_(stop),
         sink_(sink),
+        end_tokens_(EndTokens(*sample.task, model.info(), tokenizer)),
         decoder_(tokenizer, /*skip_special_tokens=*/true),
         lane_texts_(config_.gaps.size(), LaneText(tokenizer)) {}
 
@@ -94,12 +109,14 @@ class SampleRun {
 
   void Score() {
     const Sample& sample = sample_.lease.sample;
-    result_.score = ScoreSample(*sample_.task, result_.text, sample.answers);
+    result_.score = ScoreSample(*sample_.task, result_.text, sample.answers,
+                                sample.all_classes);
     if (!result_.score) return;
     for (LaneText& lane : lane_texts_)
-      result_.gap_scores.push_back(
-          ScoreSample(*sample_.task, lane.Finish(), sample.answers)
-              .value_or(0));
+      result_.gap_scores.push_back(ScoreSample(*sample_.task, lane.Finish(),
+                                               sample.answers,
+                                               sample.all_classes)
+                                       .value_or(0));
   }
 
   absl::Status Start(absl::Time now) {
@@ -143,51 +160,79 @@ class SampleRun {
     return absl::OkStatus();
   }
 
+  // A step whose record lacks nothing but its gap lanes: they are computed
+  // beside the next step, which reads the weights anyway.
+  struct OpenStep {
+    StepRecord record;
+    int64_t fed = 0;
+    at::Tensor logits;
+    TokenDistribution distribution;
+    std::vector<at::Tensor> masks;
+  };
+
   absl::Status Decode() {
     int64_t token = sample_.prompt.tokens.back();
+    result_.finish_reason = FinishReason::kLength;
     for (int64_t t = 1; t <= max_steps(); ++t) {
       RETURN_IF_ERROR(CheckCancelled());
-      ASSIGN_OR_RETURN(StepRecord record, Step(t, token));
-      token = record.token_id;
+      ASSIGN_OR_RETURN(OpenStep step, Step(t, token));
+      token = step.record.token_id;
       const bool eos = forced() ? t == max_steps() : IsEos(token);
       // An EOS that ends the text is no part of it.
-      if (!eos || config_.ignore_eos) record.token = decoder_.Push(token);
-      result_.text += record.token;
+      if (!eos || config_.ignore_eos) step.record.token = decoder_.Push(token);
+      result_.text += step.record.token;
       result_.generated_tokens = t;
-      RETURN_IF_ERROR(sink_(std::move(record), absl::Now()));
+      if (config_.gaps.empty()) {
+        RETURN_IF_ERROR(sink_(std::move(step.record), absl::Now()));
+      } else {
+        open_ = std::move(step);
+      }
       if (eos && !config_.ignore_eos) {
         result_.finish_reason = FinishReason::kEos;
-        return absl::OkStatus();
+        break;
       }
     }
-    result_.finish_reason = FinishReason::kLength;
-    return absl::OkStatus();
+    if (!open_) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const at::Tensor lanes,
+                     model_.StepMasked(*sequence_, open_->fed, open_->masks));
+    return Close(lanes);
   }
 
-  // Feeds `token`; the record of what comes after it.
-  absl::StatusOr<StepRecord> Step(int64_t t, int64_t token) {
-    const StepInput input{sequence_.get(), token};
+  // Feeds `token`; the record of what comes after it. Closes the step before.
+  absl::StatusOr<OpenStep> Step(int64_t t, int64_t token) {
+    StepInput input{sequence_.get(), token};
+    if (open_) input.lanes = {open_->fed, open_->masks};
     ASSIGN_OR_RETURN(const std::vector<StepObservation> observations,
                      model_.Step({&input, 1}));
     const StepObservation& seen = observations[0];
+    if (open_) RETURN_IF_ERROR(Close(seen.lanes));
     ASSIGN_OR_RETURN(const TokenDistribution distribution,
                      DescribeLogits(seen.logits));
-    const int64_t next = forced() ? forced_tokens_[static_cast<size_t>(t - 1)]
-                                  : distribution.best;
-    StepRecord record =
+    const int64_t next = Choose(t, seen.logits, distribution);
+    OpenStep step = {
         telemetry_->Observe(seen.rows, distribution, next,
-                            LogProbability(seen.logits, distribution, next));
-    if (config_.gaps.empty()) return record;
-    ASSIGN_OR_RETURN(
-        const at::Tensor lanes,
-        model_.StepMasked(*sequence_, token, telemetry_->GapMasks()));
+                            LogProbability(seen.logits, distribution, next)),
+        token,
+        seen.logits,
+        distribution,
+        {}};
+    if (!config_.gaps.empty()) step.masks = telemetry_->GapMasks();
+    return step;
+  }
+
+  // Hands on the open step with what its lanes gave.
+  absl::Status Close(const at::Tensor& lanes) {
+    StepRecord& record = open_->record;
     ASSIGN_OR_RETURN(record.gaps,
-                     CompareGaps(seen.logits, distribution, lanes, next));
+                     CompareGaps(open_->logits, open_->distribution, lanes,
+                                 record.token_id));
     for (size_t i = 0; i < lane_texts_.size(); ++i)
       lane_texts_[i].Push(
           record.gaps[i].token_id,
           IsEos(record.gaps[i].token_id) && !config_.ignore_eos);
-    return record;
+    const absl::Status status = sink_(std::move(record), absl::Now());
+    open_.reset();
+    return status;
   }
 
   absl::Status CheckCancelled() const {
@@ -197,9 +242,22 @@ class SampleRun {
     return absl::OkStatus();
   }
 
+  // y_t.
+  int64_t Choose(int64_t t, const at::Tensor& logits,
+                 const TokenDistribution& distribution) const {
+    if (forced()) return forced_tokens_[static_cast<size_t>(t - 1)];
+    if (t > 1 || !sample_.task->ends_at_newline || !IsEos(distribution.best))
+      return distribution.best;
+    at::Tensor allowed = logits.clone();
+    for (const int64_t token : end_tokens_)
+      allowed[token] = -std::numeric_limits<float>::infinity();
+    return GreedyToken(allowed);
+  }
+
+  // Whether the token ends the text.
   bool IsEos(int64_t token) const {
-    const std::vector<int64_t>& ids = model_.info().eos_token_ids;
-    return std::find(ids.begin(), ids.end(), token) != ids.end();
+    return std::find(end_tokens_.begin(), end_tokens_.end(), token) !=
+           end_tokens_.end();
   }
 
   Model& model_;
@@ -207,11 +265,13 @@ class SampleRun {
   const RunConfig& config_;
   const std::atomic<bool>& stop_;
   const EventSink& sink_;
+  const std::vector<int64_t> end_tokens_;
   IncrementalDecoder decoder_;
   std::vector<LaneText> lane_texts_;
   std::vector<int64_t> forced_tokens_;
   std::unique_ptr<Sequence> sequence_;
   std::unique_ptr<SampleTelemetry> telemetry_;
+  std::optional<OpenStep> open_;  // only with gap lanes
   SampleResult result_;
 };
 

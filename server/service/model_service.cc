@@ -12,14 +12,6 @@
 namespace kvrecall {
 namespace {
 
-const char* MetricName(Metric metric) {
-  switch (metric) {
-    case Metric::kQaF1:
-      return "qa_f1";
-  }
-  return "unknown";
-}
-
 v1::PolicyParameter::Rule RuleOf(NumberRule rule) {
   switch (rule) {
     case NumberRule::kAny:
@@ -77,7 +69,7 @@ ModelServiceImpl::ModelServiceImpl(v1::Model model, v1::ServerInfo info,
     entry->set_name(std::string(task.name));
     entry->set_max_new_tokens(task.max_new_tokens);
     entry->set_chat(task.chat);
-    entry->set_metric(MetricName(task.metric));
+    entry->set_metric(std::string(MetricName(task.metric)));
   }
   FillCatalog(&info_);
 }

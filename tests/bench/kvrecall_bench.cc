@@ -178,6 +178,7 @@ class Bench {
   absl::Status Decode(Result& result) {
     std::vector<double> plain, with;
     int64_t token = tokens_.back();
+    open_.reset();
     for (int64_t t = 0; t < options_.decode; ++t) {
       absl::StatusOr<int64_t> next;
       if (Wanted(true)) {
@@ -205,21 +206,23 @@ class Bench {
   }
 
   absl::StatusOr<int64_t> TelemetryStep(int64_t token) {
-    const StepInput input{with_telemetry_.get(), token};
+    StepInput input{with_telemetry_.get(), token};
+    if (open_) input.lanes = {open_->fed, open_->masks};
     ASSIGN_OR_RETURN(const std::vector<StepObservation> seen,
                      model_.Step({&input, 1}));
+    if (open_) {
+      ASSIGN_OR_RETURN(record_.gaps,
+                       CompareGaps(open_->logits, open_->distribution,
+                                   seen[0].lanes, open_->distribution.best));
+    }
     ASSIGN_OR_RETURN(const TokenDistribution distribution,
                      DescribeLogits(seen[0].logits));
     const int64_t next = distribution.best;
     record_ =
         telemetry_->Observe(seen[0].rows, distribution, next,
                             LogProbability(seen[0].logits, distribution, next));
-    if (run_.gaps.empty()) return next;
-    ASSIGN_OR_RETURN(
-        const at::Tensor lanes,
-        model_.StepMasked(*with_telemetry_, token, telemetry_->GapMasks()));
-    ASSIGN_OR_RETURN(record_.gaps,
-                     CompareGaps(seen[0].logits, distribution, lanes, next));
+    if (!run_.gaps.empty())
+      open_ = {token, seen[0].logits, distribution, telemetry_->GapMasks()};
     return next;
   }
 
@@ -234,6 +237,14 @@ class Bench {
   std::unique_ptr<Sequence> plain_, with_telemetry_;
   std::unique_ptr<SampleTelemetry> telemetry_;
   StepRecord record_;
+  // As the runner does it, a step's gap lanes are computed beside the next.
+  struct OpenStep {
+    int64_t fed = 0;
+    at::Tensor logits;
+    TokenDistribution distribution;
+    std::vector<at::Tensor> masks;
+  };
+  std::optional<OpenStep> open_;
 };
 
 constexpr double kMiB = 1 << 20;

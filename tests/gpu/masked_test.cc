@@ -196,7 +196,7 @@ class GpuMaskedStepTest : public ::testing::Test {
     options.device = device;
     auto model = LoadHfModel(directory_, options);
     EXPECT_TRUE(model.ok()) << model.status();
-    auto sequence = (*model)->NewSequence(tokens + 1);
+    auto sequence = (*model)->NewSequence(tokens + 2);
     EXPECT_TRUE(sequence.ok()) << sequence.status();
     std::vector<int64_t> prompt;
     for (int64_t i = 0; i + 1 < tokens; ++i)
@@ -207,6 +207,11 @@ class GpuMaskedStepTest : public ::testing::Test {
     EXPECT_TRUE(step.ok()) << step.status();
     const auto lanes = (*model)->StepMasked(**sequence, 123, visible);
     EXPECT_TRUE(lanes.ok()) << lanes.status();
+    // Beside the next step they are the same.
+    const StepInput next{sequence->get(), 7, true, {123, visible}};
+    const auto after = (*model)->Step({&next, 1});
+    EXPECT_TRUE(after.ok()) << after.status();
+    EXPECT_TRUE(at::equal((*after)[0].lanes, *lanes));
     return at::cat({(*step)[0].logits.unsqueeze(0), *lanes}).cpu();
   }
 

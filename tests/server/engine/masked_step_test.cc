@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ATen/ATen.h"
+#include "absl/strings/str_cat.h"
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -188,6 +189,65 @@ TEST_F(MaskedStepTest, TheSequenceStaysAsItIs) {
   }
 }
 
+// Fewer and more than share the step's reading of the weights.
+TEST_F(MaskedStepTest, LanesBesideTheNextStepAreThoseBeforeIt) {
+  for (const char* dtype : {"float32", "bfloat16"})
+    for (const int lanes : {1, 6, 15, 16, 35})
+      // The next position is of the same block of positions, or the next one's.
+      for (const int64_t tokens : {1, 40, 256}) {
+        SCOPED_TRACE(absl::StrCat(dtype, ", ", lanes, " lanes, ", tokens));
+        const Stepped plain = After(GroupedShape(), tokens, dtype);
+        const Stepped text = After(GroupedShape(), tokens, dtype);
+        at::manual_seed(lanes);
+        std::vector<at::Tensor> masks;
+        for (int i = 0; i < lanes; ++i)
+          masks.push_back(at::rand({i % 2 == 0 ? 1 : 8, text.past()})
+                              .lt(0.5)
+                              .to(at::kByte));
+        const auto before = text.Masked(masks);
+        ASSERT_TRUE(before.ok()) << before.status();
+        StepInput input{text.sequence.get(), 7};
+        input.lanes = {text.token, masks};
+        const auto step = text.model->Step({&input, 1});
+        ASSERT_TRUE(step.ok()) << step.status();
+        EXPECT_TRUE(at::equal((*step)[0].lanes, *before));
+        const StepObservation alone = Step(plain, 7);
+        EXPECT_FALSE(alone.lanes.defined());
+        EXPECT_TRUE(at::equal((*step)[0].logits, alone.logits));
+        EXPECT_TRUE(at::equal((*step)[0].rows, alone.rows));
+        EXPECT_EQ(text.sequence->length(), tokens + 1);
+        EXPECT_TRUE(at::equal(text.sequence->Keys(0, tokens + 1),
+                              plain.sequence->Keys(0, tokens + 1)));
+      }
+}
+
+TEST_F(MaskedStepTest, TextsOfOneStepEachHaveTheirOwnLanes) {
+  const Stepped a = After(GroupedShape(), 40), b = After(GroupedShape(), 90);
+  // Of one model: its sequences step together.
+  auto other = a.model->NewSequence(92);
+  ASSERT_TRUE(other.ok());
+  std::vector<int64_t> prompt;
+  for (int64_t i = 0; i + 1 < 90; ++i) prompt.push_back((i * 37 + 11) % 300);
+  ASSERT_TRUE(a.model->Prefill(**other, prompt, {}).ok());
+  const StepInput first{other->get(), b.token};
+  ASSERT_TRUE(a.model->Step({&first, 1}).ok());
+  at::manual_seed(9);
+  const std::vector<at::Tensor> masks_a = {
+      at::rand({1, 39}).lt(0.5).to(at::kByte)};
+  const std::vector<at::Tensor> masks_b = {
+      at::rand({4, 89}).lt(0.5).to(at::kByte), at::ones({1, 89}, at::kByte)};
+  const auto lanes_a = a.Masked(masks_a), lanes_b = b.Masked(masks_b);
+  ASSERT_TRUE(lanes_a.ok() && lanes_b.ok());
+  const std::vector<StepInput> inputs = {
+      {a.sequence.get(), 5, true, {a.token, masks_a}},
+      {other->get(), 6, true, {b.token, masks_b}}};
+  const auto steps = a.model->Step(inputs);
+  ASSERT_TRUE(steps.ok()) << steps.status();
+  EXPECT_TRUE(at::equal((*steps)[0].lanes, *lanes_a));
+  EXPECT_TRUE(at::equal((*steps)[1].lanes, *lanes_b));
+  EXPECT_TRUE(at::equal((*steps)[1].logits, Step(b, 6).logits));
+}
+
 TEST_F(MaskedStepTest, OneTokenTextsHaveNothingToHide) {
   const CheckpointShape shape = GroupedShape();
   const Stepped text = After(shape, 1);
@@ -223,6 +283,14 @@ TEST_F(MaskedStepTest, RefusesWhatIsNoLaneByName) {
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(text.model->StepMasked(*text.sequence, 300, masks).status().code(),
             absl::StatusCode::kInvalidArgument);
+  const std::vector<at::Tensor> wrong = {at::ones({1, 10}, at::kByte)};
+  for (const MaskedLanes& lanes :
+       {MaskedLanes{300, masks}, MaskedLanes{123, wrong}}) {
+    const StepInput input{text.sequence.get(), 1, true, lanes};
+    EXPECT_EQ(text.model->Step({&input, 1}).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(text.sequence->length(), 10);
 }
 
 TEST_F(MaskedStepTest, KeysAreThoseOfTheTextAndProductsTheirs) {

@@ -124,6 +124,21 @@ TEST(ScriptedModelTest, MaskedStepsMoveWithWhatIsHidden) {
             absl::StatusCode::kInvalidArgument);
 }
 
+TEST(ScriptedModelTest, LanesBesideTheNextStepAreThoseBeforeIt) {
+  auto model = MakeScriptedModel({});
+  StepObservation step;
+  const auto sequence = Stepped(*model, &step);
+  const std::vector<at::Tensor> masks = {at::ones({1, 5}, at::kByte),
+                                         at::zeros({4, 5}, at::kByte)};
+  const auto before = model->StepMasked(*sequence, 6, masks);
+  ASSERT_TRUE(before.ok());
+  const StepInput input{sequence.get(), 9, true, {6, masks}};
+  const auto next = model->Step({&input, 1});
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_TRUE(at::equal((*next)[0].lanes, *before));
+  EXPECT_EQ(sequence->length(), 7);
+}
+
 TEST(ScriptedModelTest, TheHookSeesMaskedSteps) {
   ScriptedModelOptions options;
   options.hook = [](const ScriptedPoint& point) {
