@@ -5,6 +5,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/longbench/code_similarity.h"
+#include "common/longbench/normal_form.h"
+#include "common/longbench/rouge.h"
 #include "common/longbench/unicode.h"
 
 namespace kvrecall {
@@ -24,60 +27,6 @@ std::string_view UpTo(std::string_view text, char end) {
   return text.substr(0, text.find(end));
 }
 
-// Python's string.punctuation.
-bool IsAsciiPunctuation(char32_t c) {
-  return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') ||
-         (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
-}
-
-bool IsArticle(std::u32string_view word) {
-  return word == U"a" || word == U"an" || word == U"the";
-}
-
-// \b(a|an|the)\b -> " ". A match begins and ends at a word boundary and holds
-// word characters only: it is a whole run of word characters.
-std::u32string RemoveArticles(std::u32string_view text) {
-  std::u32string out;
-  out.reserve(text.size());
-  for (size_t i = 0; i < text.size();) {
-    size_t end = i;
-    while (end < text.size() && IsPythonWordCharacter(text[end])) ++end;
-    if (end == i) {
-      out.push_back(text[i++]);
-      continue;
-    }
-    const std::u32string_view word = text.substr(i, end - i);
-    if (IsArticle(word)) {
-      out.push_back(U' ');
-    } else {
-      out.append(word);
-    }
-    i = end;
-  }
-  return out;
-}
-
-std::vector<std::u32string> Split(std::u32string_view text) {
-  std::vector<std::u32string> tokens;
-  for (size_t i = 0; i < text.size();) {
-    if (IsSpace(text[i])) {
-      ++i;
-      continue;
-    }
-    size_t end = i;
-    while (end < text.size() && !IsSpace(text[end])) ++end;
-    tokens.emplace_back(text.substr(i, end - i));
-    i = end;
-  }
-  return tokens;
-}
-
-std::vector<std::u32string> NormalTokens(std::string_view text) {
-  std::u32string lower = ToLower(DecodeUtf8(text));
-  std::erase_if(lower, IsAsciiPunctuation);
-  return Split(RemoveArticles(lower));
-}
-
 // The number of tokens in both, each as often as in the one with fewer of it.
 size_t SharedTokens(const std::vector<std::u32string>& a,
                     const std::vector<std::u32string>& b) {
@@ -93,13 +42,95 @@ size_t SharedTokens(const std::vector<std::u32string>& a,
   return shared;
 }
 
+// Upstream removes from the list that it iterates over, which skips the class
+// after each that it removes: the numbers are LongBench's only with that.
+double Classification(std::string_view prediction, std::string_view truth,
+                      std::span<const std::string> classes) {
+  std::vector<std::string_view> named;
+  for (const std::string& name : classes)
+    if (prediction.find(name) != kNone) named.push_back(name);
+  for (size_t i = 0; i < named.size(); ++i) {
+    if (truth.find(named[i]) == kNone || named[i] == truth) continue;
+    named.erase(std::find(named.begin(), named.end(), named[i]));
+  }
+  if (std::find(named.begin(), named.end(), truth) == named.end()) return 0;
+  return 1.0 / static_cast<double>(named.size());
+}
+
+// The runs of decimal digits of any script: Python's \d+.
+std::vector<std::u32string> Numbers(std::string_view text) {
+  std::vector<std::u32string> numbers;
+  bool inside = false;
+  for (const char32_t c : DecodeUtf8(text)) {
+    const bool digit = IsDecimalDigit(c);
+    if (digit && !inside) numbers.emplace_back();
+    if (digit) numbers.back().push_back(c);
+    inside = digit;
+  }
+  return numbers;
+}
+
+// The share of the prediction's numbers that are the wanted one.
+double NumbersShare(std::string_view prediction, std::u32string_view wanted) {
+  const std::vector<std::u32string> numbers = Numbers(prediction);
+  if (numbers.empty()) return 0;
+  return static_cast<double>(
+             std::count(numbers.begin(), numbers.end(), wanted)) /
+         static_cast<double>(numbers.size());
+}
+
+// The number behind the first `marker` that has one; empty if there is none.
+std::u32string NumberAfter(std::string_view text, std::string_view marker) {
+  for (size_t at = text.find(marker); at != kNone;
+       at = text.find(marker, at + 1)) {
+    std::u32string number;
+    for (const char32_t c : DecodeUtf8(text.substr(at + marker.size()))) {
+      if (!IsDecimalDigit(c)) break;
+      number.push_back(c);
+    }
+    if (!number.empty()) return number;
+  }
+  return {};
+}
+
+// The first line that holds no comment and no fence, line feeds before it
+// skipped; empty if there is none.
+std::string_view FirstCodeLine(std::string_view text) {
+  const size_t start = text.find_first_not_of('\n');
+  if (start == kNone) return {};
+  text.remove_prefix(start);
+  while (true) {
+    const std::string_view line = UpTo(text, '\n');
+    if (line.find_first_of("`#") == kNone && line.find("//") == kNone)
+      return line;
+    if (line.size() == text.size()) return {};
+    text.remove_prefix(line.size() + 1);
+  }
+}
+
 double MetricValue(Metric metric, std::string_view prediction,
-                   std::string_view truth) {
+                   std::string_view truth,
+                   std::span<const std::string> classes) {
   switch (metric) {
     case Metric::kQaF1:
       return QaF1(prediction, truth);
+    case Metric::kRougeL:
+      return RougeL(prediction, truth);
+    case Metric::kClassification:
+      return Classification(prediction, truth, classes);
+    case Metric::kRetrieval:
+      return NumbersShare(prediction, NumberAfter(truth, "Paragraph "));
+    case Metric::kRetrievalChinese:
+      return NumbersShare(prediction, NumberAfter(truth, "段落"));
+    case Metric::kCount:
+      return NumbersShare(prediction, DecodeUtf8(truth));
+    case Metric::kCodeSimilarity:
+      return CodeSimilarity(FirstCodeLine(prediction), truth);
+    case Metric::kQaF1Chinese:
+    case Metric::kRougeLChinese:
+      break;  // not scored: see UnscoredReason
   }
-  return 0;  // unreachable: every value is handled
+  return 0;
 }
 
 }  // namespace
@@ -130,18 +161,9 @@ std::string_view ExtractAnswer(const Task& task, std::string_view prediction) {
   return {};  // unreachable: every value is handled
 }
 
-std::string NormalizeAnswer(std::string_view text) {
-  std::u32string joined;
-  for (const std::u32string& token : NormalTokens(text)) {
-    if (!joined.empty()) joined.push_back(U' ');
-    joined.append(token);
-  }
-  return EncodeUtf8(joined);
-}
-
 double QaF1(std::string_view prediction, std::string_view truth) {
-  const std::vector<std::u32string> predicted = NormalTokens(prediction);
-  const std::vector<std::u32string> expected = NormalTokens(truth);
+  const std::vector<std::u32string> predicted = NormalWords(prediction);
+  const std::vector<std::u32string> expected = NormalWords(truth);
   const size_t shared = SharedTokens(predicted, expected);
   if (shared == 0) return 0;
   const double precision = static_cast<double>(shared) / predicted.size();
@@ -149,14 +171,27 @@ double QaF1(std::string_view prediction, std::string_view truth) {
   return 2 * precision * recall / (precision + recall);
 }
 
+std::string_view UnscoredReason(Metric metric) {
+  switch (metric) {
+    case Metric::kQaF1Chinese:
+    case Metric::kRougeLChinese:
+      return "LongBench cuts Chinese text into words with jieba, which has no "
+             "packaged C++ library; words cut otherwise would give another "
+             "score";
+    default:
+      return {};
+  }
+}
+
 std::optional<double> ScoreSample(const Task& task, std::string_view prediction,
-                                  std::span<const std::string> answers) {
-  if (answers.empty()) return std::nullopt;
+                                  std::span<const std::string> answers,
+                                  std::span<const std::string> classes) {
+  if (answers.empty() || !UnscoredReason(task.metric).empty())
+    return std::nullopt;
   const std::string_view answer = ExtractAnswer(task, prediction);
   double best = 0;
-  for (const std::string& truth : answers) {
-    best = std::max(best, MetricValue(task.metric, answer, truth));
-  }
+  for (const std::string& truth : answers)
+    best = std::max(best, MetricValue(task.metric, answer, truth, classes));
   return best;
 }
 

@@ -18,18 +18,18 @@ namespace kvrecall {
 // marker is missing. A view into `prediction`.
 std::string_view ExtractAnswer(const Task& task, std::string_view prediction);
 
-// SQuAD's normal form: lower case, ASCII punctuation deleted, the words "a",
-// "an" and "the" replaced by a space, white space runs made one space. Exactly
-// as Python does it on Unicode text; malformed UTF-8 is read as U+FFFD.
-std::string NormalizeAnswer(std::string_view text);
-
 // F1 of the normal forms' tokens as multisets; 0 where none is shared, so also
 // where both are empty.
 double QaF1(std::string_view prediction, std::string_view truth);
 
+// Why samples are not scored by this metric; empty: they are.
+std::string_view UnscoredReason(Metric metric);
+
 // The task's metric for the extracted answer, the best over all `answers`;
-// nullopt if there are none to compare with.
+// nullopt if there are none to compare with, or the metric has an
+// UnscoredReason. `classes`: the sample's all_classes, for kClassification.
 std::optional<double> ScoreSample(const Task& task, std::string_view prediction,
-                                  std::span<const std::string> answers);
+                                  std::span<const std::string> answers,
+                                  std::span<const std::string> classes);
 
 }  // namespace kvrecall

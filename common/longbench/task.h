@@ -5,6 +5,7 @@
 // so that a further LongBench task is a row (and a metric, where it needs a new
 // one). Immutable, thread-safe; everything lives as long as the program.
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -14,8 +15,19 @@ namespace kvrecall {
 
 // How an answer is compared with a reference. See scoring.h.
 enum class Metric {
-  kQaF1,  // token F1
+  kQaF1,            // token F1
+  kRougeL,          // of summaries
+  kClassification,  // the right class among those named
+  kRetrieval,       // the paragraph's number among those named
+  kRetrievalChinese,
+  kCount,           // the right number among those named
+  kCodeSimilarity,  // of the next line of code
+  kQaF1Chinese,     // these two are not scored: see UnscoredReason
+  kRougeLChinese,
 };
+
+// "qa_f1", "rouge_l", "classification", …: as the API names it.
+std::string_view MetricName(Metric metric);
 
 // Which part of the generated text is the answer. See ExtractAnswer.
 enum class AnswerRule {
@@ -50,13 +62,22 @@ struct Task {
   // Template, length and score are LongBench's own, so the score may stand
   // beside LongBench's; never the case for our own templates.
   bool is_longbench;
+  // LongBench-E has a variant of it, under its name and "_e".
+  bool in_longbench_e = false;
+  // It is that variant: its score is given by length of the sample too.
+  bool by_length = false;
+  // A line feed ends the text too, and neither it nor an EOS may come first.
+  bool ends_at_newline = false;
 };
+
+// LongBench-E's classes of a sample's `length`: "0-4k", "4-8k", "8k+".
+std::string_view LengthClass(int64_t length);
 
 // Every task, in the order in which they are to be listed.
 std::span<const Task> AllTasks();
 
 // The task of that name, exactly. NOT_FOUND otherwise; the message gives the
-// nearest name and the list.
+// nearest name.
 absl::StatusOr<const Task*> FindTask(std::string_view name);
 
 }  // namespace kvrecall

@@ -147,6 +147,8 @@ bool IsPythonWordCharacter(char32_t c) {
   }
 }
 
+bool IsDecimalDigit(char32_t c) { return Category(c) == UTF8PROC_CATEGORY_ND; }
+
 bool IsSpace(char32_t c) {
   // Python adds the four ASCII separators U+001C to U+001F to Unicode's set.
   return (c >= 0x9 && c <= 0xD) || (c >= 0x1C && c <= 0x20) || c == 0x85 ||

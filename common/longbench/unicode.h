@@ -29,6 +29,9 @@ std::u32string ToLower(std::u32string_view text);
 // marks are not word characters there.
 bool IsPythonWordCharacter(char32_t c);
 
+// \d of Python's re for str: decimal digits of any script.
+bool IsDecimalDigit(char32_t c);
+
 // Python's str.isspace(), by which split() without arguments separates.
 bool IsSpace(char32_t c);
 

@@ -8,6 +8,10 @@
 #include "nlohmann/json.hpp"
 #include <gtest/gtest.h>
 
+#include "common/longbench/code_similarity.h"
+#include "common/longbench/normal_form.h"
+#include "common/longbench/rouge.h"
+
 namespace kvrecall {
 namespace {
 
@@ -16,7 +20,7 @@ const Task& GetTask(std::string_view name) { return **FindTask(name); }
 double Score(std::string_view task, std::string_view prediction,
              const std::string& answer) {
   const std::vector<std::string> answers = {answer};
-  return ScoreSample(GetTask(task), prediction, answers).value_or(-1);
+  return ScoreSample(GetTask(task), prediction, answers, {}).value_or(-1);
 }
 
 // Made by tests/golden/qa_f1_golden.py: another implementation, in Python.
@@ -34,11 +38,42 @@ TEST(QaF1Test, EqualsPythonOnTheGoldenPairs) {
     for (size_t i = 0; i < answers.size(); ++i, ++pairs) {
       EXPECT_NEAR(QaF1(prediction, answers[i]), f1[i], 1e-12) << row;
     }
-    const auto best = ScoreSample(GetTask("hotpotqa"), prediction, answers);
+    const auto best = ScoreSample(GetTask("hotpotqa"), prediction, answers, {});
     ASSERT_TRUE(best.has_value());
     EXPECT_NEAR(*best, *std::max_element(f1.begin(), f1.end()), 1e-12) << row;
   }
   EXPECT_GE(pairs, 500u);
+}
+
+// Made by tests/golden/longbench_scores.py with LongBench's own metrics: 500
+// pairs and more of each kind.
+TEST(LongBenchScoresTest, EqualLongBenchsOwnMetrics) {
+  std::ifstream file("tests/golden/longbench_scores.json");
+  ASSERT_TRUE(file) << "run from the repository's root";
+  const auto golden = nlohmann::json::parse(file);
+  for (const auto& [task, pairs] : golden.at("tasks").items()) {
+    SCOPED_TRACE(task);
+    EXPECT_GE(pairs.size(), 500u);
+    for (const auto& pair : pairs) {
+      const std::vector<std::string> answers = pair.at("answers");
+      const std::vector<std::string> classes = pair.at("classes");
+      const auto score =
+          ScoreSample(GetTask(task), pair.at("prediction").get<std::string>(),
+                      answers, classes);
+      ASSERT_TRUE(score.has_value());
+      EXPECT_NEAR(*score, pair.at("score").get<double>(), 1e-12) << pair;
+    }
+  }
+}
+
+TEST(LongBenchScoresTest, ChineseTextThatNeedsWordsIsNotScored) {
+  const std::vector<std::string> answers = {"答案"};
+  for (const char* task : {"multifieldqa_zh", "dureader", "vcsum"}) {
+    EXPECT_FALSE(ScoreSample(GetTask(task), "答案", answers, {}));
+    EXPECT_NE(UnscoredReason(GetTask(task).metric).find("jieba"),
+              std::string_view::npos);
+  }
+  EXPECT_EQ(UnscoredReason(GetTask("lsht").metric), "");
 }
 
 TEST(QaF1Test, CountsRepeatedTokensAsOftenAsBothHaveThem) {
@@ -59,11 +94,11 @@ TEST(QaF1Test, MalformedUtf8IsScoredAndDoesNotMatch) {
 
 TEST(ScoreSampleTest, TakesTheBestOfTheAnswers) {
   const std::vector<std::string> answers = {"Rome", "Paris, France", "Paris"};
-  EXPECT_EQ(ScoreSample(GetTask("musique"), "paris", answers), 1.0);
+  EXPECT_EQ(ScoreSample(GetTask("musique"), "paris", answers, {}), 1.0);
 }
 
 TEST(ScoreSampleTest, WithoutAnswersThereIsNoScore) {
-  EXPECT_FALSE(ScoreSample(GetTask("musique"), "Paris", {}).has_value());
+  EXPECT_FALSE(ScoreSample(GetTask("musique"), "Paris", {}, {}).has_value());
 }
 
 TEST(ScoreSampleTest, LongBenchsOwnTasksScoreTheWholeText) {

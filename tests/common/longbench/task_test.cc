@@ -33,8 +33,7 @@ TEST(TaskTest, AnUnknownNameGetsTheNearestAndTheList) {
   EXPECT_EQ(task.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(task.status().message()),
               AllOf(HasSubstr("'musiqe'"), HasSubstr("did you mean 'musique'"),
-                    HasSubstr("hotpotqa, musique, hotpotqa_cot, musique_cot, "
-                              "demo")));
+                    HasSubstr("kvrecall-client tasks")));
   EXPECT_THAT(std::string(FindTask("HotpotQA-cot").status().message()),
               HasSubstr("did you mean 'hotpotqa_cot'"));
   EXPECT_FALSE(FindTask("").ok());
@@ -60,10 +59,51 @@ TEST(TaskTest, TemplatesAreThoseOfTheirSourcesToTheByte) {
   EXPECT_EQ(digest("demo"), kDemo);
 }
 
-TEST(TaskTest, EveryTemplateTakesTheContextAndTheQuestion) {
+// Those without a question ask the same of every sample.
+TEST(TaskTest, EveryTemplateTakesTheContextAndMostTheQuestion) {
+  const std::set<std::string_view> without_question = {
+      "gov_report",   "multi_news",   "vcsum",           "passage_count", "lcc",
+      "gov_report_e", "multi_news_e", "passage_count_e", "lcc_e"};
   for (const Task& task : AllTasks()) {
     EXPECT_NE(task.prompt_template.find("{context}"), std::string_view::npos);
-    EXPECT_NE(task.prompt_template.find("{input}"), std::string_view::npos);
+    EXPECT_EQ(task.prompt_template.find("{input}") == std::string_view::npos,
+              without_question.contains(task.name))
+        << task.name;
+  }
+}
+
+TEST(TaskTest, LongBenchIsWhole) {
+  int own = 0, variants = 0;
+  for (const Task& task : AllTasks()) {
+    own += task.is_longbench && !task.by_length;
+    variants += task.by_length;
+  }
+  EXPECT_EQ(own, 21);
+  EXPECT_EQ(variants, 13);
+  const Task& variant = **FindTask("passage_retrieval_en_e");
+  const Task& task = **FindTask("passage_retrieval_en");
+  EXPECT_EQ(variant.dataset, "passage_retrieval_en_e");
+  EXPECT_EQ(variant.prompt_template, task.prompt_template);
+  EXPECT_EQ(variant.max_new_tokens, task.max_new_tokens);
+  EXPECT_EQ(LengthClass(3999), "0-4k");
+  EXPECT_EQ(LengthClass(4000), "4-8k");
+  EXPECT_EQ(LengthClass(8000), "8k+");
+}
+
+// pred.py: no chat template for few-shot and code; eval.py: the first line of
+// few-shot answers.
+TEST(TaskTest, FewShotAndCodeTasksFollowLongBenchsRules) {
+  const std::set<std::string_view> no_chat = {
+      "trec", "triviaqa", "samsum", "lsht", "lcc", "repobench-p"};
+  const std::set<std::string_view> first_line = {"trec", "triviaqa", "samsum",
+                                                 "lsht"};
+  for (const Task& task : AllTasks()) {
+    if (!task.is_longbench || task.by_length) continue;
+    EXPECT_EQ(task.chat, !no_chat.contains(task.name)) << task.name;
+    EXPECT_EQ(task.answer_rule == AnswerRule::kFirstLine,
+              first_line.contains(task.name))
+        << task.name;
+    EXPECT_EQ(task.ends_at_newline, task.name == "samsum");
   }
 }
 
