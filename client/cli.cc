@@ -2,9 +2,11 @@
 
 #include <string>
 
+#include "client/commands/analyze.h"
 #include "client/commands/cancel.h"
 #include "client/commands/command.h"
 #include "client/commands/export.h"
+#include "client/commands/plot.h"
 #include "client/commands/policies.h"
 #include "client/commands/runs.h"
 #include "client/commands/show.h"
@@ -53,6 +55,8 @@ int RunCli(int argc, const char* const* argv, const Environment& environment,
   AddShowCommand(app, context);
   AddWatchCommand(app, context);
   AddCancelCommand(app, context);
+  AddAnalyzeCommand(app, context);
+  AddPlotCommand(app, context);
   AddExportCommand(app, context);
   try {
     app.parse(argc, argv);

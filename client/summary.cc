@@ -10,33 +10,9 @@
 #include "common/analysis/correlation.h"
 #include "common/analysis/mean.h"
 #include "common/base/status_macros.h"
+#include "common/record/headline.h"
 
 namespace kvrecall {
-namespace {
-
-// The headline's policy and scope, where the run has them.
-int FindHeadlinePolicy(const RunConfig& config) {
-  const PolicySpec headline{.name = "h2o", .parameters = {}};
-  const auto& policies = config.policies;
-  const auto found = std::find(policies.begin(), policies.end(), headline);
-  return found == policies.end() ? 0
-                                 : static_cast<int>(found - policies.begin());
-}
-
-// Scope global, or else the first, of those that the policy has lanes in.
-int FindHeadlineScope(const RunConfig& config, const std::vector<Lane>& lanes,
-                      int policy) {
-  int headline = -1;
-  for (const Lane& lane : lanes) {
-    if (lane.policy != policy) continue;
-    if (headline < 0 || config.scopes[lane.scope] == Scope::kGlobal) {
-      headline = lane.scope;
-    }
-  }
-  return std::max(headline, 0);
-}
-
-}  // namespace
 
 void SummaryBuilder::Sum::Add(std::optional<double> value) {
   if (!value) return;
@@ -255,8 +231,9 @@ absl::StatusOr<RunSummary> SummaryBuilder::Summarize() const {
   for (size_t gap = 0; gap < config_.gaps.size(); ++gap) {
     summary.gaps.push_back(SummarizeGap(gap));
   }
-  summary.bins_policy = FindHeadlinePolicy(config_);
-  summary.bins_scope = FindHeadlineScope(config_, lanes_, summary.bins_policy);
+  const Headline headline = HeadlineOf(config_);
+  summary.bins_policy = headline.policy;
+  summary.bins_scope = headline.scope;
   ASSIGN_OR_RETURN(summary.bins, SummarizeBins(summary.bins_policy,
                                                summary.bins_scope, entropies));
   return summary;

@@ -38,6 +38,8 @@ packages=(
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   libabsl-dev libsqlite3-dev libssl-dev zlib1g-dev libutf8proc-dev
   nlohmann-json3-dev libcli11-dev libgtest-dev libgmock-dev
+  # The client draws its figures with gnuplot, in these fonts.
+  gnuplot-nox fonts-dejavu-core
 )
 if ! "$client_only"; then
   packages+=(

@@ -3,15 +3,16 @@
 #include <memory>
 #include <string>
 
-#include "client/connection.h"
+#include "client/commands/run_option.h"
 #include "client/export/export_run.h"
+#include "client/run_source.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
 namespace {
 
 struct ExportOptions {
-  std::string run_id;
+  RunOption run;
   std::string format = "jsonl";
   std::string out = "-";
   bool force = false;
@@ -19,12 +20,13 @@ struct ExportOptions {
 
 absl::StatusOr<int> Export(const ExportOptions& options,
                            const CommandContext& context) {
-  const Connection connection(context.server);
+  ASSIGN_OR_RETURN(const std::unique_ptr<RunSource> source,
+                   OpenRunSource(context.server, options.run.database));
   if (options.out == "-") {
     RETURN_IF_ERROR(
-        ExportRun(connection, options.run_id, *context.environment.out));
+        ExportRun(*source, options.run.run_id, *context.environment.out));
   } else {
-    RETURN_IF_ERROR(ExportRunToFile(connection, options.run_id, options.out,
+    RETURN_IF_ERROR(ExportRunToFile(*source, options.run.run_id, options.out,
                                     options.force));
     *context.environment.err << "wrote " << options.out << std::endl;
   }
@@ -37,7 +39,7 @@ void AddExportCommand(CLI::App& app, CommandContext& context) {
   auto options = std::make_shared<ExportOptions>();
   CLI::App* command =
       app.add_subcommand("export", "Write a run's records to a file");
-  command->add_option("run", options->run_id, "Name of the run")->required();
+  AddRunOption(*command, options->run);
   command->add_option("--format", options->format, "Form of the records")
       ->check(CLI::IsMember({"jsonl"}))
       ->capture_default_str();

@@ -4,8 +4,9 @@
 #include <string>
 
 #include "client/commands/attach.h"
-#include "client/connection.h"
+#include "client/commands/run_option.h"
 #include "client/render/result_table.h"
+#include "client/run_source.h"
 #include "client/summary.h"
 #include "common/base/status_macros.h"
 
@@ -13,16 +14,17 @@ namespace kvrecall {
 namespace {
 
 struct ShowOptions {
-  std::string run_id;
+  RunOption run;
   bool json = false;
 };
 
 absl::StatusOr<int> Show(const ShowOptions& options,
                          const CommandContext& context) {
-  const Connection connection(context.server);
-  ASSIGN_OR_RETURN(const RunInfo run, connection.GetRun(options.run_id));
+  ASSIGN_OR_RETURN(const std::unique_ptr<RunSource> source,
+                   OpenRunSource(context.server, options.run.database));
+  ASSIGN_OR_RETURN(const RunInfo run, source->GetRun(options.run.run_id));
   SummaryBuilder records(run.config);
-  RETURN_IF_ERROR(connection.ReadRecords(
+  RETURN_IF_ERROR(source->ReadRecords(
       run.run_id, run.last_sequence,
       [&records](const Event& event) { return records.Add(event); }));
   if (!options.json) *context.environment.out << RenderRun(run) << "\n";
@@ -37,7 +39,7 @@ void AddShowCommand(CLI::App& app, CommandContext& context) {
   auto options = std::make_shared<ShowOptions>();
   CLI::App* command =
       app.add_subcommand("show", "Show a run's state, settings and result");
-  command->add_option("run", options->run_id, "Name of the run")->required();
+  AddRunOption(*command, options->run);
   command->add_flag("--json", options->json, "Print one JSON object");
   command->callback([options, &context] {
     context.run = [options, &context] { return Show(*options, context); };

@@ -16,26 +16,25 @@
 
 namespace kvrecall {
 
-absl::Status ExportRun(const Connection& connection, const std::string& run_id,
+absl::Status ExportRun(RunSource& source, const std::string& run_id,
                        std::ostream& out) {
-  ASSIGN_OR_RETURN(const RunInfo run, connection.GetRun(run_id));
+  ASSIGN_OR_RETURN(const RunInfo run, source.GetRun(run_id));
   std::map<std::string, int64_t> last_attempts;
-  RETURN_IF_ERROR(connection.ReadRecords(
-      run_id, run.last_sequence, [&](const Event& event) {
+  RETURN_IF_ERROR(
+      source.ReadRecords(run_id, run.last_sequence, [&](const Event& event) {
         int64_t& attempt = last_attempts[event.sample_id];
         attempt = std::max(attempt, event.attempt);
         return absl::OkStatus();
       }));
   JsonLinesWriter writer(out, run, std::move(last_attempts));
-  RETURN_IF_ERROR(connection.ReadRecords(
+  RETURN_IF_ERROR(source.ReadRecords(
       run_id, run.last_sequence,
       [&writer](const Event& event) { return writer.Add(event); }));
   return writer.Finish();
 }
 
-absl::Status ExportRunToFile(const Connection& connection,
-                             const std::string& run_id, const std::string& path,
-                             bool overwrite) {
+absl::Status ExportRunToFile(RunSource& source, const std::string& run_id,
+                             const std::string& path, bool overwrite) {
   std::error_code error;
   if (!overwrite && std::filesystem::exists(path, error)) {
     return absl::AlreadyExistsError(
@@ -47,7 +46,7 @@ absl::Status ExportRunToFile(const Connection& connection,
     return absl::InvalidArgumentError(
         absl::StrCat("cannot write ", part, ": ", std::strerror(errno)));
   }
-  absl::Status status = ExportRun(connection, run_id, file);
+  absl::Status status = ExportRun(source, run_id, file);
   file.close();
   if (status.ok() && !file) {
     status = absl::ResourceExhaustedError(

@@ -1,27 +1,26 @@
 #pragma once
 
-// A run's committed records, from the server to a stream or a file.
+// A run's committed records, from a server or a database to a stream or a file.
 
 #include <ostream>
 #include <string>
 
 #include "absl/status/status.h"
 
-#include "client/connection.h"
+#include "client/run_source.h"
 
 namespace kvrecall {
 
 // Writes the run as JSON lines (see json_lines.h): what is committed now, even
 // if the run goes on. Reads the records twice, first for the attempts that
 // count, so that it never holds a run in memory.
-absl::Status ExportRun(const Connection& connection, const std::string& run_id,
+absl::Status ExportRun(RunSource& source, const std::string& run_id,
                        std::ostream& out);
 
 // The same into a file, which is there only when it is whole: it is written
 // to `path`.part and renamed. ALREADY_EXISTS where `path` exists, unless
 // `overwrite`.
-absl::Status ExportRunToFile(const Connection& connection,
-                             const std::string& run_id, const std::string& path,
-                             bool overwrite);
+absl::Status ExportRunToFile(RunSource& source, const std::string& run_id,
+                             const std::string& path, bool overwrite);
 
 }  // namespace kvrecall

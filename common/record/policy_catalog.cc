@@ -223,12 +223,20 @@ absl::Status CheckScopes(const PolicySpec& spec,
 }
 
 absl::StatusOr<std::vector<PolicySpec>> ParsePolicyList(std::string_view text) {
-  if (text != "all") return ParsePolicySpecs(text);
+  ASSIGN_OR_RETURN(const std::vector<PolicySpec> given, ParsePolicySpecs(text));
+  const PolicySpec all{.name = "all", .parameters = {}};
   std::vector<PolicySpec> specs;
-  for (const PolicyEntry& entry : kPolicies) {
-    PolicySpec spec;
-    spec.name = std::string(entry.name);
-    specs.push_back(std::move(spec));
+  const auto add = [&specs](const PolicySpec& spec) {
+    if (std::find(specs.begin(), specs.end(), spec) == specs.end())
+      specs.push_back(spec);
+  };
+  for (const PolicySpec& spec : given) {
+    if (spec != all) {
+      add(spec);
+      continue;
+    }
+    for (const PolicyEntry& entry : kPolicies)
+      add({.name = std::string(entry.name), .parameters = {}});
   }
   return specs;
 }

@@ -527,5 +527,55 @@ TEST_F(CliTest, HelpGoesToStandardOutput) {
   EXPECT_THAT(out_.str(), Not(HasSubstr("kvrecall-client:")));
 }
 
+TEST_F(CliTest, AnalyzePrintsTheVerdictOrJson) {
+  Start(MakeScript(21, 6));
+  EXPECT_EQ(Run({"analyze", "run-1"}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("Verdict"));
+  EXPECT_THAT(out_.str(), HasSubstr("2000 resamples, seed 0"));
+  EXPECT_EQ(Run({"analyze", "run-1", "--json", "--seed", "7", "--tau", "0.4",
+                 "--quantile-bins", "4"}),
+            kExitOk)
+      << err_.str();
+  const json analysis = json::parse(out_.str());
+  EXPECT_EQ(analysis["bootstrap"]["seed"], 7);
+  EXPECT_EQ(analysis["tau"], 0.4);
+  EXPECT_EQ(analysis["lanes"][0]["bins"].size(), 4u);
+  EXPECT_EQ(Run({"analyze", "run-1", "--bins", "0,1,inf"}), kExitOk)
+      << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("1 and up"));
+  EXPECT_EQ(Run({"analyze", "run-1", "--bins", "1,0"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("edges[1] is 0"));
+  EXPECT_EQ(Run({"analyze", "run-1", "--resamples", "10"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("at least 2000"));
+}
+
+TEST_F(CliTest, AnalyzeOfNothingSaysSo) {
+  FakeScript script = MakeScript(1, 1);
+  script.events.clear();
+  script.run.last_sequence = 0;
+  Start(script);
+  EXPECT_EQ(Run({"analyze", "run-1"}), kExitError);
+  EXPECT_THAT(err_.str(), HasSubstr("no steps yet"));
+  EXPECT_EQ(Run({"plot", "run-1", "--out", folder_}), kExitError);
+  EXPECT_THAT(err_.str(), HasSubstr("no steps yet"));
+  EXPECT_EQ(Run({"analyze", "none"}), kExitUsage);
+}
+
+TEST_F(CliTest, ADatabaseThatIsNotThereIsNamed) {
+  for (const char* command : {"analyze", "plot", "show", "export"}) {
+    EXPECT_EQ(Run({command, "run-1", "--db", folder_ + "/none.db"}),
+              kExitUsage);
+    EXPECT_THAT(err_.str(), HasSubstr("none.db"));
+  }
+  EXPECT_EQ(Run({"runs", "--db", folder_ + "/none.db"}), kExitUsage);
+}
+
+TEST_F(CliTest, PlotRefusesFormatsAndFiguresThatThereAreNot) {
+  Start(MakeScript(2, 3));
+  EXPECT_EQ(Run({"plot", "run-1", "--format", "gif"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("png, svg or pdf"));
+  EXPECT_EQ(Run({"plot", "run-1", "--only", "pie"}), kExitUsage);
+}
+
 }  // namespace
 }  // namespace kvrecall

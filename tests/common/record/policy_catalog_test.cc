@@ -140,6 +140,12 @@ TEST(PolicyListTest, AllIsEveryPolicyWithItsDefaults) {
   for (size_t i = 0; i < specs->size(); ++i)
     EXPECT_EQ((*specs)[i].ToString(), AllPolicies()[i].name);
   EXPECT_EQ(ParsePolicyList("h2o,tova")->size(), 2u);
+  const auto more = ParsePolicyList("tova@periodic(4),all,snapkv(w=8)");
+  ASSERT_TRUE(more.ok()) << more.status();
+  ASSERT_EQ(more->size(), AllPolicies().size() + 2);
+  EXPECT_EQ(more->front().ToString(), "tova@periodic(4)");
+  EXPECT_EQ(more->back().ToString(), "snapkv(w=8)");
+  EXPECT_EQ(ParsePolicyList("oracle,all")->size(), AllPolicies().size());
   EXPECT_FALSE(ParsePolicyList("h2o,").ok());
 }
 

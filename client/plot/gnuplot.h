@@ -1,0 +1,27 @@
+#pragma once
+
+// Draws figures with the gnuplot of this machine. Thread-safe: a process for
+// each figure.
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "client/plot/script.h"
+
+namespace kvrecall {
+
+enum class ImageFormat { kPng, kSvg, kPdf };
+
+// "png", "svg" or "pdf". InvalidArgument: none of these.
+absl::StatusOr<ImageFormat> ParseImageFormat(const std::string& text);
+const char* ImageFormatName(ImageFormat format);
+
+// Writes the figure to `path`, whole or not at all. FailedPrecondition: there
+// is no gnuplot, or it cannot draw the format; the message says what to
+// install. Internal: gnuplot refused the script; with its words.
+absl::Status DrawFigure(const Figure& figure, ImageFormat format,
+                        const std::string& path);
+
+}  // namespace kvrecall

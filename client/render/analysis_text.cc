@@ -1,0 +1,399 @@
+#include "client/render/analysis_text.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+
+#include "client/render/result_table.h"
+#include "client/render/text_table.h"
+#include "common/record/run_config.h"
+
+namespace kvrecall {
+namespace {
+
+using Align = TextTable::Align;
+using Cells = std::vector<std::string>;
+
+std::string WithInterval(std::optional<double> value,
+                         const std::optional<Interval>& interval, bool sign) {
+  const auto format = [&](double number) {
+    return sign ? FormatSigned(number, 2) : FormatFixed(number, 3);
+  };
+  if (!value) return FormatFixed(std::nullopt, 2);
+  if (!interval) return format(*value);
+  return absl::StrCat(format(*value), " [", format(interval->low), ", ",
+                      format(interval->high), "]");
+}
+std::string Text(const Estimate& estimate) {
+  return WithInterval(estimate.value, estimate.interval, false);
+}
+std::string SignedText(const Estimate& estimate) {
+  return WithInterval(estimate.value, estimate.interval, true);
+}
+std::string Text(const CorrelationEstimate& estimate) {
+  return WithInterval(estimate.r, estimate.interval, true);
+}
+
+// Small ones as what they are below, in the manner of papers.
+std::string FormatP(std::optional<double> p) {
+  if (!p) return FormatFixed(p, 3);
+  return *p < 0.001 ? "< 0.001" : FormatFixed(p, 3);
+}
+
+std::string BinName(const BinEstimate& bin) {
+  return std::isinf(bin.high) ? absl::StrFormat("%g and up", bin.low)
+                              : absl::StrFormat("%g to %g", bin.low, bin.high);
+}
+
+// What a reader should not trip over: line feeds and control characters.
+std::string OneLine(const std::string& text) {
+  return absl::StrReplaceAll(text,
+                             {{"\n", "\\n"}, {"\r", "\\r"}, {"\t", "\\t"}});
+}
+
+// Lines of at most 100 columns, indented alike.
+std::string Wrapped(const std::string& text, size_t indent) {
+  constexpr size_t kColumns = 100;
+  std::string lines, line;
+  for (const absl::string_view word : absl::StrSplit(text, ' ')) {
+    if (!line.empty() && indent + line.size() + 1 + word.size() > kColumns) {
+      absl::StrAppend(&lines, std::string(indent, ' '), line, "\n");
+      line.clear();
+    }
+    absl::StrAppend(&line, line.empty() ? "" : " ", word);
+  }
+  return absl::StrCat(lines, std::string(indent, ' '), line, "\n");
+}
+
+class Renderer {
+ public:
+  Renderer(const RunInfo& run, const RunAnalysis& analysis, bool all)
+      : config_(run.config), analysis_(analysis), all_(all) {
+    absl::StrAppend(
+        &text_, "Run ", run.run_id, ", task ", run.config.task, ", model ",
+        run.provenance.model, ": ", analysis.samples, " samples, ",
+        analysis.steps, " steps\n",
+        absl::StrFormat("Intervals: %g %%, bootstrap over samples, %d "
+                        "resamples, seed %d\n",
+                        100 * analysis.bootstrap.level,
+                        analysis.bootstrap.resamples, analysis.bootstrap.seed));
+  }
+
+  std::string Run() {
+    AddVerdict();
+    AddBins();
+    AddCorrelations();
+    AddControls();
+    AddSensitivities();
+    AddTriggers();
+    AddFetched();
+    AddLags();
+    AddGaps();
+    AddScores();
+    AddExemplars();
+    return std::move(text_);
+  }
+
+ private:
+  void Title(const std::string& title) {
+    absl::StrAppend(&text_, "\n", title, "\n");
+  }
+
+  Cells LaneCells(const Lane& lane) const {
+    return {
+        config_.policies[static_cast<size_t>(lane.policy)].ToString(),
+        std::string(ScopeName(config_.scopes[static_cast<size_t>(lane.scope)])),
+        BudgetText(lane)};
+  }
+  std::string BudgetText(const Lane& lane) const {
+    return config_.budgets[static_cast<size_t>(lane.budget)].ToString();
+  }
+  const LaneAnalysis& LaneAt(int index) const {
+    return analysis_.lanes[static_cast<size_t>(index)];
+  }
+  // The lanes to tell of: the verdict's; `others`: all policies in its scope.
+  std::vector<int> Shown(bool others) const {
+    std::vector<int> shown;
+    if (!all_ && !others) return analysis_.headline;
+    const int scope = LaneAt(analysis_.headline.front()).lane.scope;
+    for (size_t i = 0; i < analysis_.lanes.size(); ++i)
+      if (all_ || analysis_.lanes[i].lane.scope == scope)
+        shown.push_back(static_cast<int>(i));
+    return shown;
+  }
+  bool IsShown(int lane) const {
+    const std::vector<int> shown = Shown(/*others=*/false);
+    return std::find(shown.begin(), shown.end(), lane) != shown.end();
+  }
+
+  std::vector<TextTable::Column> LaneColumns(
+      std::vector<TextTable::Column> more) const {
+    std::vector<TextTable::Column> columns = {
+        {"policy", Align::kLeft}, {"scope", Align::kLeft}, {"budget"}};
+    std::move(more.begin(), more.end(), std::back_inserter(columns));
+    return columns;
+  }
+
+  void AddVerdict() {
+    const Verdict& verdict = analysis_.verdict;
+    Title(absl::StrCat("Verdict: does high entropy tell when ", verdict.policy,
+                       " (", verdict.scope, ") has lost what is needed?"));
+    for (const BudgetVerdict& budget : verdict.budgets) {
+      absl::StrAppend(&text_, "  budget ", budget.budget.ToString(), "\n");
+      const auto line = [&](const char* what, const VerdictLine& said) {
+        absl::StrAppend(&text_, "    ", what, ": ", FindingName(said.finding),
+                        "\n");
+        text_ += Wrapped(said.reason, /*indent=*/6);
+      };
+      line("recall falls as entropy rises", budget.falls);
+      if (budget.stronger)
+        line("more so than at the next larger budget", *budget.stronger);
+      line("the study's criterion", budget.criterion);
+    }
+    for (const std::string& warning : analysis_.warnings)
+      text_ += Wrapped(absl::StrCat("warning: ", warning), /*indent=*/2);
+    absl::StrAppend(&text_,
+                    "  All that follows is exploratory: nothing of it was "
+                    "asked before the numbers were there.\n");
+    if (!all_)
+      absl::StrAppend(&text_,
+                      "  --all shows every policy and scope in all tables, "
+                      "--json every number.\n");
+  }
+
+  void AddBins() {
+    Title(absl::StrCat("Mean recall by entropy (nats), ",
+                       analysis_.verdict.policy, ", ",
+                       analysis_.verdict.scope));
+    std::vector<TextTable::Column> columns = {
+        {"entropy", Align::kLeft}, {"steps"}, {"samples"}};
+    for (const int index : analysis_.headline)
+      columns.push_back(
+          {absl::StrCat("budget ", BudgetText(LaneAt(index).lane))});
+    TextTable table(std::move(columns));
+    const std::vector<BinEstimate>& bins =
+        LaneAt(analysis_.headline.front()).bins;
+    for (size_t b = 0; b < bins.size(); ++b) {
+      Cells cells = {BinName(bins[b]), absl::StrCat(bins[b].steps),
+                     absl::StrCat(bins[b].samples)};
+      for (const int index : analysis_.headline)
+        cells.push_back(Text(LaneAt(index).bins[b].mean));
+      table.AddRow(std::move(cells));
+    }
+    text_ += table.ToString();
+  }
+
+  void AddCorrelations() {
+    Title(
+        "Entropy with recall: pooled over steps, by ranks, and within samples");
+    TextTable table(
+        LaneColumns({{"Pearson"}, {"Spearman"}, {"within samples"}}));
+    for (const int index : Shown(/*others=*/true)) {
+      const LaneAnalysis& lane = LaneAt(index);
+      Cells cells = LaneCells(lane.lane);
+      cells.push_back(Text(lane.pearson));
+      cells.push_back(Text(lane.spearman));
+      cells.push_back(Text(lane.within_pearson));
+      table.AddRow(std::move(cells));
+    }
+    text_ += table.ToString();
+  }
+
+  void AddControls() {
+    Title(
+        "The same given length and step (partial), its slope, and p of "
+        "Pearson; "
+        "naive: steps as if\nindependent");
+    TextTable table(LaneColumns(
+        {{"n"}, {"partial"}, {"recall per nat"}, {"p"}, {"naive p"}}));
+    for (const int index : Shown(/*others=*/false)) {
+      const LaneAnalysis& lane = LaneAt(index);
+      Cells cells = LaneCells(lane.lane);
+      cells.push_back(absl::StrCat(lane.pearson.n));
+      cells.push_back(Text(lane.partial));
+      cells.push_back(SignedText(lane.slope));
+      cells.push_back(FormatP(lane.pearson.p));
+      cells.push_back(FormatP(lane.pearson.naive_p));
+      table.AddRow(std::move(cells));
+    }
+    text_ += table.ToString();
+  }
+
+  void AddSensitivities() {
+    if (analysis_.sensitivities.empty()) return;
+    Title("Pearson at the smaller budget less that at the larger one");
+    TextTable table({{"policy", Align::kLeft},
+                     {"scope", Align::kLeft},
+                     {"smaller"},
+                     {"larger"},
+                     {"difference"},
+                     {"p"}});
+    for (const Sensitivity& pair : analysis_.sensitivities) {
+      if (!IsShown(pair.smaller)) continue;
+      Cells cells = LaneCells(LaneAt(pair.smaller).lane);
+      cells.push_back(BudgetText(LaneAt(pair.larger).lane));
+      cells.push_back(SignedText(pair.difference));
+      cells.push_back(FormatP(pair.difference.p));
+      table.AddRow(std::move(cells));
+    }
+    text_ += table.ToString();
+  }
+
+  void AddTriggers() {
+    Title(
+        absl::StrFormat("What announces recall < %g: area under the ROC curve "
+                        "(0.5: nothing)",
+                        analysis_.tau));
+    std::vector<TextTable::Column> columns = {{"signal", Align::kLeft}};
+    for (const int index : analysis_.headline)
+      columns.push_back(
+          {absl::StrCat("budget ", BudgetText(LaneAt(index).lane))});
+    TextTable table(std::move(columns));
+    for (size_t s = 0; s < kSignals; ++s) {
+      Cells cells = {SignalName(static_cast<Signal>(s))};
+      for (const int index : analysis_.headline)
+        cells.push_back(Text(LaneAt(index).triggers[s].area));
+      table.AddRow(std::move(cells));
+    }
+    Cells events = {"steps with the event"};
+    for (const int index : analysis_.headline) {
+      const TriggerEstimate& trigger = LaneAt(index).triggers[0];
+      events.push_back(absl::StrCat(trigger.events, " of ", trigger.steps));
+    }
+    table.AddRow(std::move(events));
+    text_ += table.ToString();
+  }
+
+  void AddFetched() {
+    const bool any = std::any_of(analysis_.lanes.begin(), analysis_.lanes.end(),
+                                 [](const LaneAnalysis& lane) {
+                                   return lane.fetched_back.value.has_value();
+                                 });
+    if (!any) return;
+    Title("Recall against positions fetched back per step");
+    TextTable table(LaneColumns({{"recall"}, {"fetched back"}}));
+    for (const LaneAnalysis& lane : analysis_.lanes) {
+      if (!lane.fetched_back.value ||
+          (!all_ &&
+           lane.lane.scope != LaneAt(analysis_.headline.front()).lane.scope))
+        continue;
+      Cells cells = LaneCells(lane.lane);
+      cells.push_back(Text(lane.recall));
+      cells.push_back(Text(lane.fetched_back));
+      table.AddRow(std::move(cells));
+    }
+    text_ += table.ToString();
+  }
+
+  void AddLags() {
+    Title("Entropy with what comes one step later");
+    TextTable table({{"", Align::kLeft}, {"pooled"}, {"within samples"}});
+    for (const int index : analysis_.headline) {
+      const LaneAnalysis& lane = LaneAt(index);
+      table.AddRow({absl::StrCat("recall, budget ", BudgetText(lane.lane)),
+                    Text(lane.next_recall.pooled),
+                    Text(lane.next_recall.within)});
+    }
+    table.AddRow({"attention entropy",
+                  Text(analysis_.next_attention_entropy.pooled),
+                  Text(analysis_.next_attention_entropy.within)});
+    text_ += table.ToString();
+  }
+
+  // Means of both figures of a gap lane in each bin.
+  void AddGapBins(const std::string& title,
+                  std::vector<BinEstimate> GapAnalysis::*kl,
+                  std::vector<BinEstimate> GapAnalysis::*logprob) {
+    Title(title);
+    TextTable table({{"lane", Align::kLeft},
+                     {"bin", Align::kLeft},
+                     {"steps"},
+                     {"KL"},
+                     {"Δ ln p"}});
+    for (const GapAnalysis& gap : analysis_.gaps) {
+      std::string name = config_.gaps[static_cast<size_t>(gap.gap)].ToString();
+      for (size_t b = 0; b < (gap.*kl).size(); ++b) {
+        const BinEstimate& bin = (gap.*kl)[b];
+        if (bin.steps == 0) continue;
+        table.AddRow({std::exchange(name, ""), BinName(bin),
+                      absl::StrCat(bin.steps), Text(bin.mean),
+                      SignedText((gap.*logprob)[b].mean)});
+      }
+    }
+    text_ += table.ToString();
+  }
+
+  void AddGaps() {
+    if (analysis_.gaps.empty()) return;
+    Title("Entropy gap: means, and entropy with KL");
+    TextTable table(
+        {{"lane", Align::kLeft}, {"KL (nats)"}, {"Δ ln p"}, {"Pearson"}});
+    for (const GapAnalysis& gap : analysis_.gaps)
+      table.AddRow({config_.gaps[static_cast<size_t>(gap.gap)].ToString(),
+                    Text(gap.kl), SignedText(gap.logprob_change),
+                    Text(gap.entropy_with_kl)});
+    text_ += table.ToString();
+    AddGapBins("The gap by entropy", &GapAnalysis::kl_by_entropy,
+               &GapAnalysis::logprob_by_entropy);
+    AddGapBins("The gap by recall", &GapAnalysis::kl_by_recall,
+               &GapAnalysis::logprob_by_recall);
+  }
+
+  void AddScores() {
+    const CorrelationEstimate& first = LaneAt(analysis_.headline.front()).score;
+    if (first.n == 0) return;
+    Title(
+        "Are wrong answers those of low recall? A sample's mean recall with "
+        "its score");
+    if (!first.r) {
+      absl::StrAppend(&text_, "  not defined: all ", first.n,
+                      " scored samples have one score\n");
+      return;
+    }
+    TextTable table(LaneColumns({{"samples"}, {"Pearson"}, {"p"}}));
+    for (const int index : Shown(/*others=*/false)) {
+      const LaneAnalysis& lane = LaneAt(index);
+      Cells cells = LaneCells(lane.lane);
+      cells.push_back(absl::StrCat(lane.score.n));
+      cells.push_back(Text(lane.score));
+      cells.push_back(FormatP(lane.score.p));
+      table.AddRow(std::move(cells));
+    }
+    text_ += table.ToString();
+  }
+
+  void AddExemplars() {
+    if (analysis_.exemplars.empty()) return;
+    Title("Steps of high entropy and low recall; the token stands in >> <<");
+    for (const Exemplar& step : analysis_.exemplars) {
+      absl::StrAppend(&text_, "  ", step.sample, ", step ", step.step,
+                      absl::StrFormat(": entropy %.2f, recall", step.entropy));
+      for (const double recall : step.recall)
+        absl::StrAppend(&text_, " ", FormatFixed(recall, 2));
+      absl::StrAppend(&text_, "\n    ", OneLine(step.before), ">>",
+                      OneLine(step.token), "<<", OneLine(step.after), "\n");
+    }
+  }
+
+  const RunConfig& config_;
+  const RunAnalysis& analysis_;
+  const bool all_;
+  std::string text_;
+};
+
+}  // namespace
+
+std::string RenderAnalysis(const RunInfo& run, const RunAnalysis& analysis,
+                           bool all) {
+  return Renderer(run, analysis, all).Run();
+}
+
+}  // namespace kvrecall
