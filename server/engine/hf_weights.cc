@@ -13,8 +13,8 @@
 
 #include "common/base/digest.h"
 #include "common/base/status_macros.h"
-#include "server/engine/huge_pages.h"
 #include "server/engine/safetensors.h"
+#include "server/huge_pages.h"
 
 namespace kvrecall {
 namespace {

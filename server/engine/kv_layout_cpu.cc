@@ -5,7 +5,7 @@
 #include "ATen/ATen.h"
 
 #include "server/engine/cpu_workers.h"
-#include "server/engine/huge_pages.h"
+#include "server/huge_pages.h"
 
 namespace kvrecall {
 

@@ -4,6 +4,7 @@
 
 #include "ATen/ATen.h"
 
+#include "server/huge_pages.h"
 #include "server/telemetry/splitmix64.h"
 
 namespace kvrecall {
@@ -21,7 +22,7 @@ Scores RandomPolicy::Score(const StepView& view) {
   const int64_t needed = view.positions - 1;
   if (!priorities_.defined() || known < needed) {
     const int64_t size = std::max<int64_t>({needed, 2 * known, 64});
-    priorities_ = at::empty({view.rows, size}, at::kDouble);
+    priorities_ = ZerosOnHugePages({view.rows, size}, at::kDouble);
     double* out = priorities_.data_ptr<double>();
     for (int64_t r = 0; r < view.rows; ++r)
       for (int64_t j = 0; j < size; ++j)

@@ -4,6 +4,8 @@
 // entropy of layers. Stateless.
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "ATen/core/Tensor.h"
 
@@ -20,8 +22,17 @@ int64_t ScopeRowCount(Scope scope, int64_t layers, int64_t kv_heads);
 // it serves rows and sums of rows alike.
 at::Tensor RowsToScope(const at::Tensor& group_rows, Scope scope);
 
-// sums[:, :N] += rows. `rows` [R, N], float32; `sums` [R, ≥ N], float64.
-void AddRows(const at::Tensor& rows, at::Tensor sums);
+// The same for several scopes, in their order: on the CPU in one pass.
+std::vector<at::Tensor> RowsToScopes(const at::Tensor& group_rows,
+                                     std::span<const Scope> scopes);
+
+struct RowsAndSums {
+  at::Tensor rows;  // [R, N], float32
+  at::Tensor sums;  // [R, ≥ N], float64
+};
+
+// sums[:, :N] += rows, for pairs of one N.
+void AddRows(std::span<const RowsAndSums> all);
 
 struct AttentionEntropy {
   double mean = 0;                // nats, over layers

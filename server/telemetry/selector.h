@@ -70,7 +70,11 @@ inline constexpr int64_t kFirstFree = 4;
 inline constexpr int64_t kLastFree = 32;
 
 // Of each job, [kSetFigures, R, B], float64, on the jobs' device. All jobs have
-// the same N and B; no job writes what another reads.
+// the same N and B. A job's `other` may be the `held` of one before it, which
+// itself waits for none; otherwise no job writes what another reads.
 std::vector<at::Tensor> FormSets(std::span<const SetJob> jobs);
+
+// The job whose `held` is `other` of the given one, or that one itself.
+size_t WaitsFor(std::span<const SetJob> jobs, size_t job);
 
 }  // namespace kvrecall

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "ATen/ATen.h"
-#include "ATen/Parallel.h"
 
 #include "server/cpu/row_kernels.h"
 #include "server/telemetry/row_selection.h"
+#include "server/telemetry/row_workers.h"
 
 namespace kvrecall {
 namespace {
@@ -42,11 +42,10 @@ Workspace& ThreadWorkspace() {
   return workspace;
 }
 
-// A job's arrays, kept alive, and which of all jobs' rows are its own.
+// A job's arrays, kept alive.
 struct JobRows {
-  JobRows(const SetJob& set_job, int64_t first_row)
+  explicit JobRows(const SetJob& set_job)
       : job(set_job),
-        first(first_row),
         rows(job.weights.size(0)),
         n(job.weights.size(1)),
         values(WithPackedRows(job.scores.values)),
@@ -55,7 +54,7 @@ struct JobRows {
         figures(at::zeros({kSetFigures, rows, job.budgets}, at::kDouble)) {}
 
   const SetJob& job;
-  const int64_t first, rows, n;
+  const int64_t rows, n;
   const at::Tensor values, rounded, weights;
   const at::Tensor figures;
 };
@@ -215,22 +214,21 @@ std::vector<at::Tensor> FormSetsOnCpu(std::span<const SetJob> jobs) {
   std::vector<at::Tensor> figures;
   std::vector<JobRows> all;
   all.reserve(jobs.size());
-  int64_t rows = 0;
-  for (const SetJob& job : jobs) {
-    const JobRows& added = all.emplace_back(job, rows);
+  // Jobs that go over the same rows together, the one they wait for first: a
+  // row is compared while it is near.
+  std::vector<std::vector<const JobRows*>> groups(jobs.size());
+  int64_t most_rows = 0;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const JobRows& added = all.emplace_back(jobs[i]);
     figures.push_back(added.figures);
-    rows += added.rows;
+    groups[WaitsFor(jobs, i)].push_back(&added);
+    most_rows = std::max(most_rows, added.rows);
   }
-  // Every so manieth row to a worker: policies differ in what they cost.
-  const int64_t workers = std::min<int64_t>(at::get_num_threads(), rows);
-  at::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t worker = begin; worker < end; ++worker) {
-      size_t i = 0;
-      for (int64_t row = worker; row < rows; row += workers) {
-        while (i + 1 < all.size() && row >= all[i + 1].first) ++i;
-        RowJob(all[i], row - all[i].first).Run();
-      }
-    }
+  RunRowWorkers(most_rows, [&](int64_t worker, int64_t workers) {
+    for (const std::vector<const JobRows*>& group : groups)
+      for (int64_t row = worker; !group.empty() && row < group[0]->rows;
+           row += workers)
+        for (const JobRows* job : group) RowJob(*job, row).Run();
   });
   return figures;
 }

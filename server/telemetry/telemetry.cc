@@ -9,17 +9,13 @@
 
 #include "common/base/status_macros.h"
 #include "common/record/policy_catalog.h"
+#include "server/huge_pages.h"
 #include "server/telemetry/recall.h"
 #include "server/telemetry/scope_rows.h"
 #include "server/telemetry/selector_aten.h"
 
 namespace kvrecall {
 namespace {
-
-at::Tensor NoMasks(int64_t rows, int64_t positions, at::Device device) {
-  return at::zeros({rows, positions},
-                   at::TensorOptions(at::kShort).device(device));
-}
 
 // All figures on the host, in one transfer.
 std::vector<at::Tensor> ToHost(std::vector<at::Tensor> figures) {
@@ -123,21 +119,34 @@ void SampleTelemetry::Begin(const PrefillObservation& prefill,
   const int64_t capacity = shape_.prompt_tokens + shape_.max_new_tokens;
   const at::Device device = prefill.sums.device();
   kv_heads_ = prefill.sums.size(1);
+  // What every step goes through, in memory of its own. The same tensors are
+  // asked for and taken.
+  SharedHugePages memory;
+  const auto for_state = [&](auto of_tensor) {
+    for (ScopeState& state : scopes_) {
+      const std::vector<int64_t> shape = {
+          ScopeRowCount(state.scope, shape_.layers, kv_heads_), capacity};
+      of_tensor(state.accumulated, shape, at::kDouble);
+      of_tensor(state.gold, shape, at::kShort);
+      of_tensor(state.previous_gold, shape, at::kShort);
+      for (PolicyState& policy : state.policies)
+        if (HasMasks(policy, state.scope))
+          of_tensor(policy.held, shape, at::kShort);
+    }
+  };
+  for_state([&](at::Tensor&, const std::vector<int64_t>& shape,
+                at::ScalarType dtype) { memory.Add(shape, dtype); });
+  for_state([&](at::Tensor& tensor, const std::vector<int64_t>& shape,
+                at::ScalarType dtype) {
+    tensor = memory.Take(shape, dtype, device);
+  });
   for (ScopeState& state : scopes_) {
-    const int64_t rows = ScopeRowCount(state.scope, shape_.layers, kv_heads_);
-    state.accumulated =
-        at::zeros({rows, capacity}, prefill.sums.options().dtype(at::kDouble));
     state.accumulated.narrow(1, 0, known)
         .copy_(RowsToScope(prefill.sums.to(at::kDouble), state.scope));
     state.previous_row = RowsToScope(prefill.last_row, state.scope);
     for (size_t i = 0; i < windows_.size(); ++i)
       state.window_sums[windows_[i]] =
           RowsToScope(prefill.window_sums[i], state.scope);
-    state.gold = NoMasks(rows, capacity, device);
-    state.previous_gold = NoMasks(rows, capacity, device);
-    for (PolicyState& policy : state.policies)
-      if (HasMasks(policy, state.scope))
-        policy.held = NoMasks(rows, capacity, device);
   }
   if (wants_norms_ || wants_similarities_) keys_.emplace(sequence, capacity);
 }
@@ -154,21 +163,25 @@ StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
   record.logprob = logprob;
   record.p_max = distribution.p_max;
   record.margin = distribution.margin;
-  const at::Tensor layers = RowsToScope(rows, Scope::kLayer);
 
   previous_ks_ = std::exchange(ks_, {});
   for (const Budget& budget : config_.budgets)
     ks_.push_back(budget.Positions(n, shape_.prompt_tokens));
-  std::vector<at::Tensor> currents;  // [R, N] of each scope
-  for (const ScopeState& state : scopes_)
-    currents.push_back(
-        state.scope == Scope::kLayer ? layers : RowsToScope(rows, state.scope));
-  FillFigures(currents, LayerEntropies(layers), n, record);
+  // [R, N] of each of the run's scopes, and the layers' for their entropies.
+  std::vector<Scope> scopes = config_.scopes;
+  const auto layer = std::find(scopes.begin(), scopes.end(), Scope::kLayer);
+  const auto layer_at = static_cast<size_t>(layer - scopes.begin());
+  if (layer == scopes.end()) scopes.push_back(Scope::kLayer);
+  const std::vector<at::Tensor> currents = RowsToScopes(rows, scopes);
+  FillFigures(std::span(currents).first(scopes_.size()),
+              LayerEntropies(currents[layer_at]), n, record);
 
+  std::vector<RowsAndSums> grown;
   for (size_t s = 0; s < scopes_.size(); ++s) {
-    AddRows(currents[s], scopes_[s].accumulated);
+    grown.push_back({currents[s], scopes_[s].accumulated});
     scopes_[s].previous_row = currents[s];
   }
+  AddRows(grown);
   if (keys_) keys_->TakeIn();
   previous_entropy_ = distribution.entropy;
   return record;
@@ -220,32 +233,30 @@ SetJob SampleTelemetry::PolicyJob(const ScopeState& state,
   return job;
 }
 
-// Two rounds: what is gold must be known before anything is compared with it.
-// All figures, the layers' attention entropies among them, come to the host at
-// once.
+// Gold comes first: everything else is compared with it. All figures, the
+// layers' attention entropies among them, come to the host at once.
 void SampleTelemetry::FillFigures(std::span<const at::Tensor> rows,
                                   const at::Tensor& entropies, int64_t n,
                                   StepRecord& record) {
-  std::vector<SetJob> gold_jobs, jobs;
+  std::vector<SetJob> jobs, of_policies;
   at::Tensor norms, similarities;
   if (wants_norms_) norms = keys_->norms();
   if (wants_similarities_) similarities = keys_->Similarities();
   for (size_t s = 0; s < scopes_.size(); ++s) {
     ScopeState& state = scopes_[s];
     std::swap(state.gold, state.previous_gold);
-    gold_jobs.push_back(GoldJob(state, rows[s]));
+    jobs.push_back(GoldJob(state, rows[s]));
     StepView view = ViewOf(state, n);
     view.key_norms = norms;
     view.key_similarities = similarities;
     for (PolicyState& policy : state.policies) {
       if (policy.policy->is_gold()) continue;
-      jobs.push_back(PolicyJob(state, policy, view, rows[s]));
+      of_policies.push_back(PolicyJob(state, policy, view, rows[s]));
       policy.had = ks_;
     }
   }
-  std::vector<at::Tensor> figures = FormSets(gold_jobs);
-  std::vector<at::Tensor> of_policies = FormSets(jobs);
-  figures.insert(figures.end(), of_policies.begin(), of_policies.end());
+  std::move(of_policies.begin(), of_policies.end(), std::back_inserter(jobs));
+  std::vector<at::Tensor> figures = FormSets(jobs);
   figures.push_back(entropies);
   figures = ToHost(std::move(figures));
   const AttentionEntropy attention = MeanEntropy(figures.back());

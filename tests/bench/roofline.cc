@@ -5,7 +5,7 @@
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
 
-#include "server/engine/huge_pages.h"
+#include "server/huge_pages.h"
 #include "server/engine/linear.h"
 #include "tests/bench/timing.h"
 

@@ -1,4 +1,4 @@
-#include "server/engine/huge_pages.h"
+#include "server/huge_pages.h"
 
 #include <new>
 
@@ -8,10 +8,17 @@
 namespace kvrecall {
 namespace {
 
-// Of x86-64 and of most ARM systems. Less than a few would be wasted on the
-// rest of the last one.
+// Of x86-64 and of most ARM systems. Less than one is not worth it.
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kLeastBytes = 4 * kHugePage;
+constexpr size_t kLeastBytes = kHugePage;
+
+// Bytes of a tensor, to the next cache line.
+int64_t LinesOf(at::IntArrayRef shape, at::ScalarType dtype) {
+  constexpr int64_t kLine = 64;
+  auto bytes = static_cast<int64_t>(c10::elementSize(dtype));
+  for (const int64_t size : shape) bytes *= size;
+  return (bytes + kLine - 1) / kLine * kLine;
+}
 
 }  // namespace
 
@@ -35,6 +42,26 @@ at::Tensor ZerosOnHugePages(at::IntArrayRef shape,
   return at::from_blob(
       data, shape, [begin, mapped](void*) { ::munmap(begin, mapped); },
       options);
+}
+
+void SharedHugePages::Add(at::IntArrayRef shape, at::ScalarType dtype) {
+  asked_ += LinesOf(shape, dtype);
+}
+
+at::Tensor SharedHugePages::Take(at::IntArrayRef shape, at::ScalarType dtype,
+                                 at::Device device) {
+  if (!bytes_.defined())
+    bytes_ =
+        ZerosOnHugePages({asked_}, at::TensorOptions(at::kByte).device(device));
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  const at::Tensor part =
+      bytes_
+          .narrow(0, taken_,
+                  count * static_cast<int64_t>(c10::elementSize(dtype)))
+          .view(dtype);
+  taken_ += LinesOf(shape, dtype);
+  return part.view(shape);
 }
 
 }  // namespace kvrecall
