@@ -5,6 +5,7 @@
 #include "client/commands/analyze.h"
 #include "client/commands/cancel.h"
 #include "client/commands/command.h"
+#include "client/commands/compare.h"
 #include "client/commands/export.h"
 #include "client/commands/plot.h"
 #include "client/commands/policies.h"
@@ -57,6 +58,7 @@ int RunCli(int argc, const char* const* argv, const Environment& environment,
   AddCancelCommand(app, context);
   AddAnalyzeCommand(app, context);
   AddPlotCommand(app, context);
+  AddCompareCommand(app, context);
   AddExportCommand(app, context);
   try {
     app.parse(argc, argv);

@@ -19,13 +19,17 @@ void AddRunOption(CLI::App& command, RunOption& option) {
   AddDatabaseOption(command, option.database);
 }
 
-void AddAnalysisOptions(CLI::App& command, AnalysisOptions& options) {
+void AddBootstrapOptions(CLI::App& command, BootstrapOptions& options) {
   command
-      .add_option("--resamples", options.bootstrap.resamples,
+      .add_option("--resamples", options.resamples,
                   "Resamples of the bootstrap, at least 2000")
       ->capture_default_str();
-  command.add_option("--seed", options.bootstrap.seed, "Seed of the bootstrap")
+  command.add_option("--seed", options.seed, "Seed of the bootstrap")
       ->capture_default_str();
+}
+
+void AddAnalysisOptions(CLI::App& command, AnalysisOptions& options) {
+  AddBootstrapOptions(command, options.bootstrap);
   auto* edges = command.add_option(
       "--bins", options.edges,
       "Edges of the entropy bins in nats (0,1,2.5,inf); default "

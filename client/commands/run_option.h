@@ -24,7 +24,9 @@ void AddRunOption(CLI::App& command, RunOption& option);
 // Declares --db alone.
 void AddDatabaseOption(CLI::App& command, std::string& database);
 
-// Declares --seed, --resamples, --bins, --quantile-bins and --tau.
+// Declares --seed and --resamples.
+void AddBootstrapOptions(CLI::App& command, BootstrapOptions& options);
+// The same, and --bins, --quantile-bins and --tau.
 void AddAnalysisOptions(CLI::App& command, AnalysisOptions& options);
 
 struct LoadedRun {

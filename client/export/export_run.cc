@@ -11,13 +11,27 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "client/export/csv.h"
 #include "client/export/json_lines.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
 
+namespace {
+
+// Gives the run's events to a writer of one of the formats.
+template <typename Writer>
+absl::Status WriteRun(RunSource& source, const RunInfo& run, Writer writer) {
+  RETURN_IF_ERROR(source.ReadRecords(
+      run.run_id, run.last_sequence,
+      [&writer](const Event& event) { return writer.Add(event); }));
+  return writer.Finish();
+}
+
+}  // namespace
+
 absl::Status ExportRun(RunSource& source, const std::string& run_id,
-                       std::ostream& out) {
+                       ExportFormat format, std::ostream& out) {
   ASSIGN_OR_RETURN(const RunInfo run, source.GetRun(run_id));
   std::map<std::string, int64_t> last_attempts;
   RETURN_IF_ERROR(
@@ -26,15 +40,16 @@ absl::Status ExportRun(RunSource& source, const std::string& run_id,
         attempt = std::max(attempt, event.attempt);
         return absl::OkStatus();
       }));
-  JsonLinesWriter writer(out, run, std::move(last_attempts));
-  RETURN_IF_ERROR(source.ReadRecords(
-      run_id, run.last_sequence,
-      [&writer](const Event& event) { return writer.Add(event); }));
-  return writer.Finish();
+  return format == ExportFormat::kCsv
+             ? WriteRun(source, run,
+                        CsvWriter(out, run, std::move(last_attempts)))
+             : WriteRun(source, run,
+                        JsonLinesWriter(out, run, std::move(last_attempts)));
 }
 
 absl::Status ExportRunToFile(RunSource& source, const std::string& run_id,
-                             const std::string& path, bool overwrite) {
+                             ExportFormat format, const std::string& path,
+                             bool overwrite) {
   std::error_code error;
   if (!overwrite && std::filesystem::exists(path, error)) {
     return absl::AlreadyExistsError(
@@ -46,7 +61,7 @@ absl::Status ExportRunToFile(RunSource& source, const std::string& run_id,
     return absl::InvalidArgumentError(
         absl::StrCat("cannot write ", part, ": ", std::strerror(errno)));
   }
-  absl::Status status = ExportRun(source, run_id, file);
+  absl::Status status = ExportRun(source, run_id, format, file);
   file.close();
   if (status.ok() && !file) {
     status = absl::ResourceExhaustedError(

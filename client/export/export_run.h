@@ -11,16 +11,22 @@
 
 namespace kvrecall {
 
-// Writes the run as JSON lines (see json_lines.h): what is committed now, even
-// if the run goes on. Reads the records twice, first for the attempts that
-// count, so that it never holds a run in memory.
+enum class ExportFormat {
+  kJsonLines,  // see json_lines.h
+  kCsv,        // see csv.h
+};
+
+// Writes the run: what is committed now, even if it goes on. Reads the records
+// twice, first for the attempts that count, so that it never holds a run in
+// memory.
 absl::Status ExportRun(RunSource& source, const std::string& run_id,
-                       std::ostream& out);
+                       ExportFormat format, std::ostream& out);
 
 // The same into a file, which is there only when it is whole: it is written
 // to `path`.part and renamed. ALREADY_EXISTS where `path` exists, unless
 // `overwrite`.
 absl::Status ExportRunToFile(RunSource& source, const std::string& run_id,
-                             const std::string& path, bool overwrite);
+                             ExportFormat format, const std::string& path,
+                             bool overwrite);
 
 }  // namespace kvrecall

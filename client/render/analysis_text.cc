@@ -12,6 +12,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 
+#include "client/render/estimate_text.h"
 #include "client/render/result_table.h"
 #include "client/render/text_table.h"
 #include "common/record/run_config.h"
@@ -21,32 +22,6 @@ namespace {
 
 using Align = TextTable::Align;
 using Cells = std::vector<std::string>;
-
-std::string WithInterval(std::optional<double> value,
-                         const std::optional<Interval>& interval, bool sign) {
-  const auto format = [&](double number) {
-    return sign ? FormatSigned(number, 2) : FormatFixed(number, 3);
-  };
-  if (!value) return FormatFixed(std::nullopt, 2);
-  if (!interval) return format(*value);
-  return absl::StrCat(format(*value), " [", format(interval->low), ", ",
-                      format(interval->high), "]");
-}
-std::string Text(const Estimate& estimate) {
-  return WithInterval(estimate.value, estimate.interval, false);
-}
-std::string SignedText(const Estimate& estimate) {
-  return WithInterval(estimate.value, estimate.interval, true);
-}
-std::string Text(const CorrelationEstimate& estimate) {
-  return WithInterval(estimate.r, estimate.interval, true);
-}
-
-// Small ones as what they are below, in the manner of papers.
-std::string FormatP(std::optional<double> p) {
-  if (!p) return FormatFixed(p, 3);
-  return *p < 0.001 ? "< 0.001" : FormatFixed(p, 3);
-}
 
 std::string BinName(const BinEstimate& bin) {
   return std::isinf(bin.high) ? absl::StrFormat("%g and up", bin.low)
@@ -185,7 +160,7 @@ class Renderer {
       Cells cells = {BinName(bins[b]), absl::StrCat(bins[b].steps),
                      absl::StrCat(bins[b].samples)};
       for (const int index : analysis_.headline)
-        cells.push_back(Text(LaneAt(index).bins[b].mean));
+        cells.push_back(EstimateText(LaneAt(index).bins[b].mean));
       table.AddRow(std::move(cells));
     }
     text_ += table.ToString();
@@ -199,9 +174,9 @@ class Renderer {
     for (const int index : Shown(/*others=*/true)) {
       const LaneAnalysis& lane = LaneAt(index);
       Cells cells = LaneCells(lane.lane);
-      cells.push_back(Text(lane.pearson));
-      cells.push_back(Text(lane.spearman));
-      cells.push_back(Text(lane.within_pearson));
+      cells.push_back(EstimateText(lane.pearson));
+      cells.push_back(EstimateText(lane.spearman));
+      cells.push_back(EstimateText(lane.within_pearson));
       table.AddRow(std::move(cells));
     }
     text_ += table.ToString();
@@ -218,10 +193,10 @@ class Renderer {
       const LaneAnalysis& lane = LaneAt(index);
       Cells cells = LaneCells(lane.lane);
       cells.push_back(absl::StrCat(lane.pearson.n));
-      cells.push_back(Text(lane.partial));
-      cells.push_back(SignedText(lane.slope));
-      cells.push_back(FormatP(lane.pearson.p));
-      cells.push_back(FormatP(lane.pearson.naive_p));
+      cells.push_back(EstimateText(lane.partial));
+      cells.push_back(SignedEstimateText(lane.slope, 3));
+      cells.push_back(PText(lane.pearson.p));
+      cells.push_back(PText(lane.pearson.naive_p));
       table.AddRow(std::move(cells));
     }
     text_ += table.ToString();
@@ -240,8 +215,8 @@ class Renderer {
       if (!IsShown(pair.smaller)) continue;
       Cells cells = LaneCells(LaneAt(pair.smaller).lane);
       cells.push_back(BudgetText(LaneAt(pair.larger).lane));
-      cells.push_back(SignedText(pair.difference));
-      cells.push_back(FormatP(pair.difference.p));
+      cells.push_back(SignedEstimateText(pair.difference, 3));
+      cells.push_back(PText(pair.difference.p));
       table.AddRow(std::move(cells));
     }
     text_ += table.ToString();
@@ -260,7 +235,7 @@ class Renderer {
     for (size_t s = 0; s < kSignals; ++s) {
       Cells cells = {SignalName(static_cast<Signal>(s))};
       for (const int index : analysis_.headline)
-        cells.push_back(Text(LaneAt(index).triggers[s].area));
+        cells.push_back(EstimateText(LaneAt(index).triggers[s].area));
       table.AddRow(std::move(cells));
     }
     Cells events = {"steps with the event"};
@@ -286,8 +261,8 @@ class Renderer {
            lane.lane.scope != LaneAt(analysis_.headline.front()).lane.scope))
         continue;
       Cells cells = LaneCells(lane.lane);
-      cells.push_back(Text(lane.recall));
-      cells.push_back(Text(lane.fetched_back));
+      cells.push_back(EstimateText(lane.recall));
+      cells.push_back(EstimateText(lane.fetched_back));
       table.AddRow(std::move(cells));
     }
     text_ += table.ToString();
@@ -299,12 +274,12 @@ class Renderer {
     for (const int index : analysis_.headline) {
       const LaneAnalysis& lane = LaneAt(index);
       table.AddRow({absl::StrCat("recall, budget ", BudgetText(lane.lane)),
-                    Text(lane.next_recall.pooled),
-                    Text(lane.next_recall.within)});
+                    EstimateText(lane.next_recall.pooled),
+                    EstimateText(lane.next_recall.within)});
     }
     table.AddRow({"attention entropy",
-                  Text(analysis_.next_attention_entropy.pooled),
-                  Text(analysis_.next_attention_entropy.within)});
+                  EstimateText(analysis_.next_attention_entropy.pooled),
+                  EstimateText(analysis_.next_attention_entropy.within)});
     text_ += table.ToString();
   }
 
@@ -324,8 +299,8 @@ class Renderer {
         const BinEstimate& bin = (gap.*kl)[b];
         if (bin.steps == 0) continue;
         table.AddRow({std::exchange(name, ""), BinName(bin),
-                      absl::StrCat(bin.steps), Text(bin.mean),
-                      SignedText((gap.*logprob)[b].mean)});
+                      absl::StrCat(bin.steps), EstimateText(bin.mean),
+                      SignedEstimateText((gap.*logprob)[b].mean, 2)});
       }
     }
     text_ += table.ToString();
@@ -338,8 +313,9 @@ class Renderer {
         {{"lane", Align::kLeft}, {"KL (nats)"}, {"Δ ln p"}, {"Pearson"}});
     for (const GapAnalysis& gap : analysis_.gaps)
       table.AddRow({config_.gaps[static_cast<size_t>(gap.gap)].ToString(),
-                    Text(gap.kl), SignedText(gap.logprob_change),
-                    Text(gap.entropy_with_kl)});
+                    EstimateText(gap.kl),
+                    SignedEstimateText(gap.logprob_change, 2),
+                    EstimateText(gap.entropy_with_kl)});
     text_ += table.ToString();
     AddGapBins("The gap by entropy", &GapAnalysis::kl_by_entropy,
                &GapAnalysis::logprob_by_entropy);
@@ -363,8 +339,8 @@ class Renderer {
       const LaneAnalysis& lane = LaneAt(index);
       Cells cells = LaneCells(lane.lane);
       cells.push_back(absl::StrCat(lane.score.n));
-      cells.push_back(Text(lane.score));
-      cells.push_back(FormatP(lane.score.p));
+      cells.push_back(EstimateText(lane.score));
+      cells.push_back(PText(lane.score.p));
       table.AddRow(std::move(cells));
     }
     text_ += table.ToString();

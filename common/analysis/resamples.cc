@@ -6,6 +6,8 @@
 #include <random>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
+
 #include "common/analysis/parallel.h"
 
 namespace kvrecall {
@@ -47,6 +49,18 @@ bool TooFew(const Resamples& resamples, const std::vector<double>& defined) {
 }
 
 }  // namespace
+
+absl::Status CheckBootstrap(const BootstrapOptions& options) {
+  constexpr int kLeast = 2000;
+  if (options.resamples < kLeast)
+    return absl::InvalidArgumentError(
+        absl::StrCat("resamples is ", options.resamples,
+                     "; intervals need at least ", kLeast));
+  if (!(options.level > 0 && options.level < 1))
+    return absl::InvalidArgumentError(absl::StrCat(
+        "level is ", options.level, "; it must lie between 0 and 1"));
+  return absl::OkStatus();
+}
 
 Resamples::Resamples(int64_t samples, const BootstrapOptions& options)
     : samples_(samples),

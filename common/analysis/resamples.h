@@ -12,6 +12,8 @@
 #include <span>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace kvrecall {
 
 struct BootstrapOptions {
@@ -20,6 +22,9 @@ struct BootstrapOptions {
   double level = 0.95;  // of the intervals, in (0, 1)
   int threads = 0;      // 0: as many as the machine has
 };
+
+// InvalidArgument: fewer than 2000 resamples, or a level that is none.
+absl::Status CheckBootstrap(const BootstrapOptions& options);
 
 class Resamples {
  public:

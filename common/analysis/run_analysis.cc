@@ -515,14 +515,7 @@ class Analyzer {
 };
 
 absl::Status CheckOptions(const AnalysisOptions& options) {
-  const BootstrapOptions& bootstrap = options.bootstrap;
-  if (bootstrap.resamples < 2000)
-    return absl::InvalidArgumentError(
-        absl::StrCat("resamples is ", bootstrap.resamples,
-                     "; intervals need at least 2000"));
-  if (!(bootstrap.level > 0 && bootstrap.level < 1))
-    return absl::InvalidArgumentError(absl::StrCat(
-        "level is ", bootstrap.level, "; it must lie between 0 and 1"));
+  RETURN_IF_ERROR(CheckBootstrap(options.bootstrap));
   if (options.quantile_bins < 0 || options.quantile_bins == 1 ||
       options.quantile_bins > 100)
     return absl::InvalidArgumentError(absl::StrCat(

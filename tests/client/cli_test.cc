@@ -577,5 +577,54 @@ TEST_F(CliTest, PlotRefusesFormatsAndFiguresThatThereAreNot) {
   EXPECT_EQ(Run({"plot", "run-1", "--only", "pie"}), kExitUsage);
 }
 
+TEST_F(CliTest, CompareHoldsRunsToTheFirst) {
+  Start(MakeScript(21, 6));
+  // One run twice: nothing differs.
+  EXPECT_EQ(Run({"compare", "run-1", "run-1"}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("paired: the 21 samples"));
+  EXPECT_THAT(out_.str(), HasSubstr("+0.000 [+0.000, +0.000]"));
+  EXPECT_EQ(Run({"compare", "run-1", "run-1", "--json"}), kExitOk);
+  const json comparison = json::parse(out_.str());
+  EXPECT_EQ(comparison["runs"].size(), 2u);
+  EXPECT_EQ(comparison["lanes"][0]["recall"][1]["difference"]["value"], 0);
+  EXPECT_EQ(Run({"compare", "run-1"}), kExitUsage);
+}
+
+TEST_F(CliTest, ExportAsCsvHasARowForEachRecall) {
+  Start(MakeScript(2, 3));
+  EXPECT_EQ(Run({"export", "run-1", "--format", "csv"}), kExitOk)
+      << err_.str();
+  // Two samples, three steps, two policies, scopes and budgets, and the names.
+  const std::string text = out_.str();
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2 * 3 * 8 + 1);
+  EXPECT_THAT(text, testing::StartsWith("run,sample,attempt,step,n,token,"));
+  EXPECT_THAT(text, HasSubstr(",oracle,layer,tokens:4,"));
+}
+
+TEST_F(CliTest, ExportInTheStudysLayoutMakesAFolderForEachBudget) {
+  Start(MakeScript(3, 4));
+  const int code =
+      Run({"export", "run-1", "--layout", "study", "--out", folder_});
+  if (err_.str().find("gnuplot") != std::string::npos)
+    GTEST_SKIP() << err_.str();
+  EXPECT_EQ(code, kExitOk) << err_.str();
+  for (const char* budget : {"0.1", "tokens_4"}) {
+    const fs::path results =
+        fs::path(folder_) / "results" / (std::string("demo_budget_") + budget);
+    std::ifstream file(results / "logs.json");
+    const json logs = json::parse(file);
+    EXPECT_EQ(logs["policy"], "h2o");
+    EXPECT_EQ(logs["samples"].size(), 3u);
+    EXPECT_EQ(logs["samples"][0]["steps"].size(), 4u);
+    EXPECT_TRUE(logs["samples"][0]["steps"][0].contains("entropy"));
+    EXPECT_TRUE(fs::exists(results / "plots" / "recall_by_entropy.png"));
+  }
+  EXPECT_EQ(Run({"export", "run-1", "--layout", "study", "--out", folder_}),
+            kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("--force"));
+  EXPECT_EQ(Run({"export", "run-1", "--layout", "study", "--format", "csv"}),
+            kExitUsage);
+}
+
 }  // namespace
 }  // namespace kvrecall

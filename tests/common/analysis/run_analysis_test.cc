@@ -2,79 +2,15 @@
 
 #include "common/analysis/run_analysis.h"
 
-#include <algorithm>
 #include <cmath>
-#include <functional>
 #include <random>
 
-#include "absl/strings/str_cat.h"
 #include <gtest/gtest.h>
+
+#include "tests/common/analysis/planted_run.h"
 
 namespace kvrecall {
 namespace {
-
-RunConfig Config(const char* policies, const char* scopes,
-                 const char* budgets) {
-  RunConfig config;
-  config.task = "demo";
-  config.policies = *ParsePolicySpecs(policies);
-  config.scopes = *ParseScopes(scopes);
-  config.budgets = *ParseBudgets(budgets);
-  return config;
-}
-
-// What a planted run says of a step: entropy, and recall at each lane.
-struct Planted {
-  double entropy = 0;
-  std::vector<double> recall;
-};
-
-// Makes one step of a sample; called for each in turn.
-using Plant = std::function<Planted(int sample, int step, std::mt19937_64&)>;
-
-RunTable MakeRun(const RunConfig& config, int samples, int steps,
-                 const Plant& plant) {
-  RunTableBuilder builder(config);
-  std::mt19937_64 generator(99);
-  Event event;
-  for (int s = 0; s < samples; ++s) {
-    event.sample_id = absl::StrCat("sample-", 1000 + s);
-    for (int t = 1; t <= steps; ++t) {
-      const Planted planted = plant(s, t, generator);
-      StepRecord record;
-      record.step = t;
-      record.n = 500 + t;
-      record.token = absl::StrCat(" ", t);
-      record.entropy = planted.entropy;
-      record.p_max = 1 / (1 + planted.entropy);
-      record.margin = record.p_max / 2;
-      record.attention_entropy = 2;
-      for (const double recall : planted.recall)
-        record.recalls.emplace_back().recall = std::clamp(recall, 0.0, 1.0);
-      record.gaps.resize(config.gaps.size());
-      for (GapRecord& gap : record.gaps) {
-        gap.kl = planted.entropy / 10;
-        gap.logprob_change = -planted.entropy;
-      }
-      event.body = record;
-      EXPECT_TRUE(builder.Add(event).ok());
-    }
-    SampleResult result;
-    result.score = s % 2;
-    event.body = result;
-    EXPECT_TRUE(builder.Add(event).ok());
-  }
-  auto table = builder.Build();
-  EXPECT_TRUE(table.ok()) << table.status();
-  return *std::move(table);
-}
-
-double Normal(std::mt19937_64& generator) {
-  return std::normal_distribution<double>()(generator);
-}
-double Entropy(std::mt19937_64& generator) {
-  return std::gamma_distribution<double>(1.2, 1.0)(generator);
-}
 
 RunAnalysis Analyze(const RunTable& table, AnalysisOptions options = {}) {
   auto analysis = AnalyzeRun(table, options);
@@ -87,7 +23,7 @@ constexpr char kBudgets[] = "0.1,0.2,0.3";
 // Recall falls with entropy, the more noisily the larger the budget.
 TEST(VerdictOnPlantedRunsTest, FindsACorrelationThatIsThere) {
   const RunTable table =
-      MakeRun(Config("h2o", "global", kBudgets), 60, 40,
+      MakeRun(PlantedConfig("h2o", "global", kBudgets), 60, 40,
               [](int, int, std::mt19937_64& generator) {
                 const double entropy = Entropy(generator);
                 Planted planted{entropy, {}};
@@ -122,7 +58,7 @@ TEST(VerdictOnPlantedRunsTest, FindsACorrelationThatIsThere) {
 
 TEST(VerdictOnPlantedRunsTest, FindsNoneWhereThereIsNone) {
   const RunTable table =
-      MakeRun(Config("h2o", "global", kBudgets), 60, 40,
+      MakeRun(PlantedConfig("h2o", "global", kBudgets), 60, 40,
               [](int, int, std::mt19937_64& generator) {
                 Planted planted{Entropy(generator), {}};
                 for (int i = 0; i < 3; ++i)
@@ -145,7 +81,7 @@ TEST(VerdictOnPlantedRunsTest, WarnsOfACorrelationBetweenSamplesOnly) {
   std::mt19937_64 levels(5);
   for (int s = 0; s < 60; ++s) level.push_back(Entropy(levels));
   const RunTable table = MakeRun(
-      Config("h2o", "global", kBudgets), 60, 40,
+      PlantedConfig("h2o", "global", kBudgets), 60, 40,
       [&](int sample, int, std::mt19937_64& generator) {
         Planted planted{level[sample] + 0.4 * std::fabs(Normal(generator)), {}};
         for (int i = 0; i < 3; ++i)
@@ -165,7 +101,7 @@ TEST(RunAnalysisTest, SaysNothingOfTooLittle) {
   const auto plant = [](int, int, std::mt19937_64& generator) {
     return Planted{Entropy(generator), {0.5, 0.6, 0.7}};
   };
-  const RunConfig config = Config("h2o", "global", kBudgets);
+  const RunConfig config = PlantedConfig("h2o", "global", kBudgets);
   const RunAnalysis few = Analyze(MakeRun(config, 19, 40, plant));
   EXPECT_EQ(few.verdict.budgets[0].falls.finding, Finding::kNotEnoughData);
   EXPECT_NE(few.verdict.budgets[0].falls.reason.find("19 samples"),
@@ -195,7 +131,7 @@ TEST(RunAnalysisTest, SaysNothingOfTooLittle) {
 }
 
 TEST(RunAnalysisTest, RefusesARunWithoutSteps) {
-  RunTableBuilder builder(Config("h2o", "global", kBudgets));
+  RunTableBuilder builder(PlantedConfig("h2o", "global", kBudgets));
   const auto analysis = AnalyzeRun(*builder.Build(), {});
   EXPECT_EQ(analysis.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_NE(analysis.status().message().find("no steps"), std::string::npos);
@@ -203,7 +139,7 @@ TEST(RunAnalysisTest, RefusesARunWithoutSteps) {
 
 TEST(RunAnalysisTest, RefusesOptionsThatMakeNoSense) {
   const RunTable table =
-      MakeRun(Config("h2o", "global", kBudgets), 2, 3,
+      MakeRun(PlantedConfig("h2o", "global", kBudgets), 2, 3,
               [](int, int, std::mt19937_64& generator) {
                 return Planted{Entropy(generator), {0.5, 0.6, 0.7}};
               });
@@ -224,7 +160,7 @@ TEST(RunAnalysisTest, RefusesOptionsThatMakeNoSense) {
 // Every budget pair, the gap lanes beside the recall that they go with, and the
 // same numbers whatever the number of threads.
 TEST(RunAnalysisTest, CoversAllLanesAndIsDeterministic) {
-  RunConfig config = Config("random,h2o,tova@periodic(4)", "layer,global",
+  RunConfig config = PlantedConfig("random,h2o,tova@periodic(4)", "layer,global",
                             "0.3,0.1,tokens:64");
   config.gaps = *ParseGapSpecs(
       "without_gold(0.1),only_pred(h2o,0.1),only_pred(h2o,0.3,layer)");
@@ -276,7 +212,7 @@ TEST(RunAnalysisTest, CoversAllLanesAndIsDeterministic) {
 }
 
 TEST(RunAnalysisTest, QuantileBinsHoldAsManyStepsEach) {
-  const RunTable table = MakeRun(Config("h2o", "global", "0.1"), 20, 10,
+  const RunTable table = MakeRun(PlantedConfig("h2o", "global", "0.1"), 20, 10,
                                  [](int, int, std::mt19937_64& generator) {
                                    return Planted{Entropy(generator), {0.5}};
                                  });
