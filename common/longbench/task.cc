@@ -97,10 +97,10 @@ absl::StatusOr<const Task*> FindTask(std::string_view name) {
       nearest = &task;
     }
   }
-  return absl::NotFoundError(absl::StrCat(
-      "no task '", std::string(name.substr(0, kLongestShown)),
-      "'; did you mean '", std::string(nearest->name),
-      "'? `kvrecall-client tasks` lists them all"));
+  return absl::NotFoundError(
+      absl::StrCat("no task '", std::string(name.substr(0, kLongestShown)),
+                   "'; did you mean '", std::string(nearest->name),
+                   "'? `kvrecall-client tasks` lists them all"));
 }
 
 }  // namespace kvrecall

@@ -265,5 +265,26 @@ TEST_F(SampleRunTest, ASampleWithoutAnswersHasNoGoldToForce) {
   EXPECT_EQ(status.message(), "the sample has no answer to force");
 }
 
+// LongBench's rule for samsum: no end of text may come first.
+TEST_F(SampleRunTest, SamsumDoesNotEndBeforeItBegins) {
+  ScriptedModelOptions options;
+  options.vocabulary = 2048;
+  options.eos_token = 2047;
+  options.eos_every = 1;  // by far the likeliest token everywhere
+  const auto model = MakeScriptedModel(options);
+  RunConfig config = Config("h2o", "without_gold(0.2)");
+  config.ignore_eos = false;
+  EXPECT_EQ(Run(*model, config).steps.size(), 1u);
+  config.task = "samsum";
+  const Outcome outcome = Run(*model, config);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  ASSERT_EQ(outcome.steps.size(), 2u);
+  const int64_t line_feed = prompts_->tokenizer().Encode("\n").back();
+  EXPECT_NE(outcome.steps[0].token_id, 2047);
+  EXPECT_NE(outcome.steps[0].token_id, line_feed);
+  EXPECT_EQ(outcome.steps[1].token_id, 2047);
+  EXPECT_EQ(outcome.result.finish_reason, FinishReason::kEos);
+}
+
 }  // namespace
 }  // namespace kvrecall
