@@ -61,8 +61,8 @@ bool IsDefinedIn(const PolicySpec& spec, Scope scope);
 // in; the message says what to add.
 absl::Status CheckScopes(const PolicySpec& spec, std::span<const Scope> scopes);
 
-// As ParsePolicySpecs, with every policy and its defaults, in the table's order,
-// in place of "all": "all,tova@periodic(16)".
+// As ParsePolicySpecs, with every policy and its defaults, in the table's
+// order, in place of "all": "all,tova@periodic(16)".
 absl::StatusOr<std::vector<PolicySpec>> ParsePolicyList(std::string_view text);
 
 }  // namespace kvrecall

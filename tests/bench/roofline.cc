@@ -5,8 +5,8 @@
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
 
-#include "server/huge_pages.h"
 #include "server/engine/linear.h"
+#include "server/huge_pages.h"
 #include "tests/bench/timing.h"
 
 namespace kvrecall::bench {

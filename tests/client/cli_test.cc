@@ -592,8 +592,7 @@ TEST_F(CliTest, CompareHoldsRunsToTheFirst) {
 
 TEST_F(CliTest, ExportAsCsvHasARowForEachRecall) {
   Start(MakeScript(2, 3));
-  EXPECT_EQ(Run({"export", "run-1", "--format", "csv"}), kExitOk)
-      << err_.str();
+  EXPECT_EQ(Run({"export", "run-1", "--format", "csv"}), kExitOk) << err_.str();
   // Two samples, three steps, two policies, scopes and budgets, and the names.
   const std::string text = out_.str();
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2 * 3 * 8 + 1);

@@ -160,8 +160,8 @@ TEST(RunAnalysisTest, RefusesOptionsThatMakeNoSense) {
 // Every budget pair, the gap lanes beside the recall that they go with, and the
 // same numbers whatever the number of threads.
 TEST(RunAnalysisTest, CoversAllLanesAndIsDeterministic) {
-  RunConfig config = PlantedConfig("random,h2o,tova@periodic(4)", "layer,global",
-                            "0.3,0.1,tokens:64");
+  RunConfig config = PlantedConfig("random,h2o,tova@periodic(4)",
+                                   "layer,global", "0.3,0.1,tokens:64");
   config.gaps = *ParseGapSpecs(
       "without_gold(0.1),only_pred(h2o,0.1),only_pred(h2o,0.3,layer)");
   const RunTable table =

@@ -29,8 +29,7 @@ RunComparison Compare(const std::vector<RunTable>& tables) {
 }
 
 TEST(RunComparisonTest, PairsTheSamplesThatBothHave) {
-  const RunComparison comparison =
-      Compare({Shifted(0, 40), Shifted(0.02, 40)});
+  const RunComparison comparison = Compare({Shifted(0, 40), Shifted(0.02, 40)});
   EXPECT_TRUE(comparison.paired);
   EXPECT_EQ(comparison.shared_samples, 40);
   ASSERT_EQ(comparison.lanes.size(), 4u);
