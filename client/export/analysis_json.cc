@@ -1,10 +1,10 @@
 #include "client/export/analysis_json.h"
 
-#include <cmath>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "client/export/json_values.h"
 #include "common/record/json.h"
 
 namespace kvrecall {
@@ -12,17 +12,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json OrNull(std::optional<double> value) {
-  return value && std::isfinite(*value) ? Json(*value) : Json();
-}
-
-Json OrNull(const std::optional<Interval>& interval) {
+Json IntervalToJson(const std::optional<Interval>& interval) {
   return interval ? Json{interval->low, interval->high} : Json();
 }
 
 Json ToJson(const Estimate& estimate) {
   Json json = {{"value", OrNull(estimate.value)},
-               {"interval", OrNull(estimate.interval)}};
+               {"interval", IntervalToJson(estimate.interval)}};
   if (estimate.p) json["p"] = *estimate.p;
   return json;
 }
@@ -30,7 +26,7 @@ Json ToJson(const Estimate& estimate) {
 Json ToJson(const CorrelationEstimate& estimate) {
   return {{"r", OrNull(estimate.r)},
           {"n", estimate.n},
-          {"interval", OrNull(estimate.interval)},
+          {"interval", IntervalToJson(estimate.interval)},
           {"p", OrNull(estimate.p)},
           {"naive_p", OrNull(estimate.naive_p)}};
 }
@@ -43,7 +39,7 @@ Json ToJson(const std::vector<BinEstimate>& bins) {
                     {"steps", bin.steps},
                     {"samples", bin.samples},
                     {"mean", OrNull(bin.mean.value)},
-                    {"interval", OrNull(bin.mean.interval)}});
+                    {"interval", IntervalToJson(bin.mean.interval)}});
   return json;
 }
 
@@ -51,17 +47,12 @@ Json ToJson(const LagEstimate& lag) {
   return {{"pooled", ToJson(lag.pooled)}, {"within", ToJson(lag.within)}};
 }
 
-// Ratios of the current length are numbers, others their text.
-Json ToJson(const Budget& budget) {
-  return budget.kind == Budget::Kind::kCurrentRatio ? Json(budget.value)
-                                                    : Json(budget.ToString());
-}
-
 Json Name(const RunConfig& config, const Lane& lane) {
   return {
       {"policy", config.policies[static_cast<size_t>(lane.policy)].ToString()},
       {"scope", ScopeName(config.scopes[static_cast<size_t>(lane.scope)])},
-      {"budget", ToJson(config.budgets[static_cast<size_t>(lane.budget)])}};
+      {"budget",
+       BudgetToJson(config.budgets[static_cast<size_t>(lane.budget)])}};
 }
 
 Json ToJson(const VerdictLine& line) {
@@ -71,7 +62,7 @@ Json ToJson(const VerdictLine& line) {
 Json ToJson(const Verdict& verdict) {
   Json budgets = Json::array();
   for (const BudgetVerdict& budget : verdict.budgets)
-    budgets.push_back({{"budget", ToJson(budget.budget)},
+    budgets.push_back({{"budget", BudgetToJson(budget.budget)},
                        {"recall_falls_with_entropy", ToJson(budget.falls)},
                        {"stronger_than_at_next_budget",
                         budget.stronger ? ToJson(*budget.stronger) : Json()},
@@ -97,11 +88,12 @@ Json LaneJson(const RunConfig& config, const LaneAnalysis& lane) {
   json["score"] = ToJson(lane.score);
   json["triggers"] = Json::array();
   for (const TriggerEstimate& trigger : lane.triggers)
-    json["triggers"].push_back({{"signal", SignalName(trigger.signal)},
-                                {"steps", trigger.steps},
-                                {"events", trigger.events},
-                                {"roc_area", OrNull(trigger.area.value)},
-                                {"interval", OrNull(trigger.area.interval)}});
+    json["triggers"].push_back(
+        {{"signal", SignalName(trigger.signal)},
+         {"steps", trigger.steps},
+         {"events", trigger.events},
+         {"roc_area", OrNull(trigger.area.value)},
+         {"interval", IntervalToJson(trigger.area.interval)}});
   return json;
 }
 

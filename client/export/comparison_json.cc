@@ -1,6 +1,9 @@
 #include "client/export/comparison_json.h"
 
 #include <string>
+#include <utility>
+
+#include "client/export/json_values.h"
 
 namespace kvrecall {
 namespace {
@@ -9,11 +12,11 @@ using Json = nlohmann::ordered_json;
 
 Json ToJson(const Estimate& estimate) {
   Json json;
-  json["value"] = estimate.value ? Json(*estimate.value) : Json();
+  json["value"] = OrNull(estimate.value);
   json["interval"] = estimate.interval
                          ? Json{estimate.interval->low, estimate.interval->high}
                          : Json();
-  json["p"] = estimate.p ? Json(*estimate.p) : Json();
+  json["p"] = OrNull(estimate.p);
   return json;
 }
 
@@ -48,9 +51,7 @@ Json ComparisonToJson(const std::vector<RunInfo>& runs,
     Json entry;
     entry["policy"] = lane.policy;
     entry["scope"] = std::string(ScopeName(lane.scope));
-    entry["budget"] = lane.budget.kind == Budget::Kind::kCurrentRatio
-                          ? Json(lane.budget.value)
-                          : Json(lane.budget.ToString());
+    entry["budget"] = BudgetToJson(lane.budget);
     entry["recall"] = ToJson(lane.recall);
     entry["pearson"] = ToJson(lane.pearson);
     json["lanes"].push_back(std::move(entry));

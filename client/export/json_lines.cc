@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 
+#include "client/export/json_values.h"
 #include "common/base/status_macros.h"
 #include "common/record/json.h"
 
@@ -24,21 +25,12 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-Json OrNull(const std::optional<double>& value) {
-  return value ? Json(*value) : Json();
-}
-
 // The shortest decimal that reads back as the same float, so that 0.3f is
 // written as 0.3 and not with a double's seventeen digits.
 double ShortestDecimal(float value) {
   char text[32];
   *std::to_chars(text, text + sizeof(text) - 1, value).ptr = '\0';
   return std::strtod(text, nullptr);
-}
-
-Json BudgetToJson(const Budget& budget) {
-  return budget.kind == Budget::Kind::kCurrentRatio ? Json(budget.value)
-                                                    : Json(budget.ToString());
 }
 
 Json RecallToJson(const RunConfig& config, const Lane& lane,

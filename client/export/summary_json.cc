@@ -1,19 +1,14 @@
 #include "client/export/summary_json.h"
 
-#include <cmath>
-#include <optional>
 #include <string>
 
+#include "client/export/json_values.h"
 #include "common/record/json.h"
 
 namespace kvrecall {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Json OrNull(const std::optional<double>& value) {
-  return value && std::isfinite(*value) ? Json(*value) : Json();
-}
 
 }  // namespace
 
@@ -40,9 +35,7 @@ Json SummaryToJson(const RunInfo& run, const RunSummary& summary) {
     Json entry;
     entry["policy"] = config.policies[row.lane.policy].ToString();
     entry["scope"] = std::string(ScopeName(config.scopes[row.lane.scope]));
-    entry["budget"] = budget.kind == Budget::Kind::kCurrentRatio
-                          ? Json(budget.value)
-                          : Json(budget.ToString());
+    entry["budget"] = BudgetToJson(budget);
     entry["n"] = row.steps;
     entry["recall"] = OrNull(row.recall);
     entry["chance"] = OrNull(row.chance);

@@ -1,7 +1,7 @@
 #include "client/plot/gnuplot.h"
 
 #include <cerrno>
-#include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string_view>

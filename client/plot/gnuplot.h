@@ -19,8 +19,8 @@ absl::StatusOr<ImageFormat> ParseImageFormat(const std::string& text);
 const char* ImageFormatName(ImageFormat format);
 
 // Writes the figure to `path`, whole or not at all. FailedPrecondition: there
-// is no gnuplot, or it cannot draw the format; the message says what to
-// install. Internal: gnuplot refused the script; with its words.
+// is no gnuplot; the message says what to install. Internal: gnuplot could not
+// draw it; with its words. InvalidArgument: the path cannot be written.
 absl::Status DrawFigure(const Figure& figure, ImageFormat format,
                         const std::string& path);
 

@@ -39,6 +39,13 @@ absl::Status CheckEdges(std::span<const double> edges) {
 
 std::span<const double> DefaultEntropyEdges() { return kEntropyEdges; }
 
+int BinOf(std::span<const double> edges, double key) {
+  // The first edge above the key closes the key's bin.
+  const auto above = std::upper_bound(edges.begin(), edges.end(), key);
+  if (above == edges.begin() || above == edges.end()) return -1;
+  return static_cast<int>(above - edges.begin()) - 1;
+}
+
 absl::StatusOr<BinTable> MeanByBin(std::span<const double> keys,
                                    std::span<const double> values,
                                    std::span<const int64_t> samples,
@@ -59,13 +66,12 @@ absl::StatusOr<BinTable> MeanByBin(std::span<const double> keys,
     table.bins.push_back({.low = edges[b], .high = edges[b + 1]});
   }
   for (size_t i = 0; i < keys.size(); ++i) {
-    // The first edge above the key closes the key's bin.
-    const auto above = std::upper_bound(edges.begin(), edges.end(), keys[i]);
-    if (above == edges.begin() || above == edges.end()) {
+    const int bin_of_key = BinOf(edges, keys[i]);
+    if (bin_of_key < 0) {
       ++table.outside;
       continue;
     }
-    const size_t b = static_cast<size_t>(above - edges.begin()) - 1;
+    const auto b = static_cast<size_t>(bin_of_key);
     ++table.bins[b].n;
     sums[b].Add(values[i]);
     seen[b].insert(samples[i]);

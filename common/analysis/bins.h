@@ -29,6 +29,10 @@ struct BinTable {
 // The edges of the entropy bins, in nats: 0, 0.5, 1, 1.5, 2, 2.5, 3, infinity.
 std::span<const double> DefaultEntropyEdges();
 
+// The bin whose [edges[b], edges[b + 1]) holds the key; −1: none does. Edges
+// ascend strictly.
+int BinOf(std::span<const double> edges, double key);
+
 // Bins the points (keys[i], values[i]), which belong to sample samples[i]; the
 // three spans have one length. Edges ascend strictly, at least two of them, the
 // first or last may be infinite. INVALID_ARGUMENT where this does not hold, or

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
+#include "common/analysis/binning.h"
 #include "common/analysis/bins.h"
 #include "common/analysis/correlation.h"
 #include "common/analysis/mean.h"
@@ -45,64 +46,6 @@ Selected Select(const std::vector<int64_t>& first, Column x, Column y,
     selected.first.push_back(static_cast<int64_t>(selected.x.size()));
   }
   return selected;
-}
-
-// Bins of a key: which one each step is in, the steps and samples of each.
-struct Binning {
-  std::vector<double> edges;
-  std::vector<int> bin_of;  // [steps]; −1: in none
-  std::vector<int64_t> steps, samples;
-
-  int count() const { return static_cast<int>(steps.size()); }
-};
-
-Binning BinBy(std::vector<double> edges, Column keys,
-              const std::vector<int64_t>& first) {
-  Binning binning;
-  binning.edges = std::move(edges);
-  const size_t count = binning.edges.size() - 1;
-  binning.steps.resize(count);
-  binning.samples.resize(count);
-  std::vector<size_t> last_sample(count, std::numeric_limits<size_t>::max());
-  for (size_t s = 0; s + 1 < first.size(); ++s)
-    for (int64_t i = first[s]; i < first[s + 1]; ++i) {
-      const auto above =
-          std::upper_bound(binning.edges.begin(), binning.edges.end(),
-                           keys[static_cast<size_t>(i)]);
-      const bool outside =
-          above == binning.edges.begin() || above == binning.edges.end();
-      const auto bin = above - binning.edges.begin() - 1;
-      binning.bin_of.push_back(outside ? -1 : static_cast<int>(bin));
-      if (outside) continue;
-      const auto b = static_cast<size_t>(bin);
-      ++binning.steps[b];
-      if (last_sample[b] != s) ++binning.samples[b];
-      last_sample[b] = s;
-    }
-  return binning;
-}
-
-// Edges between so many bins of as many steps each; fewer bins where values
-// are equal.
-std::vector<double> QuantileEdges(Column keys, int bins) {
-  std::vector<double> sorted(keys.begin(), keys.end());
-  std::sort(sorted.begin(), sorted.end());
-  std::vector<double> edges = {sorted.front()};
-  for (int b = 1; b < bins; ++b) {
-    const double edge = sorted[sorted.size() * static_cast<size_t>(b) /
-                               static_cast<size_t>(bins)];
-    if (edge > edges.back()) edges.push_back(edge);
-  }
-  edges.push_back(std::numeric_limits<double>::infinity());
-  return edges;
-}
-
-// Recall's own bins: tenths, 1 in the last.
-std::vector<double> RecallEdges() {
-  std::vector<double> edges;
-  for (int i = 0; i < 10; ++i) edges.push_back(i / 10.0);
-  edges.push_back(std::numeric_limits<double>::infinity());
-  return edges;
 }
 
 double MeanOf(Column values) { return Mean(values)->value_or(0); }
@@ -435,7 +378,7 @@ class Analyzer {
     const int lane = LaneOfGap(table_.config.gaps[index]);
     if (lane < 0) return gap;
     const Binning by_recall = BinBy(
-        RecallEdges(), table_.columns[static_cast<size_t>(lane)].recall, first);
+        TenthEdges(), table_.columns[static_cast<size_t>(lane)].recall, first);
     gap.kl_by_recall = BinEstimates(by_recall, columns.kl);
     gap.logprob_by_recall = BinEstimates(by_recall, columns.logprob_change);
     return gap;

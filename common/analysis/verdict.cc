@@ -1,5 +1,7 @@
 #include "common/analysis/verdict.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 

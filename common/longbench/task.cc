@@ -43,7 +43,7 @@ std::vector<Task> MakeTasks() {
     variant.name =
         names->emplace_back(absl::StrCat(std::string(task.name), "_e"));
     variant.dataset = variant.name;
-    variant.by_length = true;
+    variant.is_longbench_e = true;
   }
   return tasks;
 }
@@ -72,11 +72,6 @@ std::string_view MetricName(Metric metric) {
       return "rouge_l_zh";
   }
   return {};  // unreachable: every value is handled
-}
-
-std::string_view LengthClass(int64_t length) {
-  if (length < 4000) return "0-4k";
-  return length < 8000 ? "4-8k" : "8k+";
 }
 
 std::span<const Task> AllTasks() {

@@ -5,7 +5,6 @@
 // so that a further LongBench task is a row (and a metric, where it needs a new
 // one). Immutable, thread-safe; everything lives as long as the program.
 
-#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -64,14 +63,11 @@ struct Task {
   bool is_longbench;
   // LongBench-E has a variant of it, under its name and "_e".
   bool in_longbench_e = false;
-  // It is that variant: its score is given by length of the sample too.
-  bool by_length = false;
+  // It is that variant.
+  bool is_longbench_e = false;
   // A line feed ends the text too, and neither it nor an EOS may come first.
   bool ends_at_newline = false;
 };
-
-// LongBench-E's classes of a sample's `length`: "0-4k", "4-8k", "8k+".
-std::string_view LengthClass(int64_t length);
 
 // Every task, in the order in which they are to be listed.
 std::span<const Task> AllTasks();

@@ -63,6 +63,7 @@ class Batch {
   }
 
   void Run(at::Device device) const {
+    if (jobs_.empty()) return;
     const size_t job_bytes = jobs_.size() * sizeof(DeviceSetJob);
     const size_t number_bytes = numbers_.size() * sizeof(int32_t);
     std::vector<uint8_t> bytes(job_bytes + number_bytes);
@@ -123,15 +124,21 @@ std::vector<at::Tensor> FormSetsOnCuda(std::span<const SetJob> jobs) {
   const at::Tensor all =
       at::empty({total}, at::TensorOptions(at::kDouble).device(device));
   std::vector<at::Tensor> figures;
-  Batch batch;
-  for (int64_t begin = 0; const SetJob& job : jobs) {
+  // All rows of a launch run at once, so those that others are compared with
+  // have one of their own, before.
+  Batch first, second;
+  int64_t begin = 0;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const SetJob& job = jobs[i];
     const at::Tensor& own = figures.emplace_back(
         all.narrow(0, begin, kSetFigures * job.weights.size(0) * job.budgets)
             .view({kSetFigures, job.weights.size(0), job.budgets}));
-    batch.Add(job, own.mutable_data_ptr<double>());
+    (WaitsFor(jobs, i) == i ? first : second)
+        .Add(job, own.mutable_data_ptr<double>());
     begin += own.numel();
   }
-  batch.Run(device);
+  first.Run(device);
+  second.Run(device);
   return figures;
 }
 

@@ -16,6 +16,7 @@
 #include "nlohmann/json.hpp"
 
 #include "client/commands/command.h"
+#include "tests/client/cli_testing.h"
 #include "tests/client/fake_server.h"
 
 namespace kvrecall {
@@ -25,56 +26,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using testing::HasSubstr;
 using testing::Not;
-
-// Runs whole command lines against a scripted server.
-class CliTest : public testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = testing::TempDir() + "kvrecall_cli_test_" +
-              testing::UnitTest::GetInstance()->current_test_info()->name();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-    environment_.out = &out_;
-    environment_.err = &err_;
-    environment_.err_columns = [] { return 80; };
-    environment_.data_home = folder_;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  void Start(FakeScript script) {
-    server_ = std::make_unique<FakeServer>(std::move(script));
-    environment_.default_server = server_->address();
-  }
-
-  int Run(std::vector<std::string> arguments) {
-    std::vector<const char*> argv = {"kvrecall-client"};
-    for (const std::string& argument : arguments) {
-      argv.push_back(argument.c_str());
-    }
-    out_.str("");
-    err_.str("");
-    return RunCli(static_cast<int>(argv.size()), argv.data(), environment_,
-                  interrupt_);
-  }
-
-  std::string WriteSamples(int count) {
-    const std::string path = folder_ + "/demo.jsonl";
-    std::ofstream file(path);
-    for (int i = 1; i <= count; ++i) {
-      file << R"({"_id":"s)" << i
-           << R"(","input":"q","context":"c","answers":["a"]})"
-           << "\n";
-    }
-    return path;
-  }
-
-  std::string folder_;
-  std::ostringstream out_;
-  std::ostringstream err_;
-  Environment environment_;
-  Interrupt interrupt_;
-  std::unique_ptr<FakeServer> server_;
-};
 
 TEST_F(CliTest, SubmitSendsTheSamplesAndPrintsTheTable) {
   Start(MakeScript(3, 4));
@@ -525,104 +476,6 @@ TEST_F(CliTest, HelpGoesToStandardOutput) {
   EXPECT_EQ(Run({"submit", "--help"}), kExitOk);
   EXPECT_THAT(out_.str(), HasSubstr("--budgets"));
   EXPECT_THAT(out_.str(), Not(HasSubstr("kvrecall-client:")));
-}
-
-TEST_F(CliTest, AnalyzePrintsTheVerdictOrJson) {
-  Start(MakeScript(21, 6));
-  EXPECT_EQ(Run({"analyze", "run-1"}), kExitOk) << err_.str();
-  EXPECT_THAT(out_.str(), HasSubstr("Verdict"));
-  EXPECT_THAT(out_.str(), HasSubstr("2000 resamples, seed 0"));
-  EXPECT_EQ(Run({"analyze", "run-1", "--json", "--seed", "7", "--tau", "0.4",
-                 "--quantile-bins", "4"}),
-            kExitOk)
-      << err_.str();
-  const json analysis = json::parse(out_.str());
-  EXPECT_EQ(analysis["bootstrap"]["seed"], 7);
-  EXPECT_EQ(analysis["tau"], 0.4);
-  EXPECT_EQ(analysis["lanes"][0]["bins"].size(), 4u);
-  EXPECT_EQ(Run({"analyze", "run-1", "--bins", "0,1,inf"}), kExitOk)
-      << err_.str();
-  EXPECT_THAT(out_.str(), HasSubstr("1 and up"));
-  EXPECT_EQ(Run({"analyze", "run-1", "--bins", "1,0"}), kExitUsage);
-  EXPECT_THAT(err_.str(), HasSubstr("edges[1] is 0"));
-  EXPECT_EQ(Run({"analyze", "run-1", "--resamples", "10"}), kExitUsage);
-  EXPECT_THAT(err_.str(), HasSubstr("at least 2000"));
-}
-
-TEST_F(CliTest, AnalyzeOfNothingSaysSo) {
-  FakeScript script = MakeScript(1, 1);
-  script.events.clear();
-  script.run.last_sequence = 0;
-  Start(script);
-  EXPECT_EQ(Run({"analyze", "run-1"}), kExitError);
-  EXPECT_THAT(err_.str(), HasSubstr("no steps yet"));
-  EXPECT_EQ(Run({"plot", "run-1", "--out", folder_}), kExitError);
-  EXPECT_THAT(err_.str(), HasSubstr("no steps yet"));
-  EXPECT_EQ(Run({"analyze", "none"}), kExitUsage);
-}
-
-TEST_F(CliTest, ADatabaseThatIsNotThereIsNamed) {
-  for (const char* command : {"analyze", "plot", "show", "export"}) {
-    EXPECT_EQ(Run({command, "run-1", "--db", folder_ + "/none.db"}),
-              kExitUsage);
-    EXPECT_THAT(err_.str(), HasSubstr("none.db"));
-  }
-  EXPECT_EQ(Run({"runs", "--db", folder_ + "/none.db"}), kExitUsage);
-}
-
-TEST_F(CliTest, PlotRefusesFormatsAndFiguresThatThereAreNot) {
-  Start(MakeScript(2, 3));
-  EXPECT_EQ(Run({"plot", "run-1", "--format", "gif"}), kExitUsage);
-  EXPECT_THAT(err_.str(), HasSubstr("png, svg or pdf"));
-  EXPECT_EQ(Run({"plot", "run-1", "--only", "pie"}), kExitUsage);
-}
-
-TEST_F(CliTest, CompareHoldsRunsToTheFirst) {
-  Start(MakeScript(21, 6));
-  // One run twice: nothing differs.
-  EXPECT_EQ(Run({"compare", "run-1", "run-1"}), kExitOk) << err_.str();
-  EXPECT_THAT(out_.str(), HasSubstr("paired: the 21 samples"));
-  EXPECT_THAT(out_.str(), HasSubstr("+0.000 [+0.000, +0.000]"));
-  EXPECT_EQ(Run({"compare", "run-1", "run-1", "--json"}), kExitOk);
-  const json comparison = json::parse(out_.str());
-  EXPECT_EQ(comparison["runs"].size(), 2u);
-  EXPECT_EQ(comparison["lanes"][0]["recall"][1]["difference"]["value"], 0);
-  EXPECT_EQ(Run({"compare", "run-1"}), kExitUsage);
-}
-
-TEST_F(CliTest, ExportAsCsvHasARowForEachRecall) {
-  Start(MakeScript(2, 3));
-  EXPECT_EQ(Run({"export", "run-1", "--format", "csv"}), kExitOk) << err_.str();
-  // Two samples, three steps, two policies, scopes and budgets, and the names.
-  const std::string text = out_.str();
-  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2 * 3 * 8 + 1);
-  EXPECT_THAT(text, testing::StartsWith("run,sample,attempt,step,n,token,"));
-  EXPECT_THAT(text, HasSubstr(",oracle,layer,tokens:4,"));
-}
-
-TEST_F(CliTest, ExportInTheStudysLayoutMakesAFolderForEachBudget) {
-  Start(MakeScript(3, 4));
-  const int code =
-      Run({"export", "run-1", "--layout", "study", "--out", folder_});
-  if (err_.str().find("gnuplot") != std::string::npos)
-    GTEST_SKIP() << err_.str();
-  EXPECT_EQ(code, kExitOk) << err_.str();
-  for (const char* budget : {"0.1", "tokens_4"}) {
-    const fs::path results =
-        fs::path(folder_) / "results" / (std::string("demo_budget_") + budget);
-    std::ifstream file(results / "logs.json");
-    const json logs = json::parse(file);
-    EXPECT_EQ(logs["policy"], "h2o");
-    EXPECT_EQ(logs["samples"].size(), 3u);
-    EXPECT_EQ(logs["samples"][0]["steps"].size(), 4u);
-    EXPECT_TRUE(logs["samples"][0]["steps"][0].contains("entropy"));
-    EXPECT_TRUE(fs::exists(results / "plots" / "recall_by_entropy.png"));
-  }
-  EXPECT_EQ(Run({"export", "run-1", "--layout", "study", "--out", folder_}),
-            kExitUsage);
-  EXPECT_THAT(err_.str(), HasSubstr("--force"));
-  EXPECT_EQ(Run({"export", "run-1", "--layout", "study", "--format", "csv"}),
-            kExitUsage);
 }
 
 }  // namespace

@@ -253,5 +253,21 @@ TEST(SelectionBatchTest, AllJobsOfAStepAtOnce) {
   }
 }
 
+// Gold and what is compared with it in one call: two launches.
+TEST(SelectionBatchTest, AJobIsComparedWithOneBeforeItInTheSameCall) {
+  at::manual_seed(8);
+  const std::vector<int64_t> ks = {5, 300};
+  Twins gold(Job(at::rand({28, 2000}), {0}, ks, 2), at::kFloat);
+  Twins policy(Job(at::rand({28, 2000}), {1}, ks, 2), at::kFloat);
+  std::vector<SetJob> jobs = {gold.job(), policy.job()};
+  std::vector<SetJob> on_device = {gold.on_device(), policy.on_device()};
+  jobs[1].other = jobs[0].held;
+  on_device[1].other = on_device[0].held;
+  const std::vector<at::Tensor> want = FormSetsWithAten(jobs);
+  const std::vector<at::Tensor> got = FormSets(on_device);
+  for (size_t i = 0; i < want.size(); ++i)
+    EXPECT_LE((got[i].cpu() - want[i]).abs().max().item<double>(), 1e-6) << i;
+}
+
 }  // namespace
 }  // namespace kvrecall

@@ -41,7 +41,7 @@ TEST_F(LongBenchDataTest, TemplatesAndLengthsAreLongBenchsTables) {
   for (const Task& task : AllTasks()) {
     if (!task.is_longbench) continue;
     std::string name(task.name);
-    if (task.by_length) name.resize(name.size() - 2);  // "_e"
+    if (task.is_longbench_e) name.resize(name.size() - 2);  // "_e"
     EXPECT_EQ(prompts.at(name).get<std::string>(), task.prompt_template);
     EXPECT_EQ(lengths.at(name).get<int>(), task.max_new_tokens);
   }

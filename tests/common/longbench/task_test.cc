@@ -75,8 +75,8 @@ TEST(TaskTest, EveryTemplateTakesTheContextAndMostTheQuestion) {
 TEST(TaskTest, LongBenchIsWhole) {
   int own = 0, variants = 0;
   for (const Task& task : AllTasks()) {
-    own += task.is_longbench && !task.by_length;
-    variants += task.by_length;
+    own += task.is_longbench && !task.is_longbench_e;
+    variants += task.is_longbench_e;
   }
   EXPECT_EQ(own, 21);
   EXPECT_EQ(variants, 13);
@@ -85,9 +85,6 @@ TEST(TaskTest, LongBenchIsWhole) {
   EXPECT_EQ(variant.dataset, "passage_retrieval_en_e");
   EXPECT_EQ(variant.prompt_template, task.prompt_template);
   EXPECT_EQ(variant.max_new_tokens, task.max_new_tokens);
-  EXPECT_EQ(LengthClass(3999), "0-4k");
-  EXPECT_EQ(LengthClass(4000), "4-8k");
-  EXPECT_EQ(LengthClass(8000), "8k+");
 }
 
 // pred.py: no chat template for few-shot and code; eval.py: the first line of
@@ -98,7 +95,7 @@ TEST(TaskTest, FewShotAndCodeTasksFollowLongBenchsRules) {
   const std::set<std::string_view> first_line = {"trec", "triviaqa", "samsum",
                                                  "lsht"};
   for (const Task& task : AllTasks()) {
-    if (!task.is_longbench || task.by_length) continue;
+    if (!task.is_longbench || task.is_longbench_e) continue;
     EXPECT_EQ(task.chat, !no_chat.contains(task.name)) << task.name;
     EXPECT_EQ(task.answer_rule == AnswerRule::kFirstLine,
               first_line.contains(task.name))

@@ -3,6 +3,7 @@
 #include "server/runner/sample_run.h"
 
 #include <cmath>
+#include <memory>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -263,6 +264,59 @@ TEST_F(SampleRunTest, ASampleWithoutAnswersHasNoGoldToForce) {
   config.force = Force::kGold;
   const absl::Status status = Run(*model_, config).status;
   EXPECT_EQ(status.message(), "the sample has no answer to force");
+}
+
+// A model whose likeliest token everywhere is `token`, and whose own EOS is
+// another.
+class Insistent final : public Model {
+ public:
+  Insistent(int64_t token, int64_t eos) {
+    ScriptedModelOptions options;
+    options.vocabulary = 2048;
+    options.eos_token = token;
+    options.eos_every = 1;
+    model_ = MakeScriptedModel(options);
+    info_ = model_->info();
+    info_.eos_token_ids = {eos};
+  }
+
+  const ModelInfo& info() const override { return info_; }
+  absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
+      int64_t capacity, int64_t observer_bytes) override {
+    return model_->NewSequence(capacity, observer_bytes);
+  }
+  absl::StatusOr<PrefillObservation> Prefill(
+      Sequence& sequence, std::span<const int64_t> tokens,
+      const PrefillOptions& options) override {
+    return model_->Prefill(sequence, tokens, options);
+  }
+  absl::StatusOr<std::vector<StepObservation>> Step(
+      std::span<const StepInput> inputs) override {
+    return model_->Step(inputs);
+  }
+  absl::StatusOr<at::Tensor> StepMasked(
+      const Sequence& sequence, int64_t token,
+      std::span<const at::Tensor> visible) override {
+    return model_->StepMasked(sequence, token, visible);
+  }
+
+ private:
+  std::unique_ptr<Model> model_;
+  ModelInfo info_;
+};
+
+TEST_F(SampleRunTest, ALineFeedEndsTheTextOfSamsumOnly) {
+  const int64_t line_feed = prompts_->tokenizer().Encode("\n").back();
+  Insistent model(line_feed, 2047);
+  RunConfig config = Config("h2o", "");
+  config.ignore_eos = false;
+  EXPECT_EQ(Run(model, config).steps.size(), 9u);
+  config.task = "samsum";
+  const Outcome outcome = Run(model, config);
+  ASSERT_EQ(outcome.steps.size(), 2u);
+  EXPECT_EQ(outcome.steps[1].token_id, line_feed);
+  EXPECT_EQ(outcome.steps[1].token, "") << "what ends a text is not in it";
+  EXPECT_EQ(outcome.result.finish_reason, FinishReason::kEos);
 }
 
 // LongBench's rule for samsum: no end of text may come first.

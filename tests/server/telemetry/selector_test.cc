@@ -155,6 +155,39 @@ TEST(SelectorTest, KernelsEqualTheirTwinOnLongRows) {
       }
 }
 
+// As telemetry asks: gold sets of two scopes, then policies beside each.
+TEST(SelectorTest, AJobIsComparedWithOneBeforeItInTheSameCall) {
+  at::manual_seed(11);
+  for (const auto form : {FormSetsOnCpu, FormSetsWithAten}) {
+    std::vector<SetJob> jobs, alone;
+    for (const int64_t rows : {1, 7})
+      jobs.push_back(
+          Job({at::rand({rows, 600})}, at::rand({rows, 600}), {5, 60, 300}));
+    for (const int scope : {1, 0, 1}) {
+      SetJob job = Job({at::rand_like(jobs[scope].weights)},
+                       jobs[scope].weights, {5, 60, 300});
+      job.other = jobs[scope].held;
+      jobs.push_back(job);
+    }
+    EXPECT_EQ(WaitsFor(jobs, 0), 0u);
+    EXPECT_EQ(WaitsFor(jobs, 2), 1u);
+    EXPECT_EQ(WaitsFor(jobs, 3), 0u);
+    const std::vector<at::Tensor> together = form(jobs);
+    for (SetJob& job : jobs) {
+      const at::Tensor held = job.held.clone();
+      job.held.zero_();
+      alone.push_back(job);
+      alone.back().held = held;
+    }
+    // One call each, those that are compared with first.
+    for (const size_t i : {0, 1, 2, 3, 4}) {
+      SetJob job = jobs[i];
+      EXPECT_TRUE(at::equal(form({&job, 1})[0], together[i])) << i;
+      EXPECT_TRUE(at::equal(job.held, alone[i].held)) << i;
+    }
+  }
+}
+
 TEST(SelectorTest, EachBudgetMayHaveItsOwnLastPositions) {
   at::manual_seed(10);
   const at::Tensor weights = at::softmax(at::randn({4, 700}), -1);
