@@ -35,10 +35,21 @@ class DemoTest(unittest.TestCase):
             cls.tasks = server.client("tasks").stdout
             exported = server.client(
                 "export", cls.run_id, "--format", "jsonl").stdout
+            cls.online = {
+                command: server.client(*arguments).stdout
+                for command, arguments in cls.reading().items()}
             cls.metrics = server.metrics()
             cls.exit_status = server.terminate()
             cls.log = server.logged()
         lines = [json.loads(line) for line in exported.splitlines()]
+        # The server is gone: what follows reads its file.
+        cls.offline = {
+            command: server.client(*arguments, "--db", server.database).stdout
+            for command, arguments in cls.reading().items()}
+        server.client("plot", cls.run_id, "--db", server.database,
+                      "--out", os.path.join(cls.folder.name, "plots"),
+                      "--format", "png,svg")
+        cls.plots = sorted(os.listdir(os.path.join(cls.folder.name, "plots")))
         cls.run_line = lines[0]
         cls.samples = [x for x in lines if x["type"] == "sample"]
         cls.steps = [x for x in lines if x["type"] == "step"]
@@ -47,6 +58,42 @@ class DemoTest(unittest.TestCase):
         cls.addClassCleanup(database.close)
         database.row_factory = sqlite3.Row
         cls.database = database
+
+    @classmethod
+    def reading(cls):
+        """The commands that read a run, from a server or from a file."""
+        return {"runs": ["runs"],
+                "show": ["show", cls.run_id, "--json"],
+                "analyze": ["analyze", cls.run_id, "--json"],
+                "compare": ["compare", cls.run_id, cls.run_id, "--json"],
+                "jsonl": ["export", cls.run_id],
+                "csv": ["export", cls.run_id, "--format", "csv"]}
+
+    def test_a_database_says_what_its_server_said(self):
+        for command, said in self.online.items():
+            self.assertGreater(len(said), 100, command)
+            self.assertEqual(self.offline[command], said, command)
+
+    def test_the_analysis_is_of_the_exported_steps(self):
+        analysis = json.loads(self.offline["analyze"])
+        self.assertEqual(analysis["steps"], len(self.steps))
+        self.assertEqual(analysis["samples"], SAMPLES)
+        # Two samples are no evidence, whatever they say.
+        for budget in analysis["verdict"]["budgets"]:
+            self.assertEqual(budget["study_criterion"]["finding"],
+                             "not enough data")
+        for i, lane in enumerate(analysis["lanes"]):
+            recalls = [step["recalls"][i]["recall"] for step in self.steps]
+            self.assertAlmostEqual(lane["recall"]["value"],
+                                   math.fsum(recalls) / len(recalls), places=12)
+
+    def test_figures_are_drawn_from_the_database(self):
+        for name in ("recall_by_entropy", "scatter", "recall_by_layer",
+                     "policies"):
+            self.assertIn(f"{name}.png", self.plots)
+            self.assertIn(f"{name}.svg", self.plots)
+        # Not without a policy that has a trigger.
+        self.assertNotIn("recall_by_traffic.png", self.plots)
 
     def test_the_run_succeeded_and_was_recorded(self):
         self.assertEqual(self.result["state"], "succeeded")
