@@ -5,7 +5,10 @@ Writes statistics.json beside this file: cases of random and degenerate columns
 with the figures that common/analysis has to give. Needs numpy and scipy.
 
     python3 -m venv venv && venv/bin/pip install numpy scipy
-    venv/bin/python tests/golden/statistics.py
+    venv/bin/python tests/golden/statistics_golden.py
+
+(Not statistics.py: that would be Python's own module of that name to every
+script of this folder.)
 """
 
 import json
@@ -108,7 +111,7 @@ def degenerate_cases():
 
 def main():
     cases = list(random_cases()) + list(degenerate_cases())
-    path = pathlib.Path(__file__).with_suffix(".json")
+    path = pathlib.Path(__file__).with_name("statistics.json")
     made_with = {"numpy": np.__version__, "scipy": scipy.__version__}
     # Null where SciPy has nothing but NaN.
     text = json.dumps({"made_with": made_with, "cases": cases})
