@@ -9,10 +9,13 @@
 #include "client/commands/export.h"
 #include "client/commands/plot.h"
 #include "client/commands/policies.h"
+#include "client/commands/pull.h"
+#include "client/commands/report.h"
 #include "client/commands/runs.h"
 #include "client/commands/show.h"
 #include "client/commands/submit.h"
 #include "client/commands/tasks.h"
+#include "client/commands/tokenize.h"
 #include "client/commands/watch.h"
 #include "client/connection.h"
 
@@ -58,8 +61,11 @@ int RunCli(int argc, const char* const* argv, const Environment& environment,
   AddCancelCommand(app, context);
   AddAnalyzeCommand(app, context);
   AddPlotCommand(app, context);
+  AddReportCommand(app, context);
   AddCompareCommand(app, context);
   AddExportCommand(app, context);
+  AddPullCommand(app, context);
+  AddTokenizeCommand(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {  // help and version

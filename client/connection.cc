@@ -180,4 +180,39 @@ absl::Status Connection::ReadRecords(
   return absl::OkStatus();
 }
 
+absl::StatusOr<ExportedFile> Connection::ExportRun(
+    const std::string& run_id,
+    const std::function<absl::Status(const std::string&)>& visit) const {
+  grpc::ClientContext context;
+  v1::ExportRunRequest request;
+  request.set_run_id(run_id);
+  const auto reader = runs_->ExportRun(&context, request);
+  ExportedFile file;
+  absl::Status visited;
+  for (v1::ExportRunResponse chunk; visited.ok() && reader->Read(&chunk);) {
+    if (!chunk.data().empty()) visited = visit(chunk.data());
+    file.size = chunk.size();
+    file.digest = chunk.digest();
+  }
+  if (!visited.ok()) context.TryCancel();
+  const grpc::Status status = reader->Finish();
+  RETURN_IF_ERROR(visited);
+  RETURN_IF_ERROR(ToStatus(status));
+  if (file.digest.empty())
+    return absl::DataLossError(
+        absl::StrCat("run ", run_id, ": the server sent no digest"));
+  return file;
+}
+
+absl::StatusOr<v1::TokenizeResponse> Connection::Tokenize(
+    const std::string& text) const {
+  grpc::ClientContext context;
+  SetTimeout(context, kCallTimeout);
+  v1::TokenizeRequest request;
+  request.set_text(text);
+  v1::TokenizeResponse response;
+  RETURN_IF_ERROR(ToStatus(models_->Tokenize(&context, request, &response)));
+  return response;
+}
+
 }  // namespace kvrecall

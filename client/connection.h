@@ -28,6 +28,12 @@ inline constexpr std::string_view kDefaultServer = "127.0.0.1:50551";
 // "[::1]:50551") stay.
 std::string ServerAddress(std::string_view given);
 
+// What ExportRun says of the whole file.
+struct ExportedFile {
+  int64_t size = 0;    // bytes
+  std::string digest;  // SHA-256, hexadecimal
+};
+
 class Connection {
  public:
   // Connects lazily: a wrong address shows at the first call.
@@ -56,6 +62,15 @@ class Connection {
   absl::Status ReadRecords(
       const std::string& run_id, int64_t last_sequence,
       const std::function<absl::Status(const Event&)>& visit) const;
+
+  // Calls `visit` for the chunks of the run's database file, in order. Stops at
+  // visit's first error. DataLoss: the stream ended without saying what it
+  // sent.
+  absl::StatusOr<ExportedFile> ExportRun(
+      const std::string& run_id,
+      const std::function<absl::Status(const std::string&)>& visit) const;
+
+  absl::StatusOr<v1::TokenizeResponse> Tokenize(const std::string& text) const;
 
  private:
   std::string address_;

@@ -36,6 +36,7 @@ std::string DataHome() {
 
 Environment SystemEnvironment() {
   Environment environment;
+  environment.in = &std::cin;
   environment.out = &std::cout;
   environment.err = &std::cerr;
   environment.err_is_terminal = isatty(STDERR_FILENO) == 1;

@@ -4,12 +4,14 @@
 // tests give it another. Plain value; the streams outlive it.
 
 #include <functional>
+#include <istream>
 #include <ostream>
 #include <string>
 
 namespace kvrecall {
 
 struct Environment {
+  std::istream* in = nullptr;        // where a file is named "-"
   std::ostream* out = nullptr;       // results
   std::ostream* err = nullptr;       // progress and messages
   bool err_is_terminal = false;      // draw a progress bar there
@@ -19,7 +21,7 @@ struct Environment {
   std::string executable_folder;     // where the program's file lies
 };
 
-// That of this process. The streams are std::cout and std::cerr.
+// That of this process. The streams are std::cin, std::cout and std::cerr.
 Environment SystemEnvironment();
 
 }  // namespace kvrecall

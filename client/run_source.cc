@@ -21,7 +21,7 @@ class ServerSource final : public RunSource {
     return connection_.ListRuns(limit);
   }
   absl::Status ReadRecords(
-      const std::string& run_id, int64_t last_sequence,
+      const std::string& run_id, int64_t last_sequence, const EventParts&,
       const std::function<absl::Status(const Event&)>& visit) override {
     return connection_.ReadRecords(run_id, last_sequence, visit);
   }
@@ -53,12 +53,12 @@ class DatabaseSource final : public RunSource {
     return runs;
   }
   absl::Status ReadRecords(
-      const std::string& run_id, int64_t last_sequence,
+      const std::string& run_id, int64_t last_sequence, const EventParts& parts,
       const std::function<absl::Status(const Event&)>& visit) override {
     constexpr int kPage = 1000;
     for (int64_t after = 0; after < last_sequence;) {
       ASSIGN_OR_RETURN(const std::vector<Event> events,
-                       reader_->ReadAfter(run_id, after, kPage));
+                       reader_->ReadAfter(run_id, after, kPage, parts));
       if (events.empty()) break;
       for (const Event& event : events) {
         if (event.sequence > last_sequence) return absl::OkStatus();

@@ -14,6 +14,7 @@
 
 #include "common/record/record.h"
 #include "common/record/run_info.h"
+#include "common/records_db/event_page.h"
 
 namespace kvrecall {
 
@@ -28,9 +29,10 @@ class RunSource {
   virtual absl::StatusOr<std::vector<RunInfo>> ListRuns(int64_t limit) = 0;
 
   // Calls `visit` for the run's committed events from the first to
-  // `last_sequence`. Stops at visit's first error.
+  // `last_sequence`. Stops at visit's first error. What `parts` leaves out may
+  // be missing.
   virtual absl::Status ReadRecords(
-      const std::string& run_id, int64_t last_sequence,
+      const std::string& run_id, int64_t last_sequence, const EventParts& parts,
       const std::function<absl::Status(const Event&)>& visit) = 0;
 };
 

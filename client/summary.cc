@@ -10,6 +10,7 @@
 #include "common/analysis/correlation.h"
 #include "common/analysis/mean.h"
 #include "common/base/status_macros.h"
+#include "common/longbench/task.h"
 #include "common/record/headline.h"
 
 namespace kvrecall {
@@ -200,6 +201,27 @@ absl::StatusOr<std::vector<BinSummary>> SummaryBuilder::SummarizeBins(
   return bins;
 }
 
+std::vector<LengthScore> SummaryBuilder::ScoreByLength() const {
+  const absl::StatusOr<const Task*> task = FindTask(config_.task);
+  if (!task.ok() || !(*task)->is_longbench_e) return {};
+  // The groups of LongBench's eval.py, by words.
+  struct Group {
+    const char* words;
+    int64_t below;
+    Sum score;
+  } groups[] = {{"0-4k", 4000, {}}, {"4-8k", 8000, {}}, {"8k+", INT64_MAX, {}}};
+  for (const auto& [id, sample] : samples_) {
+    if (!sample.result || !sample.start || sample.start->length == 0) continue;
+    std::find_if(std::begin(groups), std::end(groups), [&](const Group& group) {
+      return sample.start->length < group.below;
+    })->score.Add(sample.result->score);
+  }
+  std::vector<LengthScore> scores;
+  for (const Group& group : groups)
+    scores.push_back({group.words, group.score.Mean(), group.score.n});
+  return scores;
+}
+
 absl::StatusOr<RunSummary> SummaryBuilder::Summarize() const {
   RunSummary summary;
   summary.config = config_;
@@ -222,6 +244,7 @@ absl::StatusOr<RunSummary> SummaryBuilder::Summarize() const {
   }
   summary.score = score.Mean();
   summary.scored_samples = score.n;
+  summary.score_by_length = ScoreByLength();
 
   const std::vector<double> entropies = Entropies();
   for (size_t lane = 0; lane < lanes_.size(); ++lane) {

@@ -55,6 +55,13 @@ struct BinSummary {
   std::vector<std::optional<double>> recall;  // per budget of the run
 };
 
+// LongBench-E reports scores by the length of the samples.
+struct LengthScore {
+  const char* words = "";       // "0-4k", "4-8k" or "8k+"
+  std::optional<double> score;  // mean over scored samples, [0, 1]
+  int64_t samples = 0;          // scored
+};
+
 struct SampleProblem {
   std::string sample_id;
   std::string reason;
@@ -71,6 +78,7 @@ struct RunSummary {
   int64_t generated_tokens = 0;  // of finished samples
   std::optional<double> score;   // mean over scored samples, [0, 1]
   int64_t scored_samples = 0;
+  std::vector<LengthScore> score_by_length;  // of LongBench-E, else empty
   std::vector<SampleProblem> problems;
   std::vector<LaneSummary> lanes;  // in the order of Lanes(config)
   std::vector<GapSummary> gaps;    // in the order of config.gaps
@@ -133,6 +141,7 @@ class SummaryBuilder {
   absl::StatusOr<LaneSummary> SummarizeLane(
       size_t lane, const std::vector<double>& entropies) const;
   GapSummary SummarizeGap(size_t gap) const;
+  std::vector<LengthScore> ScoreByLength() const;
   absl::StatusOr<std::vector<BinSummary>> SummarizeBins(
       int policy, int scope, const std::vector<double>& entropies) const;
 

@@ -63,6 +63,20 @@ absl::StatusOr<Plan> ModelPlanner::Complete(RunConfig requested) {
   return plan;
 }
 
+TokenizeFunction TokenizeWith(const PromptBuilder& prompts) {
+  return [&tokenizer = prompts.tokenizer()](std::string_view text,
+                                            bool add_special_tokens) {
+    TokenizedText tokenized;
+    EncodeOptions options;
+    options.add_special_tokens = add_special_tokens;
+    tokenized.ids = tokenizer.Encode(text, options);
+    for (const int64_t& id : tokenized.ids)
+      tokenized.tokens.push_back(
+          tokenizer.Decode({&id, 1}, /*skip_special_tokens=*/false));
+    return tokenized;
+  };
+}
+
 v1::Model DescribeModel(const LoadedModel& loaded) {
   const ModelInfo& info = loaded.model->info();
   v1::Model model;

@@ -12,6 +12,7 @@
 #include "server/engine/model.h"
 #include "server/options.h"
 #include "server/runner/prompt_builder.h"
+#include "server/service/model_service.h"
 #include "server/service/run_planner.h"
 
 namespace kvrecall {
@@ -40,7 +41,8 @@ class ModelPlanner final : public RunPlanner {
   const PromptBuilder& prompts_;
 };
 
-// The answers of ModelService.
+// The answers of ModelService. `prompts` outlives the function.
+TokenizeFunction TokenizeWith(const PromptBuilder& prompts);
 v1::Model DescribeModel(const LoadedModel& loaded);
 v1::ServerInfo DescribeServer(const std::string& database);
 

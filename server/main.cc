@@ -124,9 +124,10 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   rpc_options.allow_plaintext_remote = options.allow_plaintext_remote;
   ASSIGN_OR_RETURN(
       const std::unique_ptr<RpcServer> rpc,
-      RpcServer::Start(rpc_options,
-                       {store.get(), &planner, &metrics, DescribeModel(loaded),
-                        DescribeServer(database)}));
+      RpcServer::Start(
+          rpc_options,
+          {store.get(), &planner, &metrics, TokenizeWith(*loaded.prompts),
+           DescribeModel(loaded), DescribeServer(database)}));
   const std::unique_ptr<Runner> runner =
       Runner::Start(*loaded.model, *loaded.prompts, *store, metrics);
   metrics.SetServing(true);

@@ -53,7 +53,7 @@ absl::StatusOr<LoadedRun> LoadRun(const RunOption& option,
   ASSIGN_OR_RETURN(loaded.run, source->GetRun(option.run_id));
   RunTableBuilder builder(loaded.run.config);
   RETURN_IF_ERROR(source->ReadRecords(
-      option.run_id, loaded.run.last_sequence,
+      option.run_id, loaded.run.last_sequence, {.lost = false},
       [&builder](const Event& event) { return builder.Add(event); }));
   ASSIGN_OR_RETURN(loaded.table, builder.Build());
   return loaded;

@@ -25,7 +25,7 @@ absl::StatusOr<int> Show(const ShowOptions& options,
   ASSIGN_OR_RETURN(const RunInfo run, source->GetRun(options.run.run_id));
   SummaryBuilder records(run.config);
   RETURN_IF_ERROR(source->ReadRecords(
-      run.run_id, run.last_sequence,
+      run.run_id, run.last_sequence, {.lost = false},
       [&records](const Event& event) { return records.Add(event); }));
   if (!options.json) *context.environment.out << RenderRun(run) << "\n";
   // The state is shown, not judged: showing a failed run is a success.

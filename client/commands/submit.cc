@@ -13,6 +13,7 @@
 
 #include "client/commands/attach.h"
 #include "client/connection.h"
+#include "client/custom_samples.h"
 #include "client/data.h"
 #include "client/export/json_lines.h"
 #include "client/forced_text.h"
@@ -20,6 +21,7 @@
 #include "client/watcher.h"
 #include "common/base/status_macros.h"
 #include "common/longbench/jsonl.h"
+#include "common/longbench/task.h"
 #include "common/record/policy_catalog.h"
 
 namespace kvrecall {
@@ -31,6 +33,8 @@ constexpr char kDefaultGaps[] = "default";
 struct SubmitOptions {
   RunConfig config;
   std::string data;
+  CustomSource custom;
+  std::string prompt_template;  // as --template has it
   std::string policies = "h2o,random,oracle";
   std::string scopes = "global,layer";
   std::string budgets = "0.1,0.2,0.3";
@@ -69,10 +73,41 @@ void TellMissingScopes(const RunConfig& config, std::ostream& err) {
   }
 }
 
+bool IsCustom(const CustomSource& custom) {
+  return !custom.prompt.empty() || !custom.jsonl.empty();
+}
+
+// Task and template: LongBench's by name, or samples of the user's own.
+absl::Status ReadTask(const SubmitOptions& options, RunConfig& config) {
+  const bool named = !config.task.empty();
+  if (IsCustom(options.custom)) {
+    if (named && config.task != kCustomTask)
+      return absl::InvalidArgumentError(
+          absl::StrCat("--task ", config.task,
+                       " does not go with --prompt or --jsonl, "
+                       "whose samples are of task custom; leave it out"));
+    config.task = kCustomTask;
+  } else if (config.task == kCustomTask) {
+    return absl::InvalidArgumentError(
+        "task custom needs samples: --prompt FILE or --jsonl FILE");
+  } else if (!named) {
+    return absl::InvalidArgumentError(
+        "nothing to submit: give --task TASK, --prompt FILE or --jsonl FILE");
+  } else if (!options.prompt_template.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--template is for --prompt and --jsonl; ", config.task,
+                     " has its own"));
+  }
+  ASSIGN_OR_RETURN(config.prompt_template,
+                   ReadTemplate(options.prompt_template));
+  return absl::OkStatus();
+}
+
 // The request, checked as far as can be without the server, so that a typing
 // error is answered at once.
 absl::StatusOr<RunConfig> ReadConfig(const SubmitOptions& options) {
   RunConfig config = options.config;
+  RETURN_IF_ERROR(ReadTask(options, config));
   ASSIGN_OR_RETURN(config.policies, ParsePolicyList(options.policies));
   ASSIGN_OR_RETURN(config.scopes, ParseScopes(options.scopes));
   ASSIGN_OR_RETURN(config.budgets, ParseBudgets(options.budgets));
@@ -90,16 +125,26 @@ absl::StatusOr<RunConfig> ReadConfig(const SubmitOptions& options) {
   return config;
 }
 
+absl::StatusOr<std::vector<Sample>> ReadAllSamples(
+    const SubmitOptions& options, const RunConfig& config,
+    const Environment& environment) {
+  if (IsCustom(options.custom))
+    return ReadCustomSamples(options.custom, config.prompt_template,
+                             *environment.in);
+  ASSIGN_OR_RETURN(const std::string path,
+                   FindDataFile(config.task, options.data, environment));
+  return ReadSamples(path);
+}
+
 absl::StatusOr<std::vector<Sample>> ReadTaskSamples(
-    const SubmitOptions& options, Force force, const Environment& environment) {
-  ASSIGN_OR_RETURN(
-      const std::string path,
-      FindDataFile(options.config.task, options.data, environment));
-  ASSIGN_OR_RETURN(std::vector<Sample> samples, ReadSamples(path));
+    const SubmitOptions& options, const RunConfig& config,
+    const Environment& environment) {
+  ASSIGN_OR_RETURN(std::vector<Sample> samples,
+                   ReadAllSamples(options, config, environment));
   if (options.limit > 0 && std::ssize(samples) > options.limit) {
     samples.resize(options.limit);
   }
-  if (force == Force::kText) {
+  if (config.force == Force::kText) {
     RETURN_IF_ERROR(ForceTexts(options.force, &samples));
   }
   return samples;
@@ -131,7 +176,7 @@ absl::StatusOr<int> Submit(const SubmitOptions& options,
   std::ostream& err = *context.environment.err;
   ASSIGN_OR_RETURN(const RunConfig config, ReadConfig(options));
   ASSIGN_OR_RETURN(const std::vector<Sample> samples,
-                   ReadTaskSamples(options, config.force, context.environment));
+                   ReadTaskSamples(options, config, context.environment));
   const Connection connection(context.server);
   ASSIGN_OR_RETURN(const v1::ServerInfo server, connection.GetServerInfo());
   ASSIGN_OR_RETURN(auto batches, MakeBatches(samples, LimitsOf(server)));
@@ -185,10 +230,24 @@ void AddSubmitCommand(CLI::App& app, CommandContext& context) {
   options->config.chat_template = "auto";
   CLI::App* command =
       app.add_subcommand("submit", "Run a task's samples and show the result");
-  command->add_option("--task", options->config.task, "See `tasks`")
-      ->required();
-  command->add_option("--data", options->data,
-                      "JSONL file of the samples, or the folder it is in");
+  command->add_option("--task", options->config.task, "See `tasks`");
+  auto* data =
+      command->add_option("--data", options->data,
+                          "JSONL file of the samples, or the folder it is in");
+  auto* prompt =
+      command
+          ->add_option("--prompt", options->custom.prompt,
+                       "One prompt of your own: a file, or - for standard "
+                       "input; in place of --task")
+          ->excludes(data);
+  command
+      ->add_option("--jsonl", options->custom.jsonl,
+                   "Samples of your own, an object a line; in place of --task")
+      ->excludes(data)
+      ->excludes(prompt);
+  command->add_option("--template", options->prompt_template,
+                      "What their prompt is: text with the names of their "
+                      "fields in braces, or @FILE that has it");
   command->add_option("--limit", options->limit, "The first N samples only")
       ->check(CLI::PositiveNumber);
   command

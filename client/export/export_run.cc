@@ -21,9 +21,10 @@ namespace {
 
 // Gives the run's events to a writer of one of the formats.
 template <typename Writer>
-absl::Status WriteRun(RunSource& source, const RunInfo& run, Writer writer) {
+absl::Status WriteRun(RunSource& source, const RunInfo& run,
+                      const EventParts& parts, Writer writer) {
   RETURN_IF_ERROR(source.ReadRecords(
-      run.run_id, run.last_sequence,
+      run.run_id, run.last_sequence, parts,
       [&writer](const Event& event) { return writer.Add(event); }));
   return writer.Finish();
 }
@@ -34,16 +35,17 @@ absl::Status ExportRun(RunSource& source, const std::string& run_id,
                        ExportFormat format, std::ostream& out) {
   ASSIGN_OR_RETURN(const RunInfo run, source.GetRun(run_id));
   std::map<std::string, int64_t> last_attempts;
-  RETURN_IF_ERROR(
-      source.ReadRecords(run_id, run.last_sequence, [&](const Event& event) {
+  constexpr EventParts kNumbers = {.lost = false};
+  RETURN_IF_ERROR(source.ReadRecords(
+      run_id, run.last_sequence, kNumbers, [&](const Event& event) {
         int64_t& attempt = last_attempts[event.sample_id];
         attempt = std::max(attempt, event.attempt);
         return absl::OkStatus();
       }));
   return format == ExportFormat::kCsv
-             ? WriteRun(source, run,
+             ? WriteRun(source, run, kNumbers,
                         CsvWriter(out, run, std::move(last_attempts)))
-             : WriteRun(source, run,
+             : WriteRun(source, run, EventParts(),
                         JsonLinesWriter(out, run, std::move(last_attempts)));
 }
 

@@ -52,6 +52,12 @@ Json RecallToJson(const RunConfig& config, const Lane& lane,
   for (float recall : record.layer_recalls) {
     json["layer_recalls"].push_back(ShortestDecimal(recall));
   }
+  json["lost"] = Json::array();
+  for (const LostPosition& lost : record.lost) {
+    json["lost"].push_back({{"position", lost.position},
+                            {"weight", ShortestDecimal(lost.weight)},
+                            {"token", lost.token}});
+  }
   return json;
 }
 
@@ -199,6 +205,7 @@ absl::Status JsonLinesWriter::WriteSample(const Event& last,
   json["raw_prompt_tokens"] = sample.start.raw_prompt_tokens;
   json["truncated"] = sample.start.truncated;
   json["queue_seconds"] = sample.start.queue_seconds;
+  json["length"] = sample.start.length;
   if (result != nullptr) {
     json["prefill_seconds"] = result->prefill_seconds;
     json["decode_seconds"] = result->decode_seconds;

@@ -29,6 +29,12 @@ Json SummaryToJson(const RunInfo& run, const RunSummary& summary) {
   json["generated_tokens"] = summary.generated_tokens;
   json["mean_score"] = OrNull(summary.score);
   json["scored_samples"] = summary.scored_samples;
+  json["score_by_length"] = Json::array();
+  for (const LengthScore& part : summary.score_by_length) {
+    json["score_by_length"].push_back({{"words", part.words},
+                                       {"mean_score", OrNull(part.score)},
+                                       {"scored_samples", part.samples}});
+  }
   json["rows"] = Json::array();
   for (const LaneSummary& row : summary.lanes) {
     const Budget& budget = config.budgets[row.lane.budget];

@@ -32,60 +32,10 @@ bool AnyFetchedBack(const RunSummary& summary) {
       [](const LaneSummary& row) { return row.fetched_back.has_value(); });
 }
 
-std::string LaneTable(const RunSummary& summary, bool fetched) {
-  std::vector<TextTable::Column> columns = {{"policy", Align::kLeft},
-                                            {"scope", Align::kLeft},
-                                            {"budget"},
-                                            {"n"},
-                                            {"recall"},
-                                            {"no free"},
-                                            {"chance"},
-                                            {"lift"},
-                                            {"mass ratio"},
-                                            {"Pearson"}};
-  if (fetched) columns.push_back({"fetched"});
-  TextTable table(std::move(columns));
-  for (const LaneSummary& row : summary.lanes) {
-    const RunConfig& config = summary.config;
-    std::vector<std::string> cells = {
-        config.policies[row.lane.policy].ToString(),
-        std::string(ScopeName(config.scopes[row.lane.scope])),
-        config.budgets[row.lane.budget].ToString(),
-        absl::StrCat(row.steps),
-        FormatFixed(row.recall, 3),
-        FormatFixed(row.recall_without_free_hits, 3),
-        FormatFixed(row.chance, 3),
-        FormatFixed(row.lift, 3),
-        FormatFixed(row.mass_ratio, 3),
-        FormatSigned(row.pearson, 3)};
-    if (fetched) cells.push_back(FormatFixed(row.fetched_back, 2));
-    table.AddRow(std::move(cells));
-  }
-  return table.ToString();
-}
-
 // As LongBench reports scores: of 100.
 std::string FormatScore(std::optional<double> score) {
   if (score) *score *= 100;
   return FormatFixed(score, 1);
-}
-
-std::string GapTable(const RunSummary& summary) {
-  TextTable table({{"lane", Align::kLeft},
-                   {"n"},
-                   {"KL"},
-                   {"ΔH"},
-                   {"Δ ln p"},
-                   {"top-1"},
-                   {"score"}});
-  for (size_t i = 0; i < summary.gaps.size(); ++i) {
-    const GapSummary& gap = summary.gaps[i];
-    table.AddRow({summary.config.gaps[i].ToString(), absl::StrCat(gap.steps),
-                  FormatFixed(gap.kl, 3), FormatSigned(gap.entropy_change, 3),
-                  FormatSigned(gap.logprob_change, 3),
-                  FormatFixed(gap.top1_agreement, 3), FormatScore(gap.score)});
-  }
-  return table.ToString();
 }
 
 std::string BinTable(const RunSummary& summary) {
@@ -121,9 +71,16 @@ std::string Totals(const RunSummary& summary) {
           ? absl::StrFormat("%s of 100 (n = %d)", FormatScore(summary.score),
                             summary.scored_samples)
           : kUndefined;
+  std::string by_length;
+  for (const LengthScore& part : summary.score_by_length) {
+    absl::StrAppend(&by_length, by_length.empty() ? "by length   " : ", ",
+                    part.words, " words ", FormatScore(part.score),
+                    " (n = ", part.samples, ")");
+  }
+  if (!by_length.empty()) by_length += "\n";
   return absl::StrCat("samples     ", samples, "\n", "mean score  ", score,
-                      "\n", "tokens      ", summary.prompt_tokens, " prompt, ",
-                      summary.generated_tokens, " generated\n");
+                      "\n", by_length, "tokens      ", summary.prompt_tokens,
+                      " prompt, ", summary.generated_tokens, " generated\n");
 }
 
 std::string Timestamp(absl::Time time) {
@@ -170,6 +127,57 @@ std::string FormatSigned(std::optional<double> value, int decimals) {
   return absl::StrFormat("%+.*f", decimals, *value);
 }
 
+TextTable LaneTable(const RunSummary& summary) {
+  const bool fetched = AnyFetchedBack(summary);
+  std::vector<TextTable::Column> columns = {{"policy", Align::kLeft},
+                                            {"scope", Align::kLeft},
+                                            {"budget"},
+                                            {"n"},
+                                            {"recall"},
+                                            {"no free"},
+                                            {"chance"},
+                                            {"lift"},
+                                            {"mass ratio"},
+                                            {"Pearson"}};
+  if (fetched) columns.push_back({"fetched"});
+  TextTable table(std::move(columns));
+  for (const LaneSummary& row : summary.lanes) {
+    const RunConfig& config = summary.config;
+    std::vector<std::string> cells = {
+        config.policies[row.lane.policy].ToString(),
+        std::string(ScopeName(config.scopes[row.lane.scope])),
+        config.budgets[row.lane.budget].ToString(),
+        absl::StrCat(row.steps),
+        FormatFixed(row.recall, 3),
+        FormatFixed(row.recall_without_free_hits, 3),
+        FormatFixed(row.chance, 3),
+        FormatFixed(row.lift, 3),
+        FormatFixed(row.mass_ratio, 3),
+        FormatSigned(row.pearson, 3)};
+    if (fetched) cells.push_back(FormatFixed(row.fetched_back, 2));
+    table.AddRow(std::move(cells));
+  }
+  return table;
+}
+
+TextTable GapTable(const RunSummary& summary) {
+  TextTable table({{"lane", Align::kLeft},
+                   {"n"},
+                   {"KL"},
+                   {"ΔH"},
+                   {"Δ ln p"},
+                   {"top-1"},
+                   {"score"}});
+  for (size_t i = 0; i < summary.gaps.size(); ++i) {
+    const GapSummary& gap = summary.gaps[i];
+    table.AddRow({summary.config.gaps[i].ToString(), absl::StrCat(gap.steps),
+                  FormatFixed(gap.kl, 3), FormatSigned(gap.entropy_change, 3),
+                  FormatSigned(gap.logprob_change, 3),
+                  FormatFixed(gap.top1_agreement, 3), FormatScore(gap.score)});
+  }
+  return table;
+}
+
 std::string RenderResult(const RunSummary& summary) {
   const RunConfig& config = summary.config;
   const bool fetched = AnyFetchedBack(summary);
@@ -178,7 +186,7 @@ std::string RenderResult(const RunSummary& summary) {
       "no free: without the first 4 and the last 32 positions\n"
       "Pearson: of the token's entropy with recall, over the same n steps\n";
   if (fetched) out += "fetched: positions that a trigger took back per step\n";
-  absl::StrAppend(&out, "\n", LaneTable(summary, fetched));
+  absl::StrAppend(&out, "\n", LaneTable(summary).ToString());
   if (!summary.gaps.empty()) {
     absl::StrAppend(
         &out,
@@ -186,7 +194,7 @@ std::string RenderResult(const RunSummary& summary) {
         "its own,\nmean over n steps (nats); top-1: share of steps with the "
         "same first choice;\nscore: of the text that the lane's own choices "
         "make, of 100\n\n",
-        GapTable(summary));
+        GapTable(summary).ToString());
   }
   if (!summary.bins.empty()) {
     absl::StrAppend(
@@ -197,7 +205,7 @@ std::string RenderResult(const RunSummary& summary) {
   return absl::StrCat(out, "\n", Totals(summary));
 }
 
-std::string RenderRun(const RunInfo& run) {
+TextTable RunFacts(const RunInfo& run) {
   TextTable table({{"run", Align::kLeft}, {run.run_id, Align::kLeft}});
   table.AddRow({"state", RunStateName(run.state)});
   table.AddRow({"created", Timestamp(run.create_time) + " UTC"});
@@ -211,9 +219,16 @@ std::string RenderRun(const RunInfo& run) {
   const nlohmann::ordered_json provenance = ProvenanceToJson(run.provenance);
   for (const auto* part : {&config, &provenance}) {
     for (const auto& [name, value] : part->items()) {
-      table.AddRow({name, Cut(Plain(value))});
+      table.AddRow({name, Plain(value)});
     }
   }
+  return table;
+}
+
+std::string RenderRun(const RunInfo& run) {
+  const TextTable facts = RunFacts(run);
+  TextTable table(facts.columns());
+  for (const auto& row : facts.rows()) table.AddRow({row[0], Cut(row[1])});
   return table.ToString();
 }
 

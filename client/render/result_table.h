@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "client/render/text_table.h"
 #include "client/summary.h"
 #include "common/record/run_info.h"
 
@@ -23,7 +24,15 @@ std::string FormatSigned(std::optional<double> value, int decimals);
 // and tokens. Ends with a line feed.
 std::string RenderResult(const RunSummary& summary);
 
-// State, configuration and provenance, one "name  value" a line.
+// Its parts, for those who show them otherwise: a row per policy, scope and
+// budget, and one per gap lane.
+TextTable LaneTable(const RunSummary& summary);
+TextTable GapTable(const RunSummary& summary);
+
+// State, configuration and provenance, a row each: name and value, on one line.
+TextTable RunFacts(const RunInfo& run);
+
+// The same as text, long values cut, one one "name  value" a line.
 std::string RenderRun(const RunInfo& run);
 
 // The list of runs, in the order given.

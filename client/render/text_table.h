@@ -30,6 +30,10 @@ class TextTable {
   // each line ended with a line feed.
   std::string ToString() const;
 
+  // For those that show it otherwise; each row has a cell for each column.
+  const std::vector<Column>& columns() const { return columns_; }
+  const std::vector<std::vector<std::string>>& rows() const { return rows_; }
+
  private:
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;

@@ -1,5 +1,6 @@
 #include "common/longbench/jsonl.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -101,11 +102,74 @@ absl::StatusOr<int64_t> OptionalCount(const Json& object, const char* name) {
   return field->get<int64_t>();
 }
 
+absl::StatusOr<std::map<std::string, std::string>> AsFields(const Json& value) {
+  if (!value.is_object()) {
+    return FieldError("fields",
+                      absl::StrCat("is of type ", value.type_name(),
+                                   "; expected an object of strings"));
+  }
+  std::map<std::string, std::string> fields;
+  for (const auto& [name, text] : value.items()) {
+    ASSIGN_OR_RETURN(fields[name], AsString(text, "fields", "strings"));
+  }
+  return fields;
+}
+
+absl::StatusOr<std::vector<ChatMessage>> AsMessages(const Json& value) {
+  constexpr char kExpected[] = "a list of objects with role and content";
+  if (!value.is_array() || value.empty()) {
+    return FieldError("messages", absl::StrCat("is not ", kExpected));
+  }
+  std::vector<ChatMessage> messages;
+  for (const Json& element : value) {
+    if (!element.is_object() || !element.contains("role") ||
+        !element.contains("content")) {
+      return FieldError("messages", absl::StrCat("is not ", kExpected));
+    }
+    ChatMessage& message = messages.emplace_back();
+    ASSIGN_OR_RETURN(message.role,
+                     AsString(element["role"], "messages", "roles as strings"));
+    ASSIGN_OR_RETURN(message.content, AsString(element["content"], "messages",
+                                               "contents as strings"));
+  }
+  if (const absl::Status status = CheckMessages(messages); !status.ok()) {
+    return FieldError("messages",
+                      absl::StrCat("is no chat: ", status.message()));
+  }
+  return messages;
+}
+
+// Whatever the line has beside the fields of a Sample, as far as it is text.
+absl::Status TakeOwnFields(const Json& object,
+                           std::map<std::string, std::string>& fields) {
+  static constexpr std::string_view kOurs[] = {
+      "_id",      "input",       "context",     "answers", "dataset", "length",
+      "language", "all_classes", "forced_text", "fields",  "messages"};
+  for (const auto& [name, value] : object.items()) {
+    if (std::find(std::begin(kOurs), std::end(kOurs), name) != std::end(kOurs))
+      continue;
+    if (value.is_string()) {
+      ASSIGN_OR_RETURN(fields[name], AsString(value, name.c_str(), "a string"));
+    } else if (value.is_number()) {
+      fields[name] = value.dump();
+    }
+  }
+  return absl::OkStatus();
+}
+
 std::string DerivedId(const Sample& sample) {
   Sha256 hash;
   hash.AddField(sample.input);
   hash.AddField(sample.context);
   for (const std::string& answer : sample.answers) hash.AddField(answer);
+  for (const auto& [name, value] : sample.fields) {
+    hash.AddField(name);
+    hash.AddField(value);
+  }
+  for (const ChatMessage& message : sample.messages) {
+    hash.AddField(message.role);
+    hash.AddField(message.content);
+  }
   return hash.HexDigest().substr(0, kDerivedIdLength);
 }
 
@@ -222,16 +286,18 @@ absl::Status ForEachLine(
 
 }  // namespace
 
-absl::StatusOr<Sample> ParseSample(std::string_view line) {
+absl::StatusOr<Sample> ParseSample(std::string_view line, SampleSchema schema) {
   ASSIGN_OR_RETURN(const Json object, ParseObject(line));
   Sample sample;
-  ASSIGN_OR_RETURN(sample.input, RequiredString(object, "input"));
-  ASSIGN_OR_RETURN(sample.context, RequiredString(object, "context"));
-  const Json* answers = FindField(object, "answers");
-  if (answers == nullptr) {
+  const bool is_free = schema == SampleSchema::kFree;
+  const auto text = is_free ? OptionalString : RequiredString;
+  ASSIGN_OR_RETURN(sample.input, text(object, "input"));
+  ASSIGN_OR_RETURN(sample.context, text(object, "context"));
+  if (const Json* answers = FindField(object, "answers")) {
+    ASSIGN_OR_RETURN(sample.answers, AsStrings(*answers, "answers"));
+  } else if (!is_free) {
     return MissingField(object, "answers", "a list of strings");
   }
-  ASSIGN_OR_RETURN(sample.answers, AsStrings(*answers, "answers"));
   ASSIGN_OR_RETURN(sample.dataset, OptionalString(object, "dataset"));
   ASSIGN_OR_RETURN(sample.length, OptionalCount(object, "length"));
   ASSIGN_OR_RETURN(sample.language, OptionalString(object, "language"));
@@ -242,6 +308,13 @@ absl::StatusOr<Sample> ParseSample(std::string_view line) {
     ASSIGN_OR_RETURN(sample.forced_text,
                      AsString(*forced, "forced_text", "a string"));
   }
+  if (const Json* fields = FindField(object, "fields")) {
+    ASSIGN_OR_RETURN(sample.fields, AsFields(*fields));
+  }
+  if (const Json* messages = FindField(object, "messages")) {
+    ASSIGN_OR_RETURN(sample.messages, AsMessages(*messages));
+  }
+  if (is_free) RETURN_IF_ERROR(TakeOwnFields(object, sample.fields));
   if (FindField(object, "_id") == nullptr) {
     sample.id = DerivedId(sample);
   } else {
@@ -251,10 +324,11 @@ absl::StatusOr<Sample> ParseSample(std::string_view line) {
   return sample;
 }
 
-absl::StatusOr<std::vector<Sample>> ReadSamples(const std::string& path) {
+absl::StatusOr<std::vector<Sample>> ReadSamples(const std::string& path,
+                                                SampleSchema schema) {
   std::vector<Sample> samples;
   const auto read = [&](std::string_view line) -> absl::StatusOr<std::string> {
-    ASSIGN_OR_RETURN(Sample sample, ParseSample(line));
+    ASSIGN_OR_RETURN(Sample sample, ParseSample(line, schema));
     samples.push_back(std::move(sample));
     return samples.back().id;
   };

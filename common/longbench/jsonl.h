@@ -12,6 +12,8 @@
 
 #include "absl/status/statusor.h"
 
+#include "common/longbench/chat_message.h"
+
 namespace kvrecall {
 
 // One sample. All strings are well-formed UTF-8 without NUL.
@@ -35,20 +37,34 @@ struct Sample {
   std::vector<std::string> all_classes;
   // The continuation that a run with a forced text takes; a field of ours.
   std::optional<std::string> forced_text;
+  // Of task "custom": what else a template may name, and a chat in place of the
+  // template. Fields of ours.
+  std::map<std::string, std::string> fields;
+  std::vector<ChatMessage> messages;
 };
 
-// Reads one line. `input`, `context` and `answers` are required; the others may
-// be missing or null. Unknown fields are ignored; of a repeated field the last
-// counts, as in Python. INVALID_ARGUMENT with the reason (and the field's name)
-// if the line is not such an object. Safe on arbitrary bytes.
-absl::StatusOr<Sample> ParseSample(std::string_view line);
+// What a line must have.
+enum class SampleSchema {
+  kLongBench,  // input, context and answers
+  // None of them. A string or number under a name of its own is a field that a
+  // template may name; numbers are kept as they are written.
+  kFree,
+};
+
+// Reads one line. What `schema` requires must be there; the others may be
+// missing or null. Unknown fields are ignored, or kept; of a repeated field the
+// last counts, as in Python. INVALID_ARGUMENT with the reason (and the field's
+// name) if the line is not such an object. Safe on arbitrary bytes.
+absl::StatusOr<Sample> ParseSample(
+    std::string_view line, SampleSchema schema = SampleSchema::kLongBench);
 
 // Reads a whole file. Blank lines are skipped; a byte order mark and CR LF line
 // ends are tolerated. All or nothing: the first bad line is returned as
 // INVALID_ARGUMENT "file:line: reason", as is an id that two lines share, and a
 // file without samples. NOT_FOUND, PERMISSION_DENIED or INVALID_ARGUMENT (a
 // directory) if the file cannot be read.
-absl::StatusOr<std::vector<Sample>> ReadSamples(const std::string& path);
+absl::StatusOr<std::vector<Sample>> ReadSamples(
+    const std::string& path, SampleSchema schema = SampleSchema::kLongBench);
 
 // Reads a file of lines with `_id` and `text`, both strings: the texts by id.
 // Else as ReadSamples.

@@ -5,7 +5,11 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+#include "common/base/status_macros.h"
 
 namespace kvrecall {
 namespace {
@@ -14,6 +18,34 @@ constexpr int64_t kLongBenchLimit = 31500;
 constexpr int64_t kReservedTokens = 512;
 // One token from each end.
 constexpr int64_t kSmallestLimit = 2;
+
+// The name that `text` begins with in braces; empty if there is none.
+std::string_view NameInBraces(std::string_view text) {
+  if (!text.starts_with('{')) return {};
+  const size_t end = text.find('}');
+  if (end == std::string_view::npos) return {};
+  const std::string_view name = text.substr(1, end - 1);
+  const bool is_name =
+      !name.empty() &&
+      !absl::ascii_isdigit(static_cast<unsigned char>(name[0])) &&
+      std::all_of(name.begin(), name.end(), [](unsigned char c) {
+        return absl::ascii_isalnum(c) || c == '_';
+      });
+  return is_name ? name : std::string_view();
+}
+
+absl::StatusOr<std::string_view> FieldOf(const Sample& sample,
+                                         std::string_view name) {
+  if (name == "context") return std::string_view(sample.context);
+  if (name == "input") return std::string_view(sample.input);
+  const auto field = sample.fields.find(std::string(name));
+  if (field != sample.fields.end()) return std::string_view(field->second);
+  std::vector<std::string> known = {"context", "input"};
+  for (const auto& [own, value] : sample.fields) known.push_back(own);
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the template names {", std::string(name), "}, and sample '", sample.id,
+      "' has no such field; it has ", absl::StrJoin(known, ", ")));
+}
 
 }  // namespace
 
@@ -36,6 +68,24 @@ std::string FillTemplate(const Task& task, const Sample& sample) {
       out.append(rest.substr(0, taken));
     }
     rest.remove_prefix(taken);
+  }
+  return out;
+}
+
+absl::StatusOr<std::string> FillOwnTemplate(std::string_view prompt_template,
+                                            const Sample& sample) {
+  std::string out;
+  std::string_view rest = prompt_template;
+  while (!rest.empty()) {
+    if (const std::string_view name = NameInBraces(rest); !name.empty()) {
+      ASSIGN_OR_RETURN(const std::string_view value, FieldOf(sample, name));
+      out.append(value);
+      rest.remove_prefix(name.size() + 2);
+    } else {
+      const size_t taken = std::min(rest.find('{', 1), rest.size());
+      out.append(rest.substr(0, taken));
+      rest.remove_prefix(taken);
+    }
   }
   return out;
 }

@@ -22,6 +22,14 @@ namespace kvrecall {
 // sample's text stay as they are, whatever is between them.
 std::string FillTemplate(const Task& task, const Sample& sample);
 
+// A template of the user's own, where any of a sample's fields may stand in
+// braces: {context}, {input}, or a name of Sample::fields. Braces around
+// anything that is no name (a letter or underscore, then letters, digits and
+// underscores) are text. INVALID_ARGUMENT: a name that the sample has not; says
+// which it has.
+absl::StatusOr<std::string> FillOwnTemplate(std::string_view prompt_template,
+                                            const Sample& sample);
+
 // Text to token ids, with no chat template.
 using EncodeFunction = std::function<std::vector<int64_t>(std::string_view)>;
 // Token ids to text, special tokens skipped.

@@ -128,6 +128,7 @@ double MetricValue(Metric metric, std::string_view prediction,
       return CodeSimilarity(FirstCodeLine(prediction), truth);
     case Metric::kQaF1Chinese:
     case Metric::kRougeLChinese:
+    case Metric::kNone:
       break;  // not scored: see UnscoredReason
   }
   return 0;
@@ -178,6 +179,8 @@ std::string_view UnscoredReason(Metric metric) {
       return "LongBench cuts Chinese text into words with jieba, which has no "
              "packaged C++ library; words cut otherwise would give another "
              "score";
+    case Metric::kNone:
+      return "samples of one's own have no metric";
     default:
       return {};
   }

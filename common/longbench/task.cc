@@ -70,6 +70,8 @@ std::string_view MetricName(Metric metric) {
       return "qa_f1_zh";
     case Metric::kRougeLChinese:
       return "rouge_l_zh";
+    case Metric::kNone:
+      return "none";
   }
   return {};  // unreachable: every value is handled
 }

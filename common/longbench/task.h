@@ -1,9 +1,10 @@
 #pragma once
 
 // The tasks that kvrecall runs: LongBench v1's own, the reasoning variants of
-// them, and the demonstration of the embedded model. One row of a table each,
-// so that a further LongBench task is a row (and a metric, where it needs a new
-// one). Immutable, thread-safe; everything lives as long as the program.
+// them, the demonstration of the embedded model, and one for anybody's samples.
+// One row of a table each, so that a further LongBench task is a row (and a
+// metric, where it needs a new one). Immutable, thread-safe; everything lives
+// as long as the program.
 
 #include <span>
 #include <string_view>
@@ -21,8 +22,9 @@ enum class Metric {
   kRetrievalChinese,
   kCount,           // the right number among those named
   kCodeSimilarity,  // of the next line of code
-  kQaF1Chinese,     // these two are not scored: see UnscoredReason
+  kQaF1Chinese,     // these are not scored: see UnscoredReason
   kRougeLChinese,
+  kNone,
 };
 
 // "qa_f1", "rouge_l", "classification", …: as the API names it.
@@ -68,6 +70,9 @@ struct Task {
   // A line feed ends the text too, and neither it nor an EOS may come first.
   bool ends_at_newline = false;
 };
+
+// The task of samples that are anybody's: its template is the run's.
+inline constexpr std::string_view kCustomTask = "custom";
 
 // Every task, in the order in which they are to be listed.
 std::span<const Task> AllTasks();

@@ -375,6 +375,15 @@ constexpr Task kTasks[] = {
      .answer_rule = AnswerRule::kFirstMarkedSentence,
      .answer_marker = "The answer is ",
      .is_longbench = false},
+    {.name = kCustomTask,
+     .dataset = kCustomTask,
+     .prompt_template = "{input}",
+     .max_new_tokens = 256,
+     .chat = true,
+     .metric = Metric::kNone,
+     .answer_rule = AnswerRule::kWholeText,
+     .answer_marker = "",
+     .is_longbench = false},
 };
 
 }  // namespace

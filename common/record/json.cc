@@ -45,6 +45,8 @@ Json ConfigToJson(const RunConfig& config) {
   for (const GapSpec& gap : config.gaps) json["gaps"].push_back(gap.ToString());
   if (config.force != Force::kNone)
     json["force"] = std::string(ForceName(config.force));
+  if (!config.prompt_template.empty())
+    json["prompt_template"] = config.prompt_template;
   return json;
 }
 
@@ -96,6 +98,7 @@ absl::StatusOr<RunConfig> ConfigFromJson(std::string_view text) {
           config.gaps.push_back(std::move(gap));
         }
         ASSIGN_OR_RETURN(config.force, ParseForce(json.value("force", "none")));
+        config.prompt_template = json.value("prompt_template", "");
         return absl::OkStatus();
       }));
   return config;

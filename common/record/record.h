@@ -13,6 +13,18 @@
 
 namespace kvrecall {
 
+// A position of the gold set that a policy does not hold.
+struct LostPosition {
+  int64_t position = 0;  // from 0
+  float weight = 0;      // its attention at the step, in scope global; [0, 1]
+  std::string token;     // text of its token alone
+
+  friend bool operator==(const LostPosition&, const LostPosition&) = default;
+};
+
+// How many of them a record names.
+inline constexpr int kMostLost = 4;
+
 // One policy × scope × budget at one step. Metrics are computed per row of the
 // scope and averaged over the rows.
 struct RecallRecord {
@@ -32,6 +44,9 @@ struct RecallRecord {
   std::optional<double> fetched_back;
   // [layers]: mean over the layer's rows; empty in scope global.
   std::vector<float> layer_recalls;
+  // Of M_gold ∖ M_pred those with the most attention, the most first, at most
+  // kMostLost; empty in the other scopes than global.
+  std::vector<LostPosition> lost;
 
   friend bool operator==(const RecallRecord&, const RecallRecord&) = default;
 };
@@ -78,6 +93,7 @@ struct SampleStart {
   int64_t raw_prompt_tokens = 0;  // before truncation, without chat template
   bool truncated = false;         // the middle was cut out
   double queue_seconds = 0;       // from submission to the engine
+  int64_t length = 0;             // as the sample's file counts it; 0: not given
 
   friend bool operator==(const SampleStart&, const SampleStart&) = default;
 };

@@ -49,6 +49,8 @@ struct RunConfig {
   std::string chat_template;      // "auto", "none" or "chatml"
   std::vector<GapSpec> gaps;      // lanes of the entropy gap; may be empty
   Force force = Force::kNone;
+  // Of task "custom" only, else empty: the fields of a sample in braces.
+  std::string prompt_template;
 
   friend bool operator==(const RunConfig&, const RunConfig&) = default;
 };

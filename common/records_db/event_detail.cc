@@ -16,7 +16,8 @@ Json ToJson(const SampleStart& start) {
   return {{"prompt_tokens", start.prompt_tokens},
           {"raw_prompt_tokens", start.raw_prompt_tokens},
           {"truncated", start.truncated},
-          {"queue_seconds", start.queue_seconds}};
+          {"queue_seconds", start.queue_seconds},
+          {"length", start.length}};
 }
 
 Json ToJson(const SampleResult& result) {
@@ -45,6 +46,8 @@ SampleStart StartFrom(const Json& json) {
   json.at("raw_prompt_tokens").get_to(start.raw_prompt_tokens);
   json.at("truncated").get_to(start.truncated);
   json.at("queue_seconds").get_to(start.queue_seconds);
+  // Not in databases that were written before it was recorded.
+  start.length = json.value("length", int64_t{0});
   return start;
 }
 

@@ -8,6 +8,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/records_db/event_detail.h"
+#include "common/records_db/lost_json.h"
 
 namespace kvrecall {
 namespace {
@@ -28,12 +29,13 @@ std::vector<float> FloatsFrom(std::string_view bytes) {
 class EventPage {
  public:
   EventPage(Database& database, std::string_view run_id, int64_t run,
-            int64_t after, int64_t last)
+            int64_t after, int64_t last, const EventParts& parts)
       : database_(database),
         run_id_(run_id),
         run_(run),
         after_(after),
-        last_(last) {}
+        last_(last),
+        parts_(parts) {}
 
   // DataLoss: an event is missing, is there twice or does not fit.
   absl::StatusOr<std::vector<Event>> Read() {
@@ -123,8 +125,8 @@ class EventPage {
         Statement row,
         database_.Prepare(
             "SELECT sequence, lane, k, recall, chance, lift, mass, mass_ratio, "
-            "layer_recalls, recall_without_free_hits, drift, fetched_back "
-            "FROM step_recalls "
+            "layer_recalls, recall_without_free_hits, drift, fetched_back, "
+            "lost FROM step_recalls "
             "WHERE run = ?1 AND sequence > ?2 AND sequence <= ?3 "
             "ORDER BY sequence, lane"));
     RETURN_IF_ERROR(row.Bind(run_, after_, last_));
@@ -147,6 +149,12 @@ class EventPage {
       recall.recall_without_free_hits = row.OptionalDouble(9);
       recall.drift = row.OptionalDouble(10);
       recall.fetched_back = row.OptionalDouble(11);
+      if (!parts_.lost || row.IsNull(12)) continue;
+      absl::StatusOr<std::vector<LostPosition>> lost =
+          LostFromJson(row.Text(12));
+      if (!lost.ok())
+        return Broken(row.Int(0), "has a recall that cannot be read");
+      recall.lost = *std::move(lost);
     }
   }
 
@@ -181,6 +189,7 @@ class EventPage {
   const int64_t run_;
   const int64_t after_;  // the page holds after_ + 1 … last_
   const int64_t last_;
+  const EventParts parts_;
   std::vector<Event> events_;
 };
 
@@ -189,8 +198,9 @@ class EventPage {
 absl::StatusOr<std::vector<Event>> ReadEventPage(Database& database,
                                                  std::string_view run_id,
                                                  int64_t run, int64_t after,
-                                                 int64_t last) {
-  return EventPage(database, run_id, run, after, last).Read();
+                                                 int64_t last,
+                                                 const EventParts& parts) {
+  return EventPage(database, run_id, run, after, last, parts).Read();
 }
 
 }  // namespace kvrecall

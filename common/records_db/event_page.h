@@ -14,12 +14,18 @@
 
 namespace kvrecall {
 
+// What of an event may be left out, because it costs time to read.
+struct EventParts {
+  bool lost = true;  // RecallRecord::lost
+};
+
 // The events `after` + 1 … `last` of the run with key `run`, which has them.
 // `run_id` is for messages. DataLoss: one is missing, is there twice or does
 // not fit.
 absl::StatusOr<std::vector<Event>> ReadEventPage(Database& database,
                                                  std::string_view run_id,
                                                  int64_t run, int64_t after,
-                                                 int64_t last);
+                                                 int64_t last,
+                                                 const EventParts& parts);
 
 }  // namespace kvrecall

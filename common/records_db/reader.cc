@@ -105,8 +105,8 @@ absl::StatusOr<SampleInfo> SampleFrom(const Statement& row) {
   sample.attempt = row.Int(3);
   sample.submit_time = absl::FromUnixMicros(row.Int(4));
   if (!row.IsNull(5)) {
-    sample.start =
-        SampleStart{row.Int(5), row.Int(6), row.Int(7) != 0, row.Double(8)};
+    sample.start = SampleStart{row.Int(5), row.Int(6), row.Int(7) != 0,
+                               row.Double(8), row.IsNull(18) ? 0 : row.Int(18)};
   }
   if (!row.IsNull(9)) {
     SampleResult& result = sample.result.emplace();
@@ -199,7 +199,8 @@ RecordsReader::ListRuns(int page_size, std::string_view page_token) {
 }
 
 absl::StatusOr<std::vector<Event>> RecordsReader::ReadAfter(
-    std::string_view run_id, int64_t after, int limit) {
+    std::string_view run_id, int64_t after, int limit,
+    const EventParts& parts) {
   RETURN_IF_ERROR(CheckPositive("limit", limit));
   std::vector<Event> events;
   RETURN_IF_ERROR(
@@ -212,8 +213,8 @@ absl::StatusOr<std::vector<Event>> RecordsReader::ReadAfter(
         }
         const int64_t last =
             after + std::min<int64_t>(limit, run.last_sequence - after);
-        ASSIGN_OR_RETURN(
-            events, ReadEventPage(*database_, run_id, run.id, after, last));
+        ASSIGN_OR_RETURN(events, ReadEventPage(*database_, run_id, run.id,
+                                               after, last, parts));
         return absl::OkStatus();
       }));
   return events;
@@ -229,7 +230,7 @@ absl::StatusOr<std::vector<SampleInfo>> RecordsReader::ListSamples(
           "SELECT sample_id, ordinal, state, recorded_attempt, submitted_us, "
           "prompt_tokens, raw_prompt_tokens, truncated, queue_seconds, "
           "generated_tokens, text, score, finish_reason, prefill_seconds, "
-          "decode_seconds, error_reason, error_message, gap_scores "
+          "decode_seconds, error_reason, error_message, gap_scores, length "
           "FROM samples "
           "WHERE run = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3"));
   RETURN_IF_ERROR(row.Bind(run.id, after, limit));
@@ -240,6 +241,24 @@ absl::StatusOr<std::vector<SampleInfo>> RecordsReader::ListSamples(
     ASSIGN_OR_RETURN(SampleInfo sample, SampleFrom(row));
     samples.push_back(std::move(sample));
   }
+}
+
+absl::StatusOr<std::string> RecordsReader::GetSampleInput(
+    std::string_view run_id, std::string_view sample_id) {
+  ASSIGN_OR_RETURN(const RunKey run, FindRun(*database_, run_id));
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_->Prepare("SELECT payload FROM sample_inputs "
+                         "JOIN samples ON samples.id = sample_inputs.sample "
+                         "WHERE samples.run = ?1 AND samples.sample_id = ?2"));
+  RETURN_IF_ERROR(row.Bind(run.id, sample_id));
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) {
+    return absl::NotFoundError(absl::StrCat("run '", std::string(run_id),
+                                            "' has no sample '",
+                                            std::string(sample_id), "'"));
+  }
+  return std::string(row.Text(0));
 }
 
 }  // namespace kvrecall

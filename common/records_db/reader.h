@@ -19,6 +19,7 @@
 
 #include "common/record/record.h"
 #include "common/record/run_info.h"
+#include "common/records_db/event_page.h"
 #include "common/records_db/sqlite.h"
 
 namespace kvrecall {
@@ -62,12 +63,18 @@ class RecordsReader {
   // Events with a sequence above `after`, ascending, at most `limit` (≥ 1).
   // NotFound: no such run. OutOfRange: `after` lies beyond the last event.
   absl::StatusOr<std::vector<Event>> ReadAfter(std::string_view run_id,
-                                               int64_t after, int limit);
+                                               int64_t after, int limit,
+                                               const EventParts& parts = {});
 
   // Samples with an ordinal above `after`, ascending, at most `limit` (≥ 1).
   // NotFound: no such run.
   absl::StatusOr<std::vector<SampleInfo>> ListSamples(std::string_view run_id,
                                                       int64_t after, int limit);
+
+  // The sample's input: a JSON line of LongBench's schema, as ParseSample of
+  // common/longbench reads it. NotFound: the run has no such sample.
+  absl::StatusOr<std::string> GetSampleInput(std::string_view run_id,
+                                             std::string_view sample_id);
 
  private:
   explicit RecordsReader(std::unique_ptr<Database> database)

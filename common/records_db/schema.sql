@@ -1,4 +1,4 @@
--- The database of kvrecall, version 2: runs, their queue of samples, and every
+-- The database of kvrecall, version 3: runs, their queue of samples, and every
 -- event that they yielded. One kvrecall-server writes it; anybody may read it
 -- at any time (sqlite3, pandas, DuckDB: start with the views `recalls` and
 -- `gaps`).
@@ -8,7 +8,7 @@
 -- to check them.
 
 PRAGMA application_id = 0x6b767265;  -- "kvre"
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 -- What a client asked to measure, and what produced the numbers.
 CREATE TABLE runs (
@@ -62,6 +62,8 @@ CREATE TABLE samples (
   -- Known once it is done: a JSON list, one score in [0, 1] per gap lane; NULL:
   -- the task has no score, the text was forced, or the run has no gap lanes.
   gap_scores TEXT,
+  -- Known once it has started.
+  length INTEGER,                -- words, as its file gives it; 0: it does not
   UNIQUE (run, sample_id),
   UNIQUE (run, ordinal)
 ) STRICT;
@@ -150,6 +152,9 @@ CREATE TABLE step_recalls (
   drift REAL,                    -- [0, 1]; NULL at step 1
   -- Positions, mean over rows; NULL: the policy loses nothing for good.
   fetched_back REAL,
+  -- Gold positions that the policy does not hold, the most attended first, as a
+  -- JSON list of [position, weight, token]; NULL: none, or not scope global.
+  lost TEXT,
   PRIMARY KEY (run, sequence, lane)
 ) STRICT, WITHOUT ROWID;
 
@@ -183,8 +188,7 @@ CREATE TABLE sample_events (
 --   step, n         t from 1; positions attended
 --   entropy         of the token, nats
 --   policy, scope, budget, k   what was held
---   recall … fetched_back      see common/METRICS.md; the last three and lift
---                              may be NULL
+--   recall … lost   see common/METRICS.md; the last four and lift may be NULL
 CREATE VIEW recalls AS
 SELECT runs.run_id AS run, samples.sample_id AS sample,
        steps.attempt AS attempt, steps.step AS step, steps.n AS n,
@@ -194,7 +198,8 @@ SELECT runs.run_id AS run, samples.sample_id AS sample,
        step_recalls.chance AS chance, step_recalls.lift AS lift,
        step_recalls.mass AS mass, step_recalls.mass_ratio AS mass_ratio,
        step_recalls.recall_without_free_hits AS recall_without_free_hits,
-       step_recalls.drift AS drift, step_recalls.fetched_back AS fetched_back
+       step_recalls.drift AS drift, step_recalls.fetched_back AS fetched_back,
+       step_recalls.lost AS lost
 FROM runs
 JOIN steps ON steps.run = runs.id
 JOIN samples ON samples.id = steps.sample

@@ -51,7 +51,7 @@ absl::Status OpenError(const std::string& path, int code, int system_error,
 }
 
 // file: URI for a path, for the options that only a URI can carry.
-std::string ImmutableUri(const std::string& path) {
+std::string Uri(const std::string& path, const char* options) {
   std::string uri = "file:";
   for (const char c : path) {
     if (c == '%' || c == '?' || c == '#') {
@@ -60,7 +60,7 @@ std::string ImmutableUri(const std::string& path) {
       uri += c;
     }
   }
-  return uri + "?immutable=1";
+  return uri + options;
 }
 
 }  // namespace
@@ -159,9 +159,9 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
   flags |= options.read_only ? SQLITE_OPEN_READONLY
                              : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   std::string name = path;
-  if (options.immutable) {
+  if (options.immutable || options.may_attach) {
     flags |= SQLITE_OPEN_URI;
-    name = ImmutableUri(path);
+    name = Uri(path, options.immutable ? "?immutable=1" : "");
   }
   sqlite3* handle = nullptr;
   const int code = sqlite3_open_v2(name.c_str(), &handle, flags, nullptr);
@@ -185,6 +185,13 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
 Database::~Database() {
   for (const auto& [sql, cached] : cache_) sqlite3_finalize(cached.handle);
   sqlite3_close(handle_);
+}
+
+absl::Status Database::AttachForReading(const std::string& path,
+                                        std::string_view name) {
+  ASSIGN_OR_RETURN(Statement attach, Prepare("ATTACH ?1 AS ?2"));
+  RETURN_IF_ERROR(attach.Bind(Uri(path, "?mode=ro"), name));
+  return attach.Run();
 }
 
 absl::StatusOr<Statement> Database::Prepare(std::string_view sql) {

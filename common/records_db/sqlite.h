@@ -113,6 +113,8 @@ class Database {
     // The file cannot change: no locks, no -wal and -shm files. Needs
     // read_only.
     bool immutable = false;
+    // AttachForReading may be called.
+    bool may_attach = false;
     // How long a statement waits for a lock of another process.
     absl::Duration busy_timeout = absl::Seconds(5);
   };
@@ -144,6 +146,10 @@ class Database {
     if (!row) return absl::NotFoundError(path_ + ": no row");
     return statement.Int(0);
   }
+
+  // Makes another database's tables readable as `name`.table, and only
+  // readable. NotFound: no such file.
+  absl::Status AttachForReading(const std::string& path, std::string_view name);
 
   // A script of statements without parameters.
   absl::Status Exec(const std::string& script);

@@ -23,6 +23,7 @@ class BodyWriter {
     to->set_raw_prompt_tokens(start.raw_prompt_tokens);
     to->set_truncated(start.truncated);
     to->set_queue_seconds(start.queue_seconds);
+    to->set_length(start.length);
   }
 
   void operator()(const StepRecord& step) {
@@ -64,6 +65,7 @@ SampleStart ReadStarted(const v1::SampleStarted& from) {
   start.raw_prompt_tokens = from.raw_prompt_tokens();
   start.truncated = from.truncated();
   start.queue_seconds = from.queue_seconds();
+  start.length = from.length();
   return start;
 }
 
@@ -157,6 +159,12 @@ v1::RecallRecord ToProto(const RecallRecord& record) {
     message.set_recall_without_free_hits(*record.recall_without_free_hits);
   if (record.drift) message.set_drift(*record.drift);
   if (record.fetched_back) message.set_fetched_back(*record.fetched_back);
+  for (const LostPosition& lost : record.lost) {
+    v1::LostPosition* to = message.add_lost();
+    to->set_position(lost.position);
+    to->set_weight(lost.weight);
+    to->set_token(lost.token);
+  }
   return message;
 }
 
@@ -174,6 +182,8 @@ RecallRecord FromProto(const v1::RecallRecord& message) {
     record.recall_without_free_hits = message.recall_without_free_hits();
   if (message.has_drift()) record.drift = message.drift();
   if (message.has_fetched_back()) record.fetched_back = message.fetched_back();
+  for (const v1::LostPosition& lost : message.lost())
+    record.lost.push_back({lost.position(), lost.weight(), lost.token()});
   return record;
 }
 

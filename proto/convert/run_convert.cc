@@ -162,6 +162,7 @@ v1::RunConfig ToProto(const RunConfig& config) {
   message.set_chat_template(config.chat_template);
   for (const GapSpec& gap : config.gaps) message.add_gaps(gap.ToString());
   message.set_force(ToProto(config.force));
+  message.set_prompt_template(config.prompt_template);
   return message;
 }
 
@@ -199,6 +200,7 @@ absl::StatusOr<RunConfig> FromProto(const v1::RunConfig& message,
   }
   ASSIGN_OR_RETURN(config.force,
                    FromProto(message.force(), FieldPath(field, "force")));
+  config.prompt_template = message.prompt_template();
   return config;
 }
 

@@ -13,6 +13,13 @@ v1::Sample ToProto(const Sample& sample) {
   message.set_length(sample.length);
   for (const auto& name : sample.all_classes) message.add_all_classes(name);
   if (sample.forced_text) message.set_forced_text(*sample.forced_text);
+  for (const auto& [name, value] : sample.fields)
+    (*message.mutable_fields())[name] = value;
+  for (const ChatMessage& from : sample.messages) {
+    v1::ChatMessage* to = message.add_messages();
+    to->set_role(from.role);
+    to->set_content(from.content);
+  }
   return message;
 }
 
@@ -28,6 +35,9 @@ Sample FromProto(const v1::Sample& message) {
   sample.all_classes.assign(message.all_classes().begin(),
                             message.all_classes().end());
   if (message.has_forced_text()) sample.forced_text = message.forced_text();
+  sample.fields.insert(message.fields().begin(), message.fields().end());
+  for (const v1::ChatMessage& from : message.messages())
+    sample.messages.push_back({from.role(), from.content()});
   return sample;
 }
 

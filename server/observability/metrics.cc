@@ -17,8 +17,9 @@ constexpr size_t kMaxGapLabels = 8;
 constexpr char kOther[] = "other";
 
 constexpr const char* kMethods[] = {
-    "CreateRun", "GetRun",      "ListRuns", "CancelRun",    "SubmitSamples",
-    "WatchRun",  "ListRecords", "GetModel", "GetServerInfo"};
+    "CreateRun",     "GetRun",        "ListRuns",    "CancelRun",
+    "SubmitSamples", "WatchRun",      "ListRecords", "ExportRun",
+    "GetModel",      "GetServerInfo", "Tokenize"};
 
 constexpr const char* kCodeNames[] = {"OK",
                                       "CANCELLED",

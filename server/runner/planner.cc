@@ -53,7 +53,9 @@ absl::StatusOr<Provenance> DescribeProvenance(const RunConfig& config,
   provenance.model = model.name;
   provenance.model_digest = model.digest;
   provenance.tokenizer_digest = prompts.tokenizer().digest();
-  provenance.prompt_template = std::string(task->prompt_template);
+  provenance.prompt_template = config.prompt_template.empty()
+                                   ? std::string(task->prompt_template)
+                                   : config.prompt_template;
   ASSIGN_OR_RETURN(provenance.chat_template,
                    prompts.DescribeChatTemplate(*task, config.chat_template));
   provenance.truncation = absl::StrCat("middle: first and last half of ",

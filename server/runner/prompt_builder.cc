@@ -10,6 +10,16 @@
 #include "common/longbench/prompt.h"
 
 namespace kvrecall {
+namespace {
+
+absl::StatusOr<std::string> FillPrompt(const Sample& sample, const Task& task,
+                                       const RunConfig& config) {
+  if (task.name != kCustomTask) return FillTemplate(task, sample);
+  const std::string_view own = config.prompt_template;
+  return FillOwnTemplate(own.empty() ? task.prompt_template : own, sample);
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<PromptBuilder>> PromptBuilder::Load(
     const std::string& model_directory) {
@@ -63,10 +73,12 @@ absl::StatusOr<Prompt> PromptBuilder::Build(const Sample& sample,
                                             const RunConfig& config) const {
   ASSIGN_OR_RETURN(const ChatTemplate* chat,
                    TemplateFor(task, config.chat_template));
+  if (!sample.messages.empty()) return BuildChat(sample, chat, config);
+  ASSIGN_OR_RETURN(std::string filled, FillPrompt(sample, task, config));
   ASSIGN_OR_RETURN(
       TruncatedPrompt truncated,
       TruncateMiddle(
-          FillTemplate(task, sample), config.max_prompt_tokens,
+          std::move(filled), config.max_prompt_tokens,
           [this](std::string_view text) { return tokenizer_->Encode(text); },
           [this](std::span<const int64_t> ids) {
             return tokenizer_->Decode(ids, /*skip_special_tokens=*/true);
@@ -76,6 +88,30 @@ absl::StatusOr<Prompt> PromptBuilder::Build(const Sample& sample,
   prompt.truncated = truncated.truncated;
   prompt.text = chat == nullptr ? std::move(truncated.text)
                                 : chat->Render(truncated.text);
+  return Tokenized(std::move(prompt), chat);
+}
+
+absl::StatusOr<Prompt> PromptBuilder::BuildChat(const Sample& sample,
+                                                const ChatTemplate* chat,
+                                                const RunConfig& config) const {
+  if (chat == nullptr)
+    return absl::InvalidArgumentError(
+        "the sample is a chat, which needs a chat template; the run has none");
+  RETURN_IF_ERROR(CheckMessages(sample.messages));
+  Prompt prompt;
+  for (const ChatMessage& message : sample.messages)
+    prompt.raw_tokens += std::ssize(tokenizer_->Encode(message.content));
+  prompt.text = chat->RenderChat(sample.messages);
+  ASSIGN_OR_RETURN(prompt, Tokenized(std::move(prompt), chat));
+  if (std::ssize(prompt.tokens) > config.max_prompt_tokens)
+    return absl::OutOfRangeError(absl::StrCat(
+        "the chat has ", prompt.tokens.size(), " tokens and the limit is ",
+        config.max_prompt_tokens, "; a chat is not truncated"));
+  return prompt;
+}
+
+absl::StatusOr<Prompt> PromptBuilder::Tokenized(
+    Prompt prompt, const ChatTemplate* chat) const {
   // A chat template writes its own special tokens; without one the tokenizer
   // adds those that it begins every text with.
   EncodeOptions options;

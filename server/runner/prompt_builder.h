@@ -1,8 +1,8 @@
 #pragma once
 
 // From a raw sample to the tokens that the model reads: the task's template,
-// LongBench's truncation, the chat template, the tokenizer. Immutable;
-// thread-safe.
+// LongBench's truncation, the chat template, the tokenizer; or a chat as it is.
+// Immutable; thread-safe.
 
 #include <cstdint>
 #include <memory>
@@ -34,7 +34,9 @@ class PromptBuilder {
   static absl::StatusOr<std::unique_ptr<PromptBuilder>> Load(
       const std::string& model_directory);
 
-  // `config` complete; `task` its task.
+  // `config` complete; `task` its task. InvalidArgument: the sample lacks what
+  // the template names, or is a chat and there is no chat template. OutOfRange:
+  // a chat above the run's limit.
   absl::StatusOr<Prompt> Build(const Sample& sample, const Task& task,
                                const RunConfig& config) const;
 
@@ -55,6 +57,12 @@ class PromptBuilder {
 
  private:
   PromptBuilder() = default;
+  absl::StatusOr<Prompt> BuildChat(const Sample& sample,
+                                   const ChatTemplate* chat,
+                                   const RunConfig& config) const;
+  // With its tokens; `chat` null: its text is no chat template's.
+  absl::StatusOr<Prompt> Tokenized(Prompt prompt,
+                                   const ChatTemplate* chat) const;
   // Null where the prompt goes to the model as it is.
   absl::StatusOr<const ChatTemplate*> TemplateFor(
       const Task& task, const std::string& mode_name) const;

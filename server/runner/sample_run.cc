@@ -67,6 +67,8 @@ class SampleRun {
         stop_(stop),
         sink_(sink),
         end_tokens_(EndTokens(*sample.task, model.info(), tokenizer)),
+        tokenizer_(tokenizer),
+        text_(sample.prompt.tokens),
         decoder_(tokenizer, /*skip_special_tokens=*/true),
         lane_texts_(config_.gaps.size(), LaneText(tokenizer)) {}
 
@@ -132,6 +134,7 @@ class SampleRun {
     start.truncated = sample_.prompt.truncated;
     start.queue_seconds =
         std::max(0.0, absl::ToDoubleSeconds(now - sample_.lease.submit_time));
+    start.length = sample_.lease.sample.length;
     return sink_(start, now);
   }
 
@@ -177,6 +180,8 @@ class SampleRun {
       RETURN_IF_ERROR(CheckCancelled());
       ASSIGN_OR_RETURN(OpenStep step, Step(t, token));
       token = step.record.token_id;
+      NameLostTokens(step.record);
+      text_.push_back(token);
       const bool eos = forced() ? t == max_steps() : IsEos(token);
       // An EOS that ends the text is no part of it.
       if (!eos || config_.ignore_eos) step.record.token = decoder_.Push(token);
@@ -235,6 +240,14 @@ class SampleRun {
     return status;
   }
 
+  void NameLostTokens(StepRecord& record) const {
+    for (RecallRecord& recall : record.recalls)
+      for (LostPosition& lost : recall.lost)
+        lost.token =
+            tokenizer_.Decode({&text_[static_cast<size_t>(lost.position)], 1},
+                              /*skip_special_tokens=*/false);
+  }
+
   absl::Status CheckCancelled() const {
     if (sample_.lease.cancelled != nullptr && sample_.lease.cancelled->load())
       return absl::CancelledError("the run was cancelled");
@@ -266,6 +279,8 @@ class SampleRun {
   const std::atomic<bool>& stop_;
   const EventSink& sink_;
   const std::vector<int64_t> end_tokens_;
+  const Tokenizer& tokenizer_;
+  std::vector<int64_t> text_;  // what has been fed: the token at each position
   IncrementalDecoder decoder_;
   std::vector<LaneText> lane_texts_;
   std::vector<int64_t> forced_tokens_;

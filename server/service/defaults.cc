@@ -128,6 +128,11 @@ absl::StatusOr<RunConfig> CompleteDefaults(RunConfig config,
                       absl::StrCat("unknown template '", config.chat_template,
                                    "'; give auto, none or chatml"));
 
+  if (!config.prompt_template.empty() && config.task != kCustomTask)
+    return FieldError(
+        "config.prompt_template",
+        absl::StrCat("is of task custom only; ", config.task, " has its own"));
+
   if (config.max_new_tokens == 0)
     config.max_new_tokens = (*task)->max_new_tokens;
   if (config.max_prompt_tokens == 0) {

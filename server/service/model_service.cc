@@ -58,8 +58,14 @@ void FillCatalog(v1::ServerInfo* info) {
 }  // namespace
 
 ModelServiceImpl::ModelServiceImpl(v1::Model model, v1::ServerInfo info,
+                                   TokenizeFunction tokenize,
+                                   ReadExecutor* executor,
                                    RpcObserver* observer)
-    : model_(std::move(model)), info_(std::move(info)), observer_(observer) {
+    : model_(std::move(model)),
+      info_(std::move(info)),
+      tokenize_(std::move(tokenize)),
+      executor_(executor),
+      observer_(observer) {
   info_.set_definitions_version(kDefinitionsVersion);
   info_.set_max_samples_per_call(kMaxSamplesPerCall);
   info_.set_max_message_bytes(kMaxMessageBytes);
@@ -88,6 +94,23 @@ grpc::ServerUnaryReactor* ModelServiceImpl::GetServerInfo(
   const UnaryCall call(context, "GetServerInfo", observer_);
   *response = info_;
   return call.Finish(absl::OkStatus());
+}
+
+grpc::ServerUnaryReactor* ModelServiceImpl::Tokenize(
+    grpc::CallbackServerContext* context, const v1::TokenizeRequest* request,
+    v1::TokenizeResponse* response) {
+  const UnaryCall call(context, "Tokenize", observer_);
+  if (absl::Status bad = CheckTokenize(*request); !bad.ok())
+    return call.Finish(bad);
+  executor_->Post([this, call, request, response] {
+    TokenizedText text =
+        tokenize_(request->text(), request->add_special_tokens());
+    response->mutable_token_ids()->Add(text.ids.begin(), text.ids.end());
+    for (std::string& token : text.tokens)
+      response->add_tokens(std::move(token));
+    call.Finish(absl::OkStatus());
+  });
+  return call.reactor();
 }
 
 }  // namespace kvrecall

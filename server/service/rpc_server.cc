@@ -84,10 +84,13 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
 
 RpcServer::RpcServer(const RpcServerOptions& options, RpcBackends backends)
     : executor_(options.read_threads),
+      export_executor_(1),
       hub_(options.heartbeat),
       run_service_({backends.store, &executor_, &hub_, backends.observer},
+                   {backends.store, &export_executor_, backends.observer},
                    backends.planner, backends.model.context_window()),
       model_service_(std::move(backends.model), std::move(backends.info),
+                     std::move(backends.tokenize), &executor_,
                      backends.observer) {}
 
 RpcServer::~RpcServer() { Shutdown(absl::ZeroDuration()); }

@@ -39,6 +39,7 @@ struct RpcBackends {
   Store* store = nullptr;
   RunPlanner* planner = nullptr;
   RpcObserver* observer = nullptr;
+  TokenizeFunction tokenize;
   v1::Model model;
   v1::ServerInfo info;  // as ModelServiceImpl takes it
 };
@@ -74,7 +75,7 @@ class RpcServer {
   RpcServer(const RpcServerOptions& options, RpcBackends backends);
   absl::Status Listen(const std::string& address);
 
-  ReadExecutor executor_;
+  ReadExecutor executor_, export_executor_;
   WatchHub hub_;
   RunServiceImpl run_service_;
   ModelServiceImpl model_service_;

@@ -87,7 +87,7 @@ void Submit(Store* store, const UnaryCall& call,
     const v1::Sample& sample = request.samples(i);
     auto* result = response->add_results();
     result->set_sample_id(sample.sample_id());
-    if (auto why = WhyRefused(sample, i, run->config.force)) {
+    if (auto why = WhyRefused(sample, i, run->config)) {
       result->set_outcome(v1::SubmitSamplesResponse::OUTCOME_REFUSED);
       result->set_message(*std::move(why));
     } else {
@@ -103,18 +103,22 @@ void Submit(Store* store, const UnaryCall& call,
 }
 
 // A stream that is refused before it begins.
-class RefusedWatch final
-    : public grpc::ServerWriteReactor<v1::WatchRunResponse> {
+template <typename Message>
+class RefusedStream final : public grpc::ServerWriteReactor<Message> {
  public:
-  explicit RefusedWatch(const grpc::Status& status) { Finish(status); }
+  explicit RefusedStream(const grpc::Status& status) { this->Finish(status); }
   void OnDone() override { delete this; }
 };
 
 }  // namespace
 
-RunServiceImpl::RunServiceImpl(const WatchContext& context, RunPlanner* planner,
-                               int64_t context_window)
-    : context_(context), planner_(planner), context_window_(context_window) {}
+RunServiceImpl::RunServiceImpl(const WatchContext& context,
+                               const ExportContext& exports,
+                               RunPlanner* planner, int64_t context_window)
+    : context_(context),
+      exports_(exports),
+      planner_(planner),
+      context_window_(context_window) {}
 
 absl::Status RunServiceImpl::CheckNotDraining() const {
   if (!draining_) return absl::OkStatus();
@@ -219,7 +223,7 @@ grpc::ServerWriteReactor<v1::WatchRunResponse>* RunServiceImpl::WatchRun(
   if (!bad.ok()) {
     const grpc::Status reply = ToGrpcStatus(bad);
     context_.observer->OnCallHandled("WatchRun", reply.error_code());
-    return new RefusedWatch(reply);
+    return new RefusedStream<v1::WatchRunResponse>(reply);
   }
   return WatchReactor::Start(context_, request->run_id(),
                              request->after_sequence());
@@ -240,6 +244,16 @@ grpc::ServerUnaryReactor* RunServiceImpl::ListRecords(
         call.Finish(ReadRecords(store, *request, size, response));
       });
   return call.reactor();
+}
+
+grpc::ServerWriteReactor<v1::ExportRunResponse>* RunServiceImpl::ExportRun(
+    grpc::CallbackServerContext*, const v1::ExportRunRequest* request) {
+  if (absl::Status bad = CheckRunId(request->run_id()); !bad.ok()) {
+    const grpc::Status reply = ToGrpcStatus(bad);
+    context_.observer->OnCallHandled("ExportRun", reply.error_code());
+    return new RefusedStream<v1::ExportRunResponse>(reply);
+  }
+  return ExportReactor::Start(exports_, request->run_id());
 }
 
 }  // namespace kvrecall

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 
 #include "kvrecall/v1/run_service.grpc.pb.h"
+#include "server/service/export_reactor.h"
 #include "server/service/read_executor.h"
 #include "server/service/rpc_observer.h"
 #include "server/service/run_planner.h"
@@ -23,8 +24,8 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
  public:
   // All outlive the service. `context_window`: positions that the model can
   // attend.
-  RunServiceImpl(const WatchContext& context, RunPlanner* planner,
-                 int64_t context_window);
+  RunServiceImpl(const WatchContext& context, const ExportContext& exports,
+                 RunPlanner* planner, int64_t context_window);
 
   // From now on CreateRun and SubmitSamples are refused with UNAVAILABLE;
   // reads, streams and CancelRun go on.
@@ -53,12 +54,16 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::ListRecordsRequest* request,
       v1::ListRecordsResponse* response) override;
+  grpc::ServerWriteReactor<v1::ExportRunResponse>* ExportRun(
+      grpc::CallbackServerContext* context,
+      const v1::ExportRunRequest* request) override;
 
  private:
   absl::Status CheckNotDraining() const;
   absl::StatusOr<NewRun> PlanRun(const v1::CreateRunRequest& request) const;
 
   const WatchContext context_;
+  const ExportContext exports_;
   RunPlanner* const planner_;
   const int64_t context_window_;
   std::atomic<bool> draining_ = false;

@@ -6,8 +6,10 @@
 #include "absl/strings/str_cat.h"
 
 #include "common/base/status_macros.h"
+#include "common/longbench/task.h"
 #include "common/longbench/unicode.h"
 #include "proto/convert/field.h"
+#include "proto/convert/sample_convert.h"
 
 namespace kvrecall {
 namespace {
@@ -18,6 +20,16 @@ constexpr int64_t kAnyLength = std::numeric_limits<int64_t>::max();
 int64_t Characters(std::string_view text) {
   return std::count_if(text.begin(), text.end(),
                        [](char c) { return (c & 0xC0) != 0x80; });
+}
+
+absl::Status CheckChat(const v1::Sample& sample, std::string_view field) {
+  const std::string path = FieldPath(field, "messages");
+  for (const v1::ChatMessage& message : sample.messages())
+    RETURN_IF_ERROR(CheckText(path, message.content(), 0, kAnyLength));
+  const absl::Status chat = CheckMessages(FromProto(sample).messages);
+  return chat.ok()
+             ? chat
+             : FieldError(path, absl::StrCat("is no chat: ", chat.message()));
 }
 
 absl::Status CheckSampleText(const v1::Sample& sample, std::string_view field) {
@@ -33,12 +45,34 @@ absl::Status CheckSampleText(const v1::Sample& sample, std::string_view field) {
   for (const std::string& name : sample.all_classes())
     RETURN_IF_ERROR(check("all_classes", name));
   RETURN_IF_ERROR(check("forced_text", sample.forced_text()));
-  if (sample.input().empty() && sample.context().empty())
+  for (const auto& [name, value] : sample.fields()) {
+    RETURN_IF_ERROR(check("fields", name));
+    RETURN_IF_ERROR(check("fields", value));
+  }
+  if (!sample.messages().empty()) {
+    RETURN_IF_ERROR(CheckChat(sample, field));
+  } else if (sample.input().empty() && sample.context().empty() &&
+             sample.fields().empty()) {
     return FieldError(FieldPath(field, "context"),
                       "is empty, and so is the input: there is no prompt");
+  }
   if (sample.length() < 0)
     return FieldError(FieldPath(field, "length"),
                       absl::StrCat(sample.length(), " is negative"));
+  return absl::OkStatus();
+}
+
+// Fields and messages are read for task custom alone.
+absl::Status CheckCustom(const v1::Sample& sample, const RunConfig& config,
+                         std::string_view field) {
+  if (config.task == kCustomTask) return absl::OkStatus();
+  const auto other = [&](const char* name) {
+    return FieldError(FieldPath(field, name),
+                      absl::StrCat("is of task ", std::string(kCustomTask),
+                                   " only; the run's is ", config.task));
+  };
+  if (!sample.messages().empty()) return other("messages");
+  if (!sample.fields().empty()) return other("fields");
   return absl::OkStatus();
 }
 
@@ -70,6 +104,15 @@ absl::Status CheckText(std::string_view field, std::string_view text,
         field, absl::StrCat("has ", characters, " characters; it must have ",
                             min, " to ", max));
   return absl::OkStatus();
+}
+
+absl::Status CheckTokenize(const v1::TokenizeRequest& request) {
+  const std::string& text = request.text();
+  if (std::ssize(text) > kMaxTokenizeBytes)
+    return FieldError("text",
+                      absl::StrCat("has ", text.size(), " bytes; at most ",
+                                   kMaxTokenizeBytes, " a call"));
+  return CheckText("text", text, 0, kAnyLength);
 }
 
 absl::Status CheckRunId(std::string_view run_id) {
@@ -108,10 +151,11 @@ absl::Status CheckSubmission(const v1::SubmitSamplesRequest& request) {
 }
 
 std::optional<std::string> WhyRefused(const v1::Sample& sample, int index,
-                                      Force force) {
+                                      const RunConfig& config) {
   const std::string field = FieldPath("", "samples", index);
   absl::Status status = CheckSampleText(sample, field);
-  if (status.ok()) status = CheckForcedText(sample, force, field);
+  if (status.ok()) status = CheckCustom(sample, config, field);
+  if (status.ok()) status = CheckForcedText(sample, config.force, field);
   if (status.ok()) return std::nullopt;
   return std::string(status.message());
 }

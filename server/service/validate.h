@@ -12,12 +12,16 @@
 #include "absl/status/statusor.h"
 
 #include "common/record/run_config.h"
+#include "kvrecall/v1/model_service.pb.h"
 #include "kvrecall/v1/run_service.pb.h"
 
 namespace kvrecall {
 
 inline constexpr int kMaxSamplesPerCall = 64;
 inline constexpr int64_t kMaxMessageBytes = 8 << 20;
+// Of a text to be tokenised: a token a byte, the reply is still below the 4 MiB
+// that a client accepts by default.
+inline constexpr int64_t kMaxTokenizeBytes = 256 << 10;
 inline constexpr int kMaxPageSize = 1000;
 inline constexpr int kDefaultRunsPage = 50;
 inline constexpr int kDefaultRecordsPage = 500;
@@ -26,6 +30,7 @@ inline constexpr int kDefaultRecordsPage = 500;
 absl::Status CheckText(std::string_view field, std::string_view text,
                        int64_t min, int64_t max);
 
+absl::Status CheckTokenize(const v1::TokenizeRequest& request);
 absl::Status CheckRunId(std::string_view run_id);
 absl::Status CheckAfterSequence(int64_t after_sequence);
 
@@ -37,7 +42,8 @@ absl::Status CheckSubmission(const v1::SubmitSamplesRequest& request);
 
 // Why this one sample cannot be run, or nothing: what refuses it alone. A run
 // that forces a text needs the sample to have it: an answer, or forced_text.
+// Fields of its own and chats are for task custom.
 std::optional<std::string> WhyRefused(const v1::Sample& sample, int index,
-                                      Force force);
+                                      const RunConfig& config);
 
 }  // namespace kvrecall

@@ -8,6 +8,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/records_db/event_detail.h"
+#include "common/records_db/lost_json.h"
 
 namespace kvrecall {
 namespace {
@@ -31,7 +32,15 @@ bool AllFinite(Numbers... numbers) {
   return (std::isfinite(numbers) && ...);
 }
 
+std::optional<std::string> Lost(const RecallRecord& recall) {
+  if (recall.lost.empty()) return std::nullopt;
+  return LostToJson(recall.lost);
+}
+
 bool IsFinite(const RecallRecord& r) {
+  for (const LostPosition& lost : r.lost) {
+    if (!std::isfinite(lost.weight)) return false;
+  }
   return AllFinite(r.recall, r.chance, r.lift.value_or(0), r.mass, r.mass_ratio,
                    r.recall_without_free_hits.value_or(0), r.drift.value_or(0),
                    r.fetched_back.value_or(0));
@@ -184,14 +193,14 @@ absl::Status EventLog::AppendStep(const LeaseKey& key, int64_t sequence,
       database_.Prepare(
           "INSERT INTO step_recalls (run, sequence, lane, k, recall, chance, "
           "lift, mass, mass_ratio, layer_recalls, recall_without_free_hits, "
-          "drift, fetched_back) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
-          "?10, ?11, ?12, ?13)"));
+          "drift, fetched_back, lost) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
+          "?9, ?10, ?11, ?12, ?13, ?14)"));
   int64_t lane = 0;
   for (const RecallRecord& r : step.recalls) {
-    RETURN_IF_ERROR(
-        insert.Bind(key.run, sequence, lane++, r.k, r.recall, r.chance, r.lift,
-                    r.mass, r.mass_ratio, FloatsBlob(r.layer_recalls),
-                    r.recall_without_free_hits, r.drift, r.fetched_back));
+    RETURN_IF_ERROR(insert.Bind(
+        key.run, sequence, lane++, r.k, r.recall, r.chance, r.lift, r.mass,
+        r.mass_ratio, FloatsBlob(r.layer_recalls), r.recall_without_free_hits,
+        r.drift, r.fetched_back, Lost(r)));
     RETURN_IF_ERROR(insert.Run());
   }
   return AppendGaps(key, sequence, step);
@@ -228,9 +237,9 @@ absl::Status EventLog::AppendOther(const LeaseKey& key, int64_t sequence,
 absl::Status EventLog::Record(const LeaseKey& key, const SampleStart& start) {
   return database_.Run(
       "UPDATE samples SET prompt_tokens = ?2, raw_prompt_tokens = ?3, "
-      "truncated = ?4, queue_seconds = ?5 WHERE id = ?1",
+      "truncated = ?4, queue_seconds = ?5, length = ?6 WHERE id = ?1",
       key.sample, start.prompt_tokens, start.raw_prompt_tokens, start.truncated,
-      start.queue_seconds);
+      start.queue_seconds, start.length);
 }
 
 absl::Status EventLog::Record(const LeaseKey& key, const SampleResult& result,

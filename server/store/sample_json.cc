@@ -22,6 +22,16 @@ bool AnyHasNul(const std::vector<std::string>& texts) {
   return false;
 }
 
+bool CustomHasNul(const Sample& sample) {
+  for (const auto& [name, value] : sample.fields) {
+    if (HasNul(name) || HasNul(value)) return true;
+  }
+  for (const ChatMessage& message : sample.messages) {
+    if (HasNul(message.role) || HasNul(message.content)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> SampleToJson(const Sample& sample) {
@@ -32,7 +42,7 @@ absl::StatusOr<std::string> SampleToJson(const Sample& sample) {
   if (HasNul(sample.id) || HasNul(sample.dataset) || HasNul(sample.input) ||
       HasNul(sample.context) || HasNul(sample.language) ||
       HasNul(sample.forced_text.value_or("")) || AnyHasNul(sample.answers) ||
-      AnyHasNul(sample.all_classes)) {
+      AnyHasNul(sample.all_classes) || CustomHasNul(sample)) {
     return BadSample(sample, "a text contains a NUL character");
   }
   nlohmann::ordered_json json = {{"_id", sample.id},
@@ -44,6 +54,11 @@ absl::StatusOr<std::string> SampleToJson(const Sample& sample) {
                                  {"language", sample.language},
                                  {"all_classes", sample.all_classes}};
   if (sample.forced_text) json["forced_text"] = *sample.forced_text;
+  if (!sample.fields.empty()) json["fields"] = sample.fields;
+  for (const ChatMessage& message : sample.messages) {
+    json["messages"].push_back(
+        {{"role", message.role}, {"content", message.content}});
+  }
   try {
     return json.dump();
   } catch (const nlohmann::json::exception&) {

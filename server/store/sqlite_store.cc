@@ -17,6 +17,7 @@
 #include "server/store/listeners.h"
 #include "server/store/process_lock.h"
 #include "server/store/reader_pool.h"
+#include "server/store/run_exports.h"
 #include "server/store/run_queue.h"
 #include "server/store/sample_json.h"
 
@@ -37,7 +38,8 @@ class SqliteStore : public Store {
         database_(std::move(database)),
         log_(database_.get()),
         queue_(database_.get(), &log_),
-        readers_(path) {}
+        readers_(path),
+        exports_(path) {}
   ~SqliteStore() override { Close().IgnoreError(); }
 
   // Once, before anything else.
@@ -59,6 +61,8 @@ class SqliteStore : public Store {
   absl::StatusOr<std::vector<Event>> ReadAfter(std::string_view run_id,
                                                int64_t after,
                                                int limit) override;
+  absl::StatusOr<std::unique_ptr<std::istream>> ExportRun(
+      std::string_view run_id) override;
   std::shared_ptr<void> Subscribe(std::string run_id,
                                   std::function<void()> listener) override;
   absl::StatusOr<LeasedSample> Lease() override;
@@ -101,6 +105,7 @@ class SqliteStore : public Store {
   QueueSize size_;
 
   ReaderPool readers_;
+  RunExports exports_;
   Listeners listeners_;
   LeaseTable leases_;
 
@@ -115,6 +120,7 @@ class SqliteStore : public Store {
 };
 
 absl::Status SqliteStore::Start() {
+  exports_.RemoveLeftovers();
   RETURN_IF_ERROR(InTransaction(*database_, TransactionKind::kWrite,
                                 [&] { return queue_.Recover(absl::Now()); }));
   ASSIGN_OR_RETURN(size_, queue_.Size());
@@ -211,6 +217,11 @@ absl::StatusOr<std::vector<Event>> SqliteStore::ReadAfter(
   return readers_.With([&](RecordsReader& reader) {
     return reader.ReadAfter(run_id, after, limit);
   });
+}
+
+absl::StatusOr<std::unique_ptr<std::istream>> SqliteStore::ExportRun(
+    std::string_view run_id) {
+  return exports_.Make(run_id);
 }
 
 std::shared_ptr<void> SqliteStore::Subscribe(std::string run_id,

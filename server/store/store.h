@@ -17,6 +17,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <istream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -108,6 +109,14 @@ class Store {
   virtual absl::StatusOr<std::vector<Event>> ReadAfter(std::string_view run_id,
                                                        int64_t after,
                                                        int limit) = 0;
+
+  // One committed state of the run as a database file of its own (see
+  // WriteRunFile of common/records_db), open at its begin. It has no name and
+  // is gone when it is closed. Takes seconds for a large run, and as much disk
+  // beside the database as the run has there. NotFound: no such run.
+  // ResourceExhausted: the disk is full.
+  virtual absl::StatusOr<std::unique_ptr<std::istream>> ExportRun(
+      std::string_view run_id) = 0;
 
   // Calls `listener` after each commit that gave `run_id` events, until the
   // returned handle is destroyed (which waits for a call in progress). The

@@ -10,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "common/record/policy_catalog.h"
 #include "server/huge_pages.h"
+#include "server/telemetry/lost_positions.h"
 #include "server/telemetry/recall.h"
 #include "server/telemetry/scope_rows.h"
 #include "server/telemetry/selector_aten.h"
@@ -74,9 +75,10 @@ absl::Status SampleTelemetry::AddPolicies(const PolicyContext& context) {
   return absl::OkStatus();
 }
 
-// Whether somebody will look at the policy's sets.
+// Whether somebody will look at the policy's sets: of scope global, whoever
+// reads which positions were lost.
 bool SampleTelemetry::IsKept(int policy, Scope scope) const {
-  if (shape_.keep_sets) return true;
+  if (shape_.keep_sets || scope == Scope::kGlobal) return true;
   return std::any_of(
       config_.gaps.begin(), config_.gaps.end(), [&](const GapSpec& gap) {
         return gap.kind == GapSpec::Kind::kOnlyPred && gap.scope == scope &&
@@ -278,6 +280,38 @@ void SampleTelemetry::FillFigures(std::span<const at::Tensor> rows,
           recalls.begin(), recalls.end(),
           record.recalls.begin() + FirstLane(policy.index, scopes_[s].scope));
     }
+    if (scopes_[s].scope == Scope::kGlobal)
+      FillLost(scopes_[s], rows[s], record);
+  }
+}
+
+// Of scope global, whose one row says where the model as a whole looked.
+void SampleTelemetry::FillLost(const ScopeState& state, const at::Tensor& row,
+                               StepRecord& record) const {
+  const int64_t n = row.size(1);
+  const auto of_row = [&](const at::Tensor& masks) {
+    return masks.narrow(1, 0, n);
+  };
+  std::vector<at::Tensor> masks = {of_row(state.gold)};
+  std::vector<int> policies;
+  for (const PolicyState& policy : state.policies) {
+    if (policy.policy->is_gold()) continue;
+    masks.push_back(of_row(policy.held));
+    policies.push_back(policy.index);
+  }
+  const at::Tensor weights = row.to(at::kCPU).contiguous();
+  if (!masks[0].device().is_cpu()) masks = at::cat(masks).to(at::kCPU).split(1);
+  const auto span = [&](const at::Tensor& t) {
+    return std::span(t.data_ptr<int16_t>(), static_cast<size_t>(n));
+  };
+  for (size_t i = 0; i < policies.size(); ++i) {
+    std::vector<std::vector<LostPosition>> lost =
+        FindLost(span(masks[0]), span(masks[i + 1]),
+                 {weights.data_ptr<float>(), static_cast<size_t>(n)},
+                 static_cast<int>(ks_.size()));
+    const int first = FirstLane(policies[i], Scope::kGlobal);
+    for (size_t b = 0; b < lost.size(); ++b)
+      record.recalls[static_cast<size_t>(first) + b].lost = std::move(lost[b]);
   }
 }
 

@@ -56,8 +56,8 @@ class SampleTelemetry {
 
   // The record of the next step, whose attention is `rows` [layers, kv_heads,
   // N_t], float32, and which chose `token` with natural log-probability
-  // `logprob`. StepRecord::token is left empty: text is the caller's. So are
-  // the gaps. Accumulated scores take the step's own rows in only after its
+  // `logprob`. Tokens' texts are left empty: they are the caller's. So are the
+  // gaps. Accumulated scores take the step's own rows in only after its
   // recalls.
   StepRecord Observe(const at::Tensor& rows,
                      const TokenDistribution& distribution, int64_t token,
@@ -101,6 +101,8 @@ class SampleTelemetry {
                    const StepView& view, const at::Tensor& row) const;
   void FillFigures(std::span<const at::Tensor> rows,
                    const at::Tensor& entropies, int64_t n, StepRecord& record);
+  void FillLost(const ScopeState& state, const at::Tensor& row,
+                StepRecord& record) const;
   const ScopeState& StateOf(Scope scope) const;
   // [R, N], bool.
   at::Tensor HeldBy(const ScopeState& state, int policy, int budget) const;

@@ -55,7 +55,9 @@ Event Step(const RunConfig& config, int64_t number) {
   step.entropy = 1.0 / static_cast<double>(number + 2);
   for (const Lane& lane : Lanes(config)) {
     RecallRecord& recall = step.recalls.emplace_back();
-    recall = {800, step.entropy, 0.1, 0.3, 0.7, 0.9, 0.5, 0.2, {}, {}};
+    recall = {800, step.entropy, 0.1, 0.3, 0.7, 0.9, 0.5, 0.2, {}, {}, {}};
+    if (lane.scope == 0)
+      recall.lost.assign(kMostLost, {4000 + number, 0.0123f, " token"});
     if (lane.scope == 1) recall.layer_recalls.assign(28, 0.5f);
   }
   return {0, "", 1, std::move(step)};

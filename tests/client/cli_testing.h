@@ -27,6 +27,7 @@ class CliTest : public testing::Test {
               testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
+    environment_.in = &in_;
     environment_.out = &out_;
     environment_.err = &err_;
     environment_.err_columns = [] { return 80; };
@@ -62,6 +63,7 @@ class CliTest : public testing::Test {
   }
 
   std::string folder_;
+  std::istringstream in_;
   std::ostringstream out_;
   std::ostringstream err_;
   Environment environment_;

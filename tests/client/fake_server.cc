@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
+#include "common/base/digest.h"
 #include "proto/convert/record_convert.h"
 #include "proto/convert/run_convert.h"
 
@@ -153,6 +155,37 @@ grpc::Status FakeServer::ListRecords(grpc::ServerContext*,
   return Known(request->run_id());
 }
 
+grpc::Status FakeServer::ExportRun(
+    grpc::ServerContext*, const v1::ExportRunRequest* request,
+    grpc::ServerWriter<v1::ExportRunResponse>* writer) {
+  std::lock_guard lock(mutex_);
+  if (grpc::Status known = Known(request->run_id()); !known.ok()) return known;
+  v1::ExportRunResponse response;
+  for (const std::string& chunk : script_.exported) {
+    response.set_data(chunk);
+    writer->Write(response);
+  }
+  if (script_.export_breaks)
+    return {grpc::StatusCode::INTERNAL, "broken by script"};
+  response.clear_data();
+  const std::string whole = absl::StrJoin(script_.exported, "");
+  response.set_size(static_cast<int64_t>(whole.size()));
+  response.set_digest(Sha256Hex(script_.export_is_wrong ? "other" : whole));
+  writer->Write(response);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeServer::Tokenize(grpc::ServerContext*,
+                                  const v1::TokenizeRequest* request,
+                                  v1::TokenizeResponse* response) {
+  // A token a byte.
+  for (const char c : request->text()) {
+    response->add_token_ids(static_cast<unsigned char>(c));
+    response->add_tokens(std::string(1, c));
+  }
+  return grpc::Status::OK;
+}
+
 grpc::Status FakeServer::GetServerInfo(grpc::ServerContext*,
                                        const v1::GetServerInfoRequest*,
                                        v1::ServerInfo* response) {
@@ -204,7 +237,8 @@ FakeScript MakeScript(int samples, int steps) {
     add(id, SampleStart{.prompt_tokens = 20,
                         .raw_prompt_tokens = 20,
                         .truncated = false,
-                        .queue_seconds = 0.5});
+                        .queue_seconds = 0.5,
+                        .length = 3000 * s});
     for (int t = 1; t <= steps; ++t) {
       StepRecord step;
       step.step = t;
@@ -228,6 +262,8 @@ FakeScript MakeScript(int samples, int steps) {
         recall.recall_without_free_hits = recall.recall / 2;
         if (t > 1) recall.drift = 0.25;
         if (lane.scope == 1) recall.layer_recalls = {0.3f, 0.7f};
+        if (lane.scope == 0 && lane.policy == 0)
+          recall.lost = {{7, 0.25f, " lost"}, {2, 0.125f, "</script>"}};
         step.recalls.push_back(recall);
       }
       add(id, step);

@@ -32,10 +32,13 @@ struct FakeScript {
   std::vector<int> breaks;
   // After all events, streams wait until the client has gone.
   bool never_ends = false;
-  int unavailable_submits = 0;  // the first calls fail
-  std::string refused_sample;   // answered with OUTCOME_REFUSED
-  int page_limit = 1000;        // events a ListRecords page has at most
-  grpc::Status create_status;   // of CreateRun
+  int unavailable_submits = 0;        // the first calls fail
+  std::string refused_sample;         // answered with OUTCOME_REFUSED
+  int page_limit = 1000;              // events a ListRecords page has at most
+  grpc::Status create_status;         // of CreateRun
+  std::vector<std::string> exported;  // chunks of what ExportRun sends
+  bool export_breaks = false;         // before it says size and digest
+  bool export_is_wrong = false;       // the digest is of something else
   std::vector<v1::SubmitSamplesRequest> submits;
   std::vector<v1::CreateRunRequest> creates;
   std::vector<int64_t> watched_after;
@@ -70,6 +73,10 @@ class FakeServer final : public v1::RunService::Service,
                         grpc::ServerWriter<v1::WatchRunResponse>*) override;
   grpc::Status ListRecords(grpc::ServerContext*, const v1::ListRecordsRequest*,
                            v1::ListRecordsResponse*) override;
+  grpc::Status ExportRun(grpc::ServerContext*, const v1::ExportRunRequest*,
+                         grpc::ServerWriter<v1::ExportRunResponse>*) override;
+  grpc::Status Tokenize(grpc::ServerContext*, const v1::TokenizeRequest*,
+                        v1::TokenizeResponse*) override;
   grpc::Status GetServerInfo(grpc::ServerContext*,
                              const v1::GetServerInfoRequest*,
                              v1::ServerInfo*) override;

@@ -125,14 +125,26 @@ TEST_F(NamesTest, OfAStep) {
 TEST_F(NamesTest, OfARecall) {
   const Names names = FieldsOf(v1::RecallRecord::descriptor());
   EXPECT_THAT(names, Contains("recall_without_free_hits"));
-  EXPECT_EQ(Without(ColumnsOf("step_recalls"), {"run", "sequence", "lane"}),
-            names);
-  EXPECT_EQ(Without(KeysOf(step_["recalls"][0]), {"policy", "scope", "budget"}),
+  EXPECT_EQ(
+      Without(ColumnsOf("step_recalls"), {"run", "sequence", "lane", "lost"}),
+      names);
+  EXPECT_EQ(Without(KeysOf(step_["recalls"][0]),
+                    {"policy", "scope", "budget", "lost"}),
             names);
   ExpectDocumented(names);
   for (const std::string& name : Without(names, {"layer_recalls"})) {
     EXPECT_THAT(ColumnsOf("recalls"), Contains(name));
   }
+}
+
+TEST_F(NamesTest, OfALostPosition) {
+  const Names names = FieldsOf(v1::LostPosition::descriptor());
+  EXPECT_THAT(names, Contains("weight"));
+  ASSERT_FALSE(step_["recalls"][0]["lost"].empty());
+  EXPECT_EQ(KeysOf(step_["recalls"][0]["lost"][0]), names);
+  EXPECT_THAT(ColumnsOf("recalls"), Contains("lost"));
+  ExpectDocumented(names);
+  ExpectDocumented({"lost"});
 }
 
 TEST_F(NamesTest, OfAGap) {

@@ -280,4 +280,18 @@ std::string ChatTemplate::Render(std::string_view user_content) const {
       after_);
 }
 
+std::string ChatTemplate::RenderChat(
+    const std::vector<ChatMessage>& messages) const {
+  const auto turn = [](std::string_view role, std::string_view content) {
+    return absl::StrCat("<|im_start|>", std::string(role), "\n",
+                        std::string(content), "<|im_end|>\n");
+  };
+  std::string text;
+  if (!system_prompt_.empty() && messages.front().role != "system")
+    text = turn("system", system_prompt_);
+  for (const ChatMessage& message : messages)
+    text += turn(message.role, message.content);
+  return text + "<|im_start|>assistant\n";
+}
+
 }  // namespace kvrecall

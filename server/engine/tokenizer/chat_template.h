@@ -11,8 +11,11 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
+
+#include "common/longbench/chat_message.h"
 
 namespace kvrecall {
 
@@ -41,6 +44,11 @@ class ChatTemplate {
   // The text to tokenise, without special tokens added: system prompt, user
   // message, and the start of the assistant's turn.
   std::string Render(std::string_view user_content) const;
+
+  // The same for a chat that CheckMessages lets pass: ChatML, message by
+  // message, with the template's own system prompt where the chat has none. It
+  // is what a template that Recognize took makes of plain messages.
+  std::string RenderChat(const std::vector<ChatMessage>& messages) const;
 
   // "none", "chatml", or "chatml+system" if there is a system prompt.
   const std::string& name() const { return name_; }

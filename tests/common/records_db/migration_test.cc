@@ -1,5 +1,5 @@
-// A database of version 1 becomes one of version 2: the same schema as a fresh
-// one, with its records.
+// A database of version 1 becomes one of the current version: the same schema
+// as a fresh one, with its records.
 
 #include <fstream>
 #include <map>
@@ -122,7 +122,7 @@ TEST_F(MigrationTest, TheSchemaIsThatOfAFreshDatabase) {
   EXPECT_EQ(SchemaOf(**migrated), schema);
   for (const auto& [name, sql] : schema)
     EXPECT_EQ(ColumnsOf(**migrated, name), ColumnsOf(**fresh, name)) << name;
-  EXPECT_THAT(ColumnsOf(**fresh, "step_recalls"), SizeIs(13));
+  EXPECT_THAT(ColumnsOf(**fresh, "step_recalls"), SizeIs(14));
 }
 
 TEST_F(MigrationTest, RecordsAreKeptAndReadBack) {
@@ -139,10 +139,10 @@ TEST_F(MigrationTest, RecordsAreKeptAndReadBack) {
   const std::optional<double> none;
   StepRecord step{1, 5, 42, "x", 0.5, -0.25, 0.75, 0.125, 2.5, 0.0625, {}, {}};
   step.recalls = {
-      {1, 0.5, 0.25, none, 0.75, 1.0, none, none, none, {}},
-      {1, 0.5, 0.25, 0.5, 0.75, 1.0, none, none, none, {1.0f, 2.0f}}};
+      {1, 0.5, 0.25, none, 0.75, 1.0, none, none, none, {}, {}},
+      {1, 0.5, 0.25, 0.5, 0.75, 1.0, none, none, none, {1.0f, 2.0f}, {}}};
   const SampleResult result{1, "text", 0.5, {}, FinishReason::kEos, 2, 3};
-  EXPECT_EQ((*events)[0].body, EventBody((SampleStart{5, 6, true, 0.25})));
+  EXPECT_EQ((*events)[0].body, EventBody((SampleStart{5, 6, true, 0.25, 0})));
   EXPECT_EQ((*events)[1].body, EventBody(step));
   EXPECT_EQ((*events)[2].body, EventBody(result));
 

@@ -52,15 +52,16 @@ class ReaderTest : public ::testing::Test {
                "INSERT INTO sample_events VALUES (1, 1, 'sample_started', 1, "
                "2, "
                "  '{\"prompt_tokens\": 5, \"raw_prompt_tokens\": 6, "
-               "    \"truncated\": true, \"queue_seconds\": 0.25}');"
+               "    \"truncated\": true, \"queue_seconds\": 0.25, "
+               "    \"length\": 7}');"
                "INSERT INTO steps VALUES (1, 2, 1, 2, 1, 5, 42, 'x', 0.5, "
                "-0.25, "
                "  0.75, 0.125, 2.5, 0.0625);"
                "INSERT INTO step_recalls VALUES "
                "  (1, 2, 0, 1, 0.5, 0.25, NULL, 0.75, 1.0, NULL, NULL, NULL, "
-               "   NULL),"
+               "   NULL, '[[3,0.25,\" a\"],[0,0.1,\"b\"]]'),"
                "  (1, 2, 1, 1, 0.5, 0.25, 0.5, 0.75, 1.0, "
-               "   x'0000803f00000040', 0.0, 0.375, 1.5);"
+               "   x'0000803f00000040', 0.0, 0.375, 1.5, NULL);"
                "INSERT INTO step_gaps VALUES "
                "  (1, 2, 0, 0.5, -0.25, 0.125, 42, 1),"
                "  (1, 2, 1, 0.0, 0.25, -1.5, 7, 0);"
@@ -82,10 +83,20 @@ TEST_F(ReaderTest, RebuildsEvents) {
   StepRecord step{1, 5, 42, "x", 0.5, -0.25, 0.75, 0.125, 2.5, 0.0625, {}, {}};
   const std::optional<double> none;
   step.recalls = {
-      {1, 0.5, 0.25, none, 0.75, 1.0, none, none, none, {}},
-      {1, 0.5, 0.25, 0.5, 0.75, 1.0, 0.0, 0.375, 1.5, {1.0f, 2.0f}}};
+      {1,
+       0.5,
+       0.25,
+       none,
+       0.75,
+       1.0,
+       none,
+       none,
+       none,
+       {},
+       {{3, 0.25f, " a"}, {0, 0.1f, "b"}}},
+      {1, 0.5, 0.25, 0.5, 0.75, 1.0, 0.0, 0.375, 1.5, {1.0f, 2.0f}, {}}};
   step.gaps = {{0.5, -0.25, 0.125, 42, true}, {0.0, 0.25, -1.5, 7, false}};
-  EXPECT_EQ((*events)[0], (Event{1, "s", 2, SampleStart{5, 6, true, 0.25}}));
+  EXPECT_EQ((*events)[0], (Event{1, "s", 2, SampleStart{5, 6, true, 0.25, 7}}));
   EXPECT_EQ((*events)[1], (Event{2, "s", 2, step}));
   EXPECT_EQ((*events)[2], (Event{3, "s", 2, SampleFailure{"R", "m"}}));
 }

@@ -40,6 +40,9 @@ StepRecord RandomStep(std::mt19937_64& random) {
     if (lane == 5) recall.fetched_back = real(random) * 40;
     for (int layer = 0; layer < lane; ++layer)
       recall.layer_recalls.push_back(static_cast<float>(real(random)));
+    for (int lost = 0; lost < lane % 5; ++lost)
+      recall.lost.push_back({static_cast<int64_t>(random() % 30000),
+                             static_cast<float>(real(random)), " caf\xC3\xA9"});
     step.recalls.push_back(recall);
   }
   for (int lane = 0; lane < 3; ++lane) {
@@ -72,7 +75,7 @@ TEST(RecordConvertTest, StepsSurviveTheWireBitForBit) {
 }
 
 TEST(RecordConvertTest, EveryOtherKindSurvivesTheWire) {
-  const SampleStart start{31000, 40000, true, 1.5};
+  const SampleStart start{31000, 40000, true, 1.5, 12345};
   EXPECT_EQ(RoundTrip({1, "a", 1, start}), (Event{1, "a", 1, start}));
   for (FinishReason reason : {FinishReason::kEos, FinishReason::kLength}) {
     SampleResult result{7, "two words", std::nullopt, {}, reason, 2.5, 0.25};

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <variant>
@@ -20,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
+#include "common/base/status_macros.h"
 #include "server/store/store.h"
 
 namespace kvrecall {
@@ -151,6 +153,20 @@ class FakeStore final : public Store {
     return std::vector<Event>(events.begin() + after, events.begin() + end);
   }
 
+  // Any bytes will do: the service does not look into the file.
+  absl::StatusOr<std::unique_ptr<std::istream>> ExportRun(
+      std::string_view run_id) override {
+    RETURN_IF_ERROR(GetRun(run_id).status());
+    std::lock_guard lock(mutex_);
+    return std::make_unique<std::istringstream>(exported_);
+  }
+
+  // What ExportRun gives.
+  void SetExported(std::string bytes) {
+    std::lock_guard lock(mutex_);
+    exported_ = std::move(bytes);
+  }
+
   std::shared_ptr<void> Subscribe(std::string run_id,
                                   std::function<void()> call) override {
     auto listener = std::make_shared<Listener>();
@@ -246,6 +262,7 @@ class FakeStore final : public Store {
   absl::Status read_error_;
   int empty_reads_ = 0;
   NewRun last_new_run_;
+  std::string exported_;
 };
 
 }  // namespace kvrecall

@@ -123,7 +123,7 @@ TEST_F(RpcServerTest, APortInUseIsAnErrorInOneLine) {
   RpcServerOptions options;
   options.address = absl::StrCat("127.0.0.1:", server_->port());
   const auto second =
-      RpcServer::Start(options, {&store_, &planner_, &observer_, {}, {}});
+      RpcServer::Start(options, {&store_, &planner_, &observer_, {}, {}, {}});
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()),
@@ -133,7 +133,7 @@ TEST_F(RpcServerTest, APortInUseIsAnErrorInOneLine) {
 TEST_F(RpcServerTest, PlaintextForOtherMachinesNeedsLeave) {
   RpcServerOptions options;
   options.address = "0.0.0.0:0";
-  const RpcBackends backends{&store_, &planner_, &observer_, {}, {}};
+  const RpcBackends backends{&store_, &planner_, &observer_, {}, {}, {}};
   const auto refused = RpcServer::Start(options, backends);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(refused.status().message()),
@@ -158,7 +158,7 @@ TEST_F(RpcServerTest, AddressesThatAreNoneAreNamed) {
     RpcServerOptions options;
     options.address = address;
     const auto server =
-        RpcServer::Start(options, {&store_, &planner_, &observer_, {}, {}});
+        RpcServer::Start(options, {&store_, &planner_, &observer_, {}, {}, {}});
     EXPECT_EQ(server.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(server.status().message()),
                 HasSubstr(absl::StrCat("'", address, "'")));

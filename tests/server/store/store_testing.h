@@ -84,7 +84,8 @@ class EventMaker {
   }
 
   Event Start() {
-    return {0, "", 1, SampleStart{Int(), Int(), random_() % 2 == 0, Real()}};
+    return {0, "", 1,
+            SampleStart{Int(), Int(), random_() % 2 == 0, Real(), Int()}};
   }
 
   Event Step(int64_t step) {
@@ -110,6 +111,8 @@ class EventMaker {
       if (random_() % 2 == 0) recall.recall_without_free_hits = Real();
       if (step > 1) recall.drift = Real();
       if (random_() % 2 == 0) recall.fetched_back = Real() * 100;
+      for (unsigned lost = random_() % 5; lane.scope == 0 && lost > 0; --lost)
+        recall.lost.push_back({Int(), static_cast<float>(Real()), " \"tø\n"});
       for (int layer = 0; layer < 28 * lane.scope; ++layer) {
         recall.layer_recalls.push_back(static_cast<float>(Real()));
       }

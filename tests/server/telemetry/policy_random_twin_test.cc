@@ -262,6 +262,22 @@ class RandomComparison {
     for (size_t l = 0; l < want.layer_recalls.size(); ++l)
       EXPECT_NEAR(got.layer_recalls[l], want.layer_recalls[l], 1e-6)
           << Where(i) << ", layer " << l;
+    ExpectLost(i, figures[0], got);
+  }
+
+  void ExpectLost(size_t i, const RowFigures& row, const RecallRecord& got) {
+    std::vector<LostPosition> lost;
+    for (const int64_t j : row.gold)
+      if (!row.held.contains(j))
+        lost.push_back(
+            {j, static_cast<float>(row.attention[static_cast<size_t>(j)]), ""});
+    std::stable_sort(lost.begin(), lost.end(),
+                     [](const LostPosition& a, const LostPosition& b) {
+                       return a.weight > b.weight;
+                     });
+    if (config_.scopes[lanes_[i].scope] != Scope::kGlobal) lost.clear();
+    if (lost.size() > kMostLost) lost.resize(kMostLost);
+    EXPECT_EQ(got.lost, lost) << Where(i);
   }
 
   static void ExpectNear(const std::optional<double>& got,

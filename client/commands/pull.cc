@@ -1,0 +1,85 @@
+#include "client/commands/pull.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+
+#include "client/connection.h"
+#include "client/pull.h"
+#include "common/base/status_macros.h"
+#include "common/record/run_info.h"
+
+namespace kvrecall {
+namespace {
+
+struct PullOptions {
+  std::string run_id;
+  std::string out;
+  bool force = false;
+};
+
+std::string Megabytes(int64_t bytes) {
+  return absl::StrFormat("%.1f MB", static_cast<double>(bytes) / 1e6);
+}
+
+// "\r12.3 MB" on a terminal, at most ten times a second.
+class BytesDisplay {
+ public:
+  explicit BytesDisplay(const Environment& environment)
+      : environment_(environment) {}
+  void Show(int64_t bytes) {
+    const absl::Time now = absl::Now();
+    if (!environment_.err_is_terminal || now - shown_ < absl::Milliseconds(100))
+      return;
+    shown_ = now;
+    *environment_.err << "\r" << Megabytes(bytes) << std::flush;
+  }
+  void Clear() {
+    if (shown_ != absl::InfinitePast()) *environment_.err << "\r\033[K";
+  }
+
+ private:
+  const Environment& environment_;
+  absl::Time shown_ = absl::InfinitePast();
+};
+
+absl::StatusOr<int> Pull(const PullOptions& options,
+                         const CommandContext& context) {
+  const Connection connection(context.server);
+  ASSIGN_OR_RETURN(const RunInfo run, connection.GetRun(options.run_id));
+  const std::string path =
+      options.out.empty() ? options.run_id + ".db" : options.out;
+  std::ostream& err = *context.environment.err;
+  BytesDisplay display(context.environment);
+  const absl::Status pulled =
+      PullRun(connection, options.run_id, path, options.force,
+              [&](int64_t bytes) { display.Show(bytes); });
+  display.Clear();
+  RETURN_IF_ERROR(pulled);
+  *context.environment.out << path << std::endl;
+  if (!IsTerminal(run.state))
+    err << "the run goes on: the file has what was recorded by now"
+        << std::endl;
+  err << "read it with: kvrecall-client analyze " << options.run_id << " --db "
+      << path << std::endl;
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddPullCommand(CLI::App& app, CommandContext& context) {
+  auto options = std::make_shared<PullOptions>();
+  CLI::App* command = app.add_subcommand(
+      "pull", "Take a run home, as a database file for --db");
+  command->add_option("run", options->run_id, "Name of the run")->required();
+  command->add_option("--out", options->out, "File (default: RUN.db)");
+  command->add_flag("--force", options->force, "Overwrite the file");
+  command->callback([options, &context] {
+    context.run = [options, &context] { return Pull(*options, context); };
+  });
+}
+
+}  // namespace kvrecall

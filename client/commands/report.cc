@@ -1,0 +1,119 @@
+#include "client/commands/report.h"
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+
+#include "client/commands/run_option.h"
+#include "client/connection.h"
+#include "client/pull.h"
+#include "client/report/report.h"
+#include "common/base/status_macros.h"
+
+namespace kvrecall {
+namespace {
+
+struct ReportOptions {
+  RunOption run;
+  AnalysisOptions analysis;
+  std::string out;
+  int64_t samples = 50;
+  bool force = false;
+};
+
+// The file that has the run: --db, or what the server sends, for as long as
+// this lives.
+class LocalRun {
+ public:
+  ~LocalRun() {
+    std::error_code error;
+    if (!pulled_.empty()) std::filesystem::remove(pulled_, error);
+  }
+
+  absl::Status Fetch(const RunOption& run, const std::string& server,
+                     const std::string& near) {
+    database_ = run.database;
+    if (!database_.empty()) return absl::OkStatus();
+    database_ = near + ".db.tmp";
+    RETURN_IF_ERROR(PullRun(Connection(server), run.run_id, database_,
+                            /*overwrite=*/true, [](int64_t) {}));
+    pulled_ = database_;
+    return absl::OkStatus();
+  }
+
+  const std::string& database() const { return database_; }
+
+ private:
+  std::string database_, pulled_;
+};
+
+absl::Status WriteWhole(const std::string& path, const std::string& text) {
+  const std::string part = path + ".part";
+  std::ofstream file(part, std::ios::binary | std::ios::trunc);
+  if (!file)
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot write ", part, ": ", std::strerror(errno)));
+  file << text;
+  file.close();
+  std::error_code error;
+  if (!file) {
+    std::filesystem::remove(part, error);
+    return absl::ResourceExhaustedError(
+        absl::StrCat("cannot write ", part, ": is the disk full?"));
+  }
+  std::filesystem::rename(part, path, error);
+  if (error)
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot rename ", part, ": ", error.message()));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> Report(const ReportOptions& options,
+                           const CommandContext& context) {
+  const std::string path =
+      options.out.empty() ? options.run.run_id + ".html" : options.out;
+  std::error_code error;
+  if (!options.force && std::filesystem::exists(path, error))
+    return absl::AlreadyExistsError(
+        absl::StrCat(path, " exists; give --force to overwrite it"));
+  LocalRun local;
+  RETURN_IF_ERROR(local.Fetch(options.run, context.server, path));
+  ASSIGN_OR_RETURN(
+      const ReportData data,
+      ReadReportData(local.database(), options.run.run_id, options.samples));
+  ASSIGN_OR_RETURN(const RunAnalysis analysis,
+                   AnalyzeRun(data.table, options.analysis));
+  ASSIGN_OR_RETURN(const std::string page, RenderReport(data, analysis));
+  RETURN_IF_ERROR(WriteWhole(path, page));
+  *context.environment.out << path << std::endl;
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddReportCommand(CLI::App& app, CommandContext& context) {
+  auto options = std::make_shared<ReportOptions>();
+  CLI::App* command = app.add_subcommand(
+      "report", "Write a run as one HTML page (needs gnuplot)");
+  AddRunOption(*command, options->run);
+  AddAnalysisOptions(*command, options->analysis);
+  command->add_option("--out", options->out, "File (default: RUN.html)");
+  command
+      ->add_option("--samples", options->samples,
+                   "Show the texts of the first N samples, token by token")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_flag("--force", options->force, "Overwrite the file");
+  command->callback([options, &context] {
+    context.run = [options, &context] { return Report(*options, context); };
+  });
+}
+
+}  // namespace kvrecall

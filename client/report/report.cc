@@ -1,0 +1,318 @@
+#include "client/report/report.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+
+#include "client/plot/figures.h"
+#include "client/plot/gnuplot.h"
+#include "client/render/analysis_tables.h"
+#include "client/render/result_table.h"
+#include "client/report/html.h"
+#include "client/report/page_parts.h"
+#include "common/base/status_macros.h"
+
+namespace kvrecall {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A folder that goes with this.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::error_code error;
+    path_ =
+        (fs::temp_directory_path(error) / "kvrecall-report-XXXXXX").string();
+    if (::mkdtemp(path_.data()) == nullptr) path_.clear();
+  }
+  ~TemporaryFolder() {
+    std::error_code error;
+    if (!path_.empty()) fs::remove_all(path_, error);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::string& path() const { return path_; }  // empty: there is none
+
+ private:
+  std::string path_;
+};
+
+// The figures of the run as they stand in the page, each drawn by a process of
+// its own, at the same time.
+class Figures {
+ public:
+  explicit Figures(const PlotData& data) : figures_(AllFigures(data)) {}
+
+  absl::Status Draw() {
+    if (folder_.path().empty())
+      return absl::ResourceExhaustedError(
+          "cannot make a temporary folder for the figures: is the disk full?");
+    drawn_.resize(figures_.size());
+    {
+      std::vector<std::jthread> threads;
+      for (size_t i = 0; i < figures_.size(); ++i)
+        threads.emplace_back([this, i] { drawn_[i] = DrawOne(figures_[i]); });
+    }
+    for (const absl::Status& status : drawn_) RETURN_IF_ERROR(status);
+    return absl::OkStatus();
+  }
+
+  std::string Html() const {
+    std::string html = "<div class=\"figures\">\n";
+    for (const NamedFigure& named : figures_) {
+      const bool first = &named == &figures_.front();
+      absl::StrAppend(&html, first ? "<figure class=\"wide\">" : "<figure>");
+      if (named.figure.ok()) {
+        html += HtmlImage(Read(named), Type(named), named.figure->title);
+      } else {
+        absl::StrAppend(
+            &html, "<p class=\"soft\">", named.name, " is not drawn: ",
+            HtmlText(std::string(named.figure.status().message())), "</p>\n");
+      }
+      html += "</figure>\n";
+    }
+    return html + "</div>\n";
+  }
+
+ private:
+  // Thousands of points are smaller as an image.
+  static ImageFormat FormatOf(const NamedFigure& named) {
+    return named.name == "scatter" || named.name == "recall_by_layer"
+               ? ImageFormat::kPng
+               : ImageFormat::kSvg;
+  }
+  static std::string Type(const NamedFigure& named) {
+    return FormatOf(named) == ImageFormat::kPng ? "image/png" : "image/svg+xml";
+  }
+  std::string PathOf(const NamedFigure& named) const {
+    return absl::StrCat(folder_.path(), "/", named.name);
+  }
+  absl::Status DrawOne(const NamedFigure& named) const {
+    if (!named.figure.ok()) return absl::OkStatus();
+    return DrawFigure(*named.figure, FormatOf(named), PathOf(named));
+  }
+  std::string Read(const NamedFigure& named) const {
+    std::ifstream file(PathOf(named), std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  const TemporaryFolder folder_;
+  const std::vector<NamedFigure> figures_;
+  std::vector<absl::Status> drawn_;
+};
+
+std::string Notice(std::string_view text) {
+  return absl::StrCat("<p class=\"notice\">", HtmlText(text), "</p>\n");
+}
+
+class Page {
+ public:
+  Page(const ReportData& data, const RunAnalysis& analysis)
+      : data_(data), analysis_(analysis) {}
+
+  std::string Render(const Figures& figures) {
+    AddHead();
+    AddVerdict();
+    absl::StrAppend(&html_, "<h2 id=\"figures\">Figures</h2>\n",
+                    figures.Html());
+    AddTables();
+    AddSamples();
+    AddProvenance();
+    AddData();
+    return std::move(html_);
+  }
+
+ private:
+  const RunInfo& run() const { return data_.run; }
+
+  void AddHead() {
+    const std::string title = absl::StrCat("kvrecall: ", run().config.task,
+                                           ", ", run().provenance.model);
+    absl::StrAppend(
+        &html_,
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">",
+        "<meta name=\"viewport\" content=\"width=device-width\">\n<title>",
+        HtmlText(title), "</title>\n<style>\n", kPageCss,
+        "</style></head>\n<body>\n<h1>",
+        HtmlText(
+            absl::StrCat("Entropy and KV-cache recall: ", run().config.task)),
+        "</h1>\n<p class=\"soft\">");
+    const std::string facts = absl::StrCat(
+        run().provenance.model, " · run ", run().run_id, " · ",
+        analysis_.samples, " samples, ", analysis_.steps, " steps · ",
+        data_.summary.score
+            ? absl::StrCat("mean score ",
+                           FormatFixed(100 * *data_.summary.score, 1),
+                           " of 100 (n = ", data_.summary.scored_samples, ")")
+            : "no score");
+    absl::StrAppend(&html_, HtmlText(facts),
+                    "</p>\n<nav><a href=\"#verdict\">Verdict</a>"
+                    "<a href=\"#figures\">Figures</a>"
+                    "<a href=\"#tables\">Tables</a>"
+                    "<a href=\"#texts\">Texts</a>"
+                    "<a href=\"#provenance\">Provenance</a></nav>\n");
+    if (!IsTerminal(run().state))
+      html_ += Notice(absl::StrCat(
+          "The run goes on: this is what ", run().samples_done, " of ",
+          run().samples_submitted, " samples have given so far."));
+    if (run().state == RunState::kCancelled)
+      html_ += Notice(
+          absl::StrCat("The run was cancelled: ", run().samples_done, " of ",
+                       run().samples_submitted, " samples were done."));
+    if (run().samples_failed > 0)
+      html_ += Notice(absl::StrCat(run().samples_failed, " of ",
+                                   run().samples_submitted,
+                                   " samples failed; they are not in the "
+                                   "numbers beyond the steps that they made."));
+  }
+
+  void AddFinding(const char* what, const VerdictLine& line) {
+    const std::string name = FindingName(line.finding);
+    absl::StrAppend(&html_, "<dt>", what, ": <span class=\"finding ",
+                    absl::StrReplaceAll(name, {{" ", "-"}}), "\">", name,
+                    "</span></dt><dd>", HtmlText(line.reason), "</dd>\n");
+  }
+
+  void AddVerdict() {
+    const Verdict& verdict = analysis_.verdict;
+    absl::StrAppend(
+        &html_, "<h2 id=\"verdict\">Verdict</h2>\n<p>",
+        HtmlText(absl::StrCat("Does high entropy tell when ", verdict.policy,
+                              " (scope ", verdict.scope,
+                              ") has lost what the model needs?")),
+        "</p>\n");
+    for (const std::string& warning : analysis_.warnings)
+      html_ += Notice(warning);
+    html_ += "<div class=\"verdicts\">\n";
+    for (const BudgetVerdict& budget : verdict.budgets) {
+      absl::StrAppend(&html_, "<div class=\"verdict\"><h3>budget ",
+                      HtmlText(budget.budget.ToString()), "</h3><dl>\n");
+      AddFinding("recall falls as entropy rises", budget.falls);
+      if (budget.stronger)
+        AddFinding("more so than at the next larger budget", *budget.stronger);
+      AddFinding("the study's criterion", budget.criterion);
+      html_ += "</dl></div>\n";
+    }
+    absl::StrAppend(
+        &html_, "</div>\n<p class=\"soft\">",
+        absl::StrFormat("Intervals are of %g %%, from a bootstrap over samples "
+                        "(%d resamples, seed %d). All that follows is "
+                        "exploratory: nothing of it was asked before the "
+                        "numbers were there.",
+                        100 * analysis_.bootstrap.level,
+                        analysis_.bootstrap.resamples,
+                        analysis_.bootstrap.seed),
+        "</p>\n");
+  }
+
+  void AddTables() {
+    html_ += "<h2 id=\"tables\">Tables</h2>\n";
+    html_ += HtmlTable("Recall and its companions, means over steps",
+                       LaneTable(data_.summary));
+    if (!data_.summary.gaps.empty())
+      html_ += HtmlTable("The entropy gap, means over steps",
+                         GapTable(data_.summary));
+    for (const TitledTable& titled :
+         AnalysisTables(run().config, analysis_, /*all=*/true)) {
+      if (titled.note.empty()) {
+        html_ += HtmlTable(titled.title, titled.table);
+      } else {
+        absl::StrAppend(&html_, "<h3>", HtmlText(titled.title), "</h3>\n<p>",
+                        HtmlText(titled.note), "</p>\n");
+      }
+    }
+  }
+
+  void AddSamples() {
+    absl::StrAppend(
+        &html_,
+        "<h2 id=\"texts\">Texts, token by token</h2>\n<p>The darker a "
+        "token, the higher the entropy of its choice; a blue line below it: "
+        "recall below τ. Point at a token for its numbers and for what the "
+        "policy had lost; a click keeps them.</p>\n");
+    if (data_.shown < data_.samples)
+      html_ += Notice(
+          absl::StrCat("The first ", data_.shown, " of ", data_.samples,
+                       " samples; the report takes more with --samples N."));
+    html_ +=
+        "<div class=\"controls\"><label>policy <select id=\"policy\"></select>"
+        "</label><label>budget <select id=\"budget\"></select></label>"
+        "<label>τ <input id=\"tau\" type=\"number\" min=\"0\" max=\"1\" "
+        "step=\"0.05\"></label><label>order <select id=\"order\">"
+        "<option value=\"run\">of the run</option>"
+        "<option value=\"recall\">lowest recall first</option>"
+        "<option value=\"entropy\">highest entropy first</option>"
+        "<option value=\"score\">lowest score first</option></select></label>"
+        "<span>entropy 0 <span class=\"scale\" style=\"background:"
+        "linear-gradient(90deg,rgb(255,255,255),rgb(230,110,10))\"></span> "
+        "3 nats and more</span></div>\n"
+        "<noscript><p class=\"notice\">The texts need JavaScript; all else "
+        "does not.</p></noscript>\n"
+        "<div id=\"samples\"></div>\n<div id=\"tip\"></div>\n";
+  }
+
+  void AddProvenance() {
+    const TextTable facts = RunFacts(run());
+    html_ +=
+        "<h2 id=\"provenance\">Provenance</h2>\n<p>What the numbers depend "
+        "on.</p>\n<div class=\"table\"><table class=\"facts\">";
+    absl::StrAppend(&html_, "<tr><th>run</th><td>", HtmlText(run().run_id),
+                    "</td></tr>\n");
+    for (const auto& row : facts.rows())
+      absl::StrAppend(&html_, "<tr><th>", HtmlText(row[0]), "</th><td>",
+                      HtmlText(row[1]), "</td></tr>\n");
+    html_ += "</table></div>\n";
+  }
+
+  void AddData() {
+    const Lane& headline =
+        analysis_.lanes[static_cast<size_t>(analysis_.headline.front())].lane;
+    nlohmann::ordered_json json = data_.tokens.ToJson();
+    const std::string policy =
+        run().config.policies[static_cast<size_t>(headline.policy)].ToString();
+    size_t at = 0;
+    while (at + 1 < json["policies"].size() && json["policies"][at] != policy)
+      ++at;
+    json["policy"] = at;
+    json["budget"] = headline.budget;
+    json["tau"] = analysis_.tau;
+    json["has_lost"] =
+        run().config.scopes[static_cast<size_t>(headline.scope)] ==
+        Scope::kGlobal;
+    // An end tag inside a text must not end the script.
+    const std::string data = absl::StrReplaceAll(
+        json.dump(-1, ' ', false,
+                  nlohmann::ordered_json::error_handler_t::replace),
+        {{"<", "\\u003c"}});
+    absl::StrAppend(&html_, "<script id=\"data\" type=\"application/json\">",
+                    data, "</script>\n<script>\n", kPageJs,
+                    "</script>\n</body></html>\n");
+  }
+
+  const ReportData& data_;
+  const RunAnalysis& analysis_;
+  std::string html_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::string> RenderReport(const ReportData& data,
+                                         const RunAnalysis& analysis) {
+  Figures figures({data.run.run_id, data.table, analysis});
+  RETURN_IF_ERROR(figures.Draw());
+  return Page(data, analysis).Render(figures);
+}
+
+}  // namespace kvrecall

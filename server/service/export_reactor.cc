@@ -1,0 +1,83 @@
+#include "server/service/export_reactor.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/base/status_macros.h"
+#include "server/service/grpc_status.h"
+
+namespace kvrecall {
+namespace {
+
+// Of one message: well below the 4 MiB that a client accepts by default.
+constexpr size_t kChunkBytes = 1 << 20;
+
+}  // namespace
+
+ExportReactor* ExportReactor::Start(const ExportContext& context,
+                                    std::string run_id) {
+  std::shared_ptr<ExportReactor> reactor(
+      new ExportReactor(context, std::move(run_id)));
+  reactor->self_ = reactor;
+  reactor->Post(&ExportReactor::Open);
+  return reactor.get();
+}
+
+void ExportReactor::Post(void (ExportReactor::*task)()) {
+  context_.executor->Post([self = self_, task] { ((*self).*task)(); });
+}
+
+void ExportReactor::Open() {
+  absl::StatusOr<std::unique_ptr<std::istream>> file =
+      context_.store->ExportRun(run_id_);
+  if (!file.ok()) return FinishWith(file.status());
+  file_ = *std::move(file);
+  SendNext();
+}
+
+void ExportReactor::SendNext() {
+  if (cancelled_)
+    return FinishWith(absl::CancelledError("the client has gone"));
+  response_.Clear();
+  if (const absl::Status read = ReadChunk(); !read.ok())
+    return FinishWith(read);
+  if (response_.data().empty()) {
+    response_.set_size(size_);
+    response_.set_digest(digest_.HexDigest());
+    end_sent_ = true;
+  }
+  StartWrite(&response_);
+}
+
+absl::Status ExportReactor::ReadChunk() {
+  std::string& data = *response_.mutable_data();
+  data.resize(kChunkBytes);
+  file_->read(data.data(), static_cast<std::streamsize>(data.size()));
+  data.resize(static_cast<size_t>(file_->gcount()));
+  if (file_->bad() || (file_->fail() && !file_->eof()))
+    return absl::InternalError(
+        absl::StrCat("run '", run_id_, "': its exported file cannot be read"));
+  digest_.Add(data);
+  size_ += static_cast<int64_t>(data.size());
+  return absl::OkStatus();
+}
+
+void ExportReactor::OnWriteDone(bool ok) {
+  if (!ok) return FinishWith(absl::CancelledError("the client has gone"));
+  if (end_sent_) return FinishWith(absl::OkStatus());
+  Post(&ExportReactor::SendNext);
+}
+
+void ExportReactor::FinishWith(const absl::Status& status) {
+  file_.reset();
+  const grpc::Status reply = ToGrpcStatus(status);
+  context_.observer->OnCallHandled("ExportRun", reply.error_code());
+  Finish(reply);
+}
+
+void ExportReactor::OnDone() {
+  const std::shared_ptr<ExportReactor> last = std::move(self_);
+}
+
+}  // namespace kvrecall

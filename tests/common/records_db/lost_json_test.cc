@@ -1,0 +1,42 @@
+#include "common/records_db/lost_json.h"
+
+#include <cstring>
+#include <random>
+
+#include <gtest/gtest.h>
+
+namespace kvrecall {
+namespace {
+
+TEST(LostJsonTest, IsAListOfLists) {
+  EXPECT_EQ(LostToJson({{3, 0.3f, " a"}, {0, 0, "\"\n\xC3\xA9"}}),
+            "[[3,0.3,\" a\"],[0,0,\"\\\"\\n\xC3\xA9\"]]");
+  EXPECT_EQ(LostToJson({}), "[]");
+}
+
+TEST(LostJsonTest, EveryFloatComesBackBitForBit) {
+  std::mt19937 random(3);
+  for (int i = 0; i < 20000; ++i) {
+    // Any bits that are a weight: from the smallest subnormal to 1.
+    const uint32_t bits = random() % 0x3F800001u;
+    float weight = 0;
+    std::memcpy(&weight, &bits, sizeof weight);
+    const std::vector<LostPosition> lost = {{i, weight, "t"}};
+    const auto back = LostFromJson(LostToJson(lost));
+    ASSERT_TRUE(back.ok()) << back.status();
+    ASSERT_EQ(*back, lost);
+  }
+}
+
+TEST(LostJsonTest, BytesThatAreNoTextAreReplaced) {
+  EXPECT_EQ(LostToJson({{1, 1, "\xFF"}}), "[[1,1,\"\xEF\xBF\xBD\"]]");
+}
+
+TEST(LostJsonTest, WhatIsNoSuchListIsAnError) {
+  for (const char* text :
+       {"", "[", "[1]", "[[1,2]]", "[[1,\"x\",\"t\"]]", "[[\"1\",1,\"t\"]]"})
+    EXPECT_TRUE(absl::IsInvalidArgument(LostFromJson(text).status())) << text;
+}
+
+}  // namespace
+}  // namespace kvrecall
