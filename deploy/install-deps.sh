@@ -7,19 +7,22 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-usage: deploy/install-deps.sh [--client] [--no-recommends]
+usage: deploy/install-deps.sh [--client | --tests] [--no-recommends]
 
   --client         only what kvrecall-client needs (no libtorch): for a laptop
+  --tests          what the tests need, too: a browser
   --no-recommends  leave out the packages that Debian merely recommends
   --help           show this text
 USAGE
 }
 
 client_only=false
+with_tests=false
 recommends=()
 for argument in "$@"; do
   case "$argument" in
     --client) client_only=true ;;
+    --tests) with_tests=true ;;
     --no-recommends) recommends=(--no-install-recommends) ;;
     --help | -h)
       usage
@@ -49,6 +52,13 @@ if ! "$client_only"; then
     prometheus-cpp-dev libcpp-httplib-dev libspdlog-dev libpcre2-dev libbenchmark-dev
     # What the scripts and the end-to-end tests use.
     sqlite3 python3 curl clang-format
+  )
+fi
+
+if "$with_tests"; then
+  packages+=(
+    # A report is looked at as its readers do.
+    chromium
   )
 fi
 

@@ -81,7 +81,7 @@ sanitize() {
   ctest --preset "$1" -j "$jobs"
 }
 
-if "$install"; then phase "packages" deploy/install-deps.sh; fi
+if "$install"; then phase "packages" deploy/install-deps.sh --tests; fi
 phase "format" check_format
 phase "build without gRPC and libtorch (core)" build core
 phase "build (release)" build release

@@ -24,7 +24,7 @@ struct ReportOptions {
   RunOption run;
   AnalysisOptions analysis;
   std::string out;
-  int64_t samples = 50;
+  int64_t samples = 20;
   bool force = false;
 };
 

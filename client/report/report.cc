@@ -143,6 +143,10 @@ class Page {
     absl::StrAppend(
         &html_,
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">",
+        // So that a browser, too, sees to it that nothing is fetched.
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src "
+        "'none'; img-src data:; style-src 'unsafe-inline'; script-src "
+        "'unsafe-inline'\">\n",
         "<meta name=\"viewport\" content=\"width=device-width\">\n<title>",
         HtmlText(title), "</title>\n<style>\n", kPageCss,
         "</style></head>\n<body>\n<h1>",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Times what people wait for after a run of 200 samples of 128 steps, 6 policies,
-# 3 budgets and 2 scopes (921 600 recalls): analyze with 2 000 resamples, and
-# the figures. Builds what it needs.
+# 3 budgets and 2 scopes (921 600 recalls): analyze with 2 000 resamples, the
+# figures, and the report. Builds what it needs.
 #
 #   tests/bench/analysis.sh [FOLDER]
 
@@ -32,3 +32,7 @@ printf 'analyze   %6.2f s   (bar: 5)\n' \
 printf 'plot      %6.2f s   (six figures)\n' \
   "$(median_of_three "$bin/kvrecall-client" plot "$run" --db "$database" \
     --out "$folder/plots" 2> /dev/null)"
+printf 'report    %6.2f s   (bar: 10)\n' \
+  "$(median_of_three "$bin/kvrecall-client" report "$run" --db "$database" \
+    --out "$folder/report.html" --force)"
+echo "report: $folder/report.html, $(du -h "$folder/report.html" | cut -f1)"

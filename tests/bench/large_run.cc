@@ -55,6 +55,12 @@ class Maker {
       recall.mass = recall.mass_ratio = recall.recall;
       if (t > 1) recall.drift = std::fabs(Noise(0.2));
       if (lane.policy == 4) recall.fetched_back = 0;
+      if (lane.scope == 0)
+        for (int64_t i = 0; i < kMostLost; ++i)
+          recall.lost.push_back({static_cast<int64_t>(random_() % 8000),
+                                 0.02f / static_cast<float>(i + 1) +
+                                     static_cast<float>(t) * 1e-6f,
+                                 i % 2 == 0 ? " Paris" : " 1984"});
       if (lane.scope == 1)
         recall.layer_recalls.assign(28, static_cast<float>(recall.recall));
     }
@@ -102,7 +108,8 @@ int Main(const std::string& path, int64_t samples, int64_t steps) {
   for (int64_t s = 0; s < samples; ++s) {
     const LeasedSample leased = store.Lease().value();
     const double level = std::fabs(maker.Noise(0.5));
-    std::vector<Event> events = {{0, "", 1, SampleStart{8000, 8000, false, 0}}};
+    std::vector<Event> events = {
+        {0, "", 1, SampleStart{8000, 8000, false, 0, 5000}}};
     for (int64_t t = 1; t <= steps; ++t)
       events.push_back(maker.Step(t, 8000, level));
     SampleResult result;
