@@ -2,8 +2,10 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/commands/run_option.h"
+#include "client/export/csv.h"
 #include "client/export/export_run.h"
 #include "client/export/study.h"
 #include "client/plot/figures.h"
@@ -17,6 +19,7 @@ namespace {
 struct ExportOptions {
   RunOption run;
   std::string format = "jsonl";
+  std::vector<std::string> columns;
   std::string layout;
   std::string out = "-";
   bool force = false;
@@ -55,13 +58,17 @@ absl::StatusOr<int> Export(const ExportOptions& options,
   if (!options.layout.empty()) return ExportInLayout(options, context);
   ASSIGN_OR_RETURN(const std::unique_ptr<RunSource> source,
                    OpenRunSource(context.server, options.run.database));
-  const ExportFormat format =
-      options.format == "csv" ? ExportFormat::kCsv : ExportFormat::kJsonLines;
+  const bool is_csv = options.format == "csv";
+  if (!is_csv && !options.columns.empty())
+    return absl::InvalidArgumentError("--columns are those of --format csv");
+  RETURN_IF_ERROR(CheckCsvColumns(options.columns));
+  const ExportForm form = {
+      is_csv ? ExportFormat::kCsv : ExportFormat::kJsonLines, options.columns};
   if (options.out == "-") {
-    RETURN_IF_ERROR(ExportRun(*source, options.run.run_id, format,
-                              *context.environment.out));
+    RETURN_IF_ERROR(
+        ExportRun(*source, options.run.run_id, form, *context.environment.out));
   } else {
-    RETURN_IF_ERROR(ExportRunToFile(*source, options.run.run_id, format,
+    RETURN_IF_ERROR(ExportRunToFile(*source, options.run.run_id, form,
                                     options.out, options.force));
     *context.environment.err << "wrote " << options.out << std::endl;
   }
@@ -79,6 +86,10 @@ void AddExportCommand(CLI::App& app, CommandContext& context) {
       command->add_option("--format", options->format, "Form of the records")
           ->check(CLI::IsMember({"jsonl", "csv"}))
           ->capture_default_str();
+  command
+      ->add_option("--columns", options->columns,
+                   "These columns of --format csv only, by commas")
+      ->delimiter(',');
   command
       ->add_option("--layout", options->layout,
                    "Folders as the study has them, below --out: "

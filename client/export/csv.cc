@@ -1,10 +1,13 @@
 #include "client/export/csv.h"
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 
 #include "common/record/policy_spec.h"
@@ -12,9 +15,85 @@
 namespace kvrecall {
 namespace {
 
+// What a row is made from.
+struct Row {
+  const RunInfo& run;
+  const Event& event;
+  const StepRecord& step;
+  const Lane& lane;
+  const RecallRecord& recall;
+};
+
+std::string Cell(int64_t value) { return absl::StrCat(value); }
 std::string Cell(double value) { return NumberText(value); }
 std::string Cell(const std::optional<double>& value) {
   return value ? NumberText(*value) : "";
+}
+std::string Cell(const std::string& text) { return CsvCell(text); }
+
+struct Column {
+  const char* name;
+  std::string (*cell)(const Row& row);
+};
+
+// Of the step or the recall: its name is the field's.
+#define KVR_CSV_FIELD(of, field)                              \
+  {                                                           \
+#field, [](const Row& row) { return Cell(row.of.field); } \
+  }
+
+constexpr Column kColumns[] = {
+    {"run", [](const Row& row) { return Cell(row.run.run_id); }},
+    {"sample", [](const Row& row) { return Cell(row.event.sample_id); }},
+    {"attempt", [](const Row& row) { return Cell(row.event.attempt); }},
+    KVR_CSV_FIELD(step, step),
+    KVR_CSV_FIELD(step, n),
+    KVR_CSV_FIELD(step, token),
+    KVR_CSV_FIELD(step, entropy),
+    KVR_CSV_FIELD(step, p_max),
+    KVR_CSV_FIELD(step, margin),
+    KVR_CSV_FIELD(step, attention_entropy),
+    {"policy",
+     [](const Row& row) {
+       const auto& policies = row.run.config.policies;
+       return Cell(policies[static_cast<size_t>(row.lane.policy)].ToString());
+     }},
+    {"scope",
+     [](const Row& row) {
+       const auto& scopes = row.run.config.scopes;
+       return std::string(
+           ScopeName(scopes[static_cast<size_t>(row.lane.scope)]));
+     }},
+    {"budget",
+     [](const Row& row) {
+       const auto& budgets = row.run.config.budgets;
+       return budgets[static_cast<size_t>(row.lane.budget)].ToString();
+     }},
+    KVR_CSV_FIELD(recall, k),
+    KVR_CSV_FIELD(recall, recall),
+    KVR_CSV_FIELD(recall, chance),
+    KVR_CSV_FIELD(recall, lift),
+    KVR_CSV_FIELD(recall, mass),
+    KVR_CSV_FIELD(recall, mass_ratio),
+    KVR_CSV_FIELD(recall, recall_without_free_hits),
+    KVR_CSV_FIELD(recall, drift),
+    KVR_CSV_FIELD(recall, fetched_back),
+};
+
+#undef KVR_CSV_FIELD
+
+// Their number where there is no such column.
+size_t ColumnAt(const std::string& name) {
+  const auto* found =
+      std::find_if(std::begin(kColumns), std::end(kColumns),
+                   [&](const Column& column) { return name == column.name; });
+  return static_cast<size_t>(found - std::begin(kColumns));
+}
+
+absl::Status CheckWritten(const std::ostream& out) {
+  return out.good()
+             ? absl::OkStatus()
+             : absl::ResourceExhaustedError("the output cannot be written");
 }
 
 }  // namespace
@@ -24,21 +103,36 @@ std::string CsvCell(const std::string& text) {
   return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
 }
 
+std::vector<std::string> CsvColumns() {
+  std::vector<std::string> names;
+  for (const Column& column : kColumns) names.emplace_back(column.name);
+  return names;
+}
+
+absl::Status CheckCsvColumns(const std::vector<std::string>& columns) {
+  for (auto name = columns.begin(); name != columns.end(); ++name) {
+    if (ColumnAt(*name) == std::size(kColumns))
+      return absl::InvalidArgumentError(
+          absl::StrCat("no column '", *name, "'; there are ",
+                       absl::StrJoin(CsvColumns(), ", ")));
+    if (std::find(columns.begin(), name, *name) != name)
+      return absl::InvalidArgumentError(
+          absl::StrCat("column '", *name, "' is given twice"));
+  }
+  return absl::OkStatus();
+}
+
 CsvWriter::CsvWriter(std::ostream& out, const RunInfo& run,
-                     std::map<std::string, int64_t> last_attempts)
+                     std::map<std::string, int64_t> last_attempts,
+                     const std::vector<std::string>& columns)
     : out_(out),
-      run_id_(CsvCell(run.run_id)),
-      last_attempts_(std::move(last_attempts)) {
-  const RunConfig& config = run.config;
-  for (const Lane& lane : Lanes(config))
-    lanes_.push_back(absl::StrCat(
-        CsvCell(config.policies[static_cast<size_t>(lane.policy)].ToString()),
-        ",",
-        std::string(ScopeName(config.scopes[static_cast<size_t>(lane.scope)])),
-        ",", config.budgets[static_cast<size_t>(lane.budget)].ToString()));
-  out_ << "run,sample,attempt,step,n,token,entropy,p_max,margin,"
-          "attention_entropy,policy,scope,budget,k,recall,chance,lift,mass,"
-          "mass_ratio,recall_without_free_hits,drift,fetched_back\r\n";
+      run_(run),
+      last_attempts_(std::move(last_attempts)),
+      lanes_(Lanes(run.config)) {
+  const std::vector<std::string> names =
+      columns.empty() ? CsvColumns() : columns;
+  for (const std::string& name : names) columns_.push_back(ColumnAt(name));
+  out_ << absl::StrJoin(names, ",") << "\r\n";
 }
 
 absl::Status CsvWriter::Add(const Event& event) {
@@ -52,30 +146,21 @@ absl::Status CsvWriter::Add(const Event& event) {
         "sample ", event.sample_id, ", step ", step->step, " has ",
         step->recalls.size(), " recalls; its run has ", lanes_.size(),
         " combinations of policy, scope and budget"));
-  const std::string of_step =
-      absl::StrCat(run_id_, ",", CsvCell(event.sample_id), ",", event.attempt,
-                   ",", step->step, ",", step->n, ",", CsvCell(step->token),
-                   ",", Cell(step->entropy), ",", Cell(step->p_max), ",",
-                   Cell(step->margin), ",", Cell(step->attention_entropy), ",");
   for (size_t i = 0; i < lanes_.size(); ++i) {
-    const RecallRecord& recall = step->recalls[i];
-    out_ << of_step << lanes_[i] << "," << recall.k << ","
-         << Cell(recall.recall) << "," << Cell(recall.chance) << ","
-         << Cell(recall.lift) << "," << Cell(recall.mass) << ","
-         << Cell(recall.mass_ratio) << ","
-         << Cell(recall.recall_without_free_hits) << "," << Cell(recall.drift)
-         << "," << Cell(recall.fetched_back) << "\r\n";
+    const Row row = {run_, event, *step, lanes_[i], step->recalls[i]};
+    const char* separator = "";
+    for (const size_t column : columns_) {
+      out_ << separator << kColumns[column].cell(row);
+      separator = ",";
+    }
+    out_ << "\r\n";
   }
-  return out_.good()
-             ? absl::OkStatus()
-             : absl::ResourceExhaustedError("the output cannot be written");
+  return CheckWritten(out_);
 }
 
 absl::Status CsvWriter::Finish() {
   out_.flush();
-  return out_.good()
-             ? absl::OkStatus()
-             : absl::ResourceExhaustedError("the output cannot be written");
+  return CheckWritten(out_);
 }
 
 }  // namespace kvrecall

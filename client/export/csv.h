@@ -8,6 +8,7 @@
 #include <map>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,12 +18,21 @@
 
 namespace kvrecall {
 
+// The names of all columns, in their order.
+std::vector<std::string> CsvColumns();
+
+// INVALID_ARGUMENT names the first that is no column, the columns there are, or
+// one that is given twice.
+absl::Status CheckCsvColumns(const std::vector<std::string>& columns);
+
 class CsvWriter {
  public:
   // `last_attempts`: the attempt that counts, by sample; events of others are
-  // left out. `out` outlives this. Writes the header.
+  // left out. `columns`: checked; empty: all. `out` outlives this. Writes the
+  // header.
   CsvWriter(std::ostream& out, const RunInfo& run,
-            std::map<std::string, int64_t> last_attempts);
+            std::map<std::string, int64_t> last_attempts,
+            const std::vector<std::string>& columns = {});
 
   // Events in the order of their sequence. DATA_LOSS if a step has not one
   // recall per lane; RESOURCE_EXHAUSTED if the output cannot be written.
@@ -33,9 +43,10 @@ class CsvWriter {
 
  private:
   std::ostream& out_;
-  const std::string run_id_;
+  const RunInfo run_;
   const std::map<std::string, int64_t> last_attempts_;
-  std::vector<std::string> lanes_;  // "policy,scope,budget" of each
+  const std::vector<Lane> lanes_;
+  std::vector<size_t> columns_;  // into those of CsvColumns()
 };
 
 // A cell: quoted where it holds a quote, a comma or a line end.

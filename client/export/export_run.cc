@@ -32,7 +32,7 @@ absl::Status WriteRun(RunSource& source, const RunInfo& run,
 }  // namespace
 
 absl::Status ExportRun(RunSource& source, const std::string& run_id,
-                       ExportFormat format, std::ostream& out) {
+                       const ExportForm& form, std::ostream& out) {
   ASSIGN_OR_RETURN(const RunInfo run, source.GetRun(run_id));
   std::map<std::string, int64_t> last_attempts;
   constexpr EventParts kNumbers = {.lost = false};
@@ -42,15 +42,16 @@ absl::Status ExportRun(RunSource& source, const std::string& run_id,
         attempt = std::max(attempt, event.attempt);
         return absl::OkStatus();
       }));
-  return format == ExportFormat::kCsv
-             ? WriteRun(source, run, kNumbers,
-                        CsvWriter(out, run, std::move(last_attempts)))
+  return form.format == ExportFormat::kCsv
+             ? WriteRun(
+                   source, run, kNumbers,
+                   CsvWriter(out, run, std::move(last_attempts), form.columns))
              : WriteRun(source, run, EventParts(),
                         JsonLinesWriter(out, run, std::move(last_attempts)));
 }
 
 absl::Status ExportRunToFile(RunSource& source, const std::string& run_id,
-                             ExportFormat format, const std::string& path,
+                             const ExportForm& form, const std::string& path,
                              bool overwrite) {
   std::error_code error;
   if (!overwrite && std::filesystem::exists(path, error)) {
@@ -63,7 +64,7 @@ absl::Status ExportRunToFile(RunSource& source, const std::string& run_id,
     return absl::InvalidArgumentError(
         absl::StrCat("cannot write ", part, ": ", std::strerror(errno)));
   }
-  absl::Status status = ExportRun(source, run_id, format, file);
+  absl::Status status = ExportRun(source, run_id, form, file);
   file.close();
   if (status.ok() && !file) {
     status = absl::ResourceExhaustedError(

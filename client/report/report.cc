@@ -169,8 +169,9 @@ class Page {
                     "<a href=\"#provenance\">Provenance</a></nav>\n");
     if (!IsTerminal(run().state))
       html_ += Notice(absl::StrCat(
-          "The run goes on: this is what ", run().samples_done, " of ",
-          run().samples_submitted, " samples have given so far."));
+          "The run goes on: ", run().samples_done, " of ",
+          run().samples_submitted,
+          " samples are done; this is what has been recorded so far."));
     if (run().state == RunState::kCancelled)
       html_ += Notice(
           absl::StrCat("The run was cancelled: ", run().samples_done, " of ",
@@ -225,6 +226,11 @@ class Page {
     html_ += "<h2 id=\"tables\">Tables</h2>\n";
     html_ += HtmlTable("Recall and its companions, means over steps",
                        LaneTable(data_.summary));
+    html_ +=
+        "<p class=\"soft\">No free: recall without the first 4 and the last 32 "
+        "positions. Mass ratio: attention on what is held, of that on the most "
+        "attended. Pearson: of entropy with recall. Fetched: positions that a "
+        "trigger took back per step.</p>\n";
     if (!data_.summary.gaps.empty())
       html_ += HtmlTable("The entropy gap, means over steps",
                          GapTable(data_.summary));
