@@ -252,10 +252,10 @@ absl::Status HoldsNothing(const std::string& path, const char* what) {
 }
 
 // Gives each line of the file that is not blank to `read`, which returns the
-// line's id. The first error ends it, with file and line put before; an id
+// line's id. The first error ends it, with `shown` and line put before; an id
 // that two lines share is one.
 absl::Status ForEachLine(
-    const std::string& path,
+    const std::string& path, const std::string& shown,
     absl::FunctionRef<absl::StatusOr<std::string>(std::string_view)> read) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   std::string_view rest = text;
@@ -272,12 +272,12 @@ absl::Status ForEachLine(
     if (!id.ok()) {
       const absl::string_view reason = id.status().message();
       return absl::Status(id.status().code(),
-                          absl::StrCat(path, ":", number, ": ", reason));
+                          absl::StrCat(shown, ":", number, ": ", reason));
     }
     const auto [it, is_new] = line_of_id.try_emplace(*id, number);
     if (!is_new) {
       return absl::InvalidArgumentError(
-          absl::StrCat(path, ":", number, ": id '", *id, "' is that of line ",
+          absl::StrCat(shown, ":", number, ": id '", *id, "' is that of line ",
                        it->second, " already"));
     }
   }
@@ -326,14 +326,20 @@ absl::StatusOr<Sample> ParseSample(std::string_view line, SampleSchema schema) {
 
 absl::StatusOr<std::vector<Sample>> ReadSamples(const std::string& path,
                                                 SampleSchema schema) {
+  return ReadSamples(path, path, schema);
+}
+
+absl::StatusOr<std::vector<Sample>> ReadSamples(const std::string& path,
+                                                const std::string& shown,
+                                                SampleSchema schema) {
   std::vector<Sample> samples;
   const auto read = [&](std::string_view line) -> absl::StatusOr<std::string> {
     ASSIGN_OR_RETURN(Sample sample, ParseSample(line, schema));
     samples.push_back(std::move(sample));
     return samples.back().id;
   };
-  RETURN_IF_ERROR(ForEachLine(path, read));
-  if (samples.empty()) return HoldsNothing(path, "samples");
+  RETURN_IF_ERROR(ForEachLine(path, shown, read));
+  if (samples.empty()) return HoldsNothing(shown, "samples");
   return samples;
 }
 
@@ -347,7 +353,7 @@ absl::StatusOr<std::map<std::string, std::string>> ReadTexts(
     texts.emplace(id, std::move(text));
     return id;
   };
-  RETURN_IF_ERROR(ForEachLine(path, read));
+  RETURN_IF_ERROR(ForEachLine(path, path, read));
   if (texts.empty()) return HoldsNothing(path, "texts");
   return texts;
 }

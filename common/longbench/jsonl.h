@@ -66,6 +66,12 @@ absl::StatusOr<Sample> ParseSample(
 absl::StatusOr<std::vector<Sample>> ReadSamples(
     const std::string& path, SampleSchema schema = SampleSchema::kLongBench);
 
+// The same of a file that the user knows by another name: `shown` stands for
+// the path in all messages about its content.
+absl::StatusOr<std::vector<Sample>> ReadSamples(
+    const std::string& path, const std::string& shown,
+    SampleSchema schema = SampleSchema::kLongBench);
+
 // Reads a file of lines with `_id` and `text`, both strings: the texts by id.
 // Else as ReadSamples.
 absl::StatusOr<std::map<std::string, std::string>> ReadTexts(
