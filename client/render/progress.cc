@@ -1,36 +1,20 @@
 #include "client/render/progress.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
-#include "client/render/text_table.h"
+#include "client/render/bar.h"
 
 namespace kvrecall {
 namespace {
 
 constexpr absl::Duration kRedrawEvery = absl::Milliseconds(100);
 constexpr absl::Duration kLineEvery = absl::Seconds(1);
-constexpr int kWidestBar = 40;
-constexpr int kNarrowestBar = 8;
-
-// "0:42", "12:05", "3:07:00".
-std::string Clockwise(absl::Duration duration) {
-  const int64_t seconds = std::llround(absl::ToDoubleSeconds(duration));
-  if (seconds < 3600) {
-    return absl::StrFormat("%d:%02d", seconds / 60, seconds % 60);
-  }
-  return absl::StrFormat("%d:%02d:%02d", seconds / 3600, seconds / 60 % 60,
-                         seconds % 60);
-}
-
-std::string Eta(std::optional<absl::Duration> remaining) {
-  return absl::StrCat("ETA ", remaining ? Clockwise(*remaining) : "–");
-}
 
 }  // namespace
 
@@ -66,24 +50,12 @@ std::optional<absl::Duration> Progress::Remaining(absl::Time now) const {
 }
 
 std::string Progress::Bar(int columns, absl::Time now) const {
-  std::string text = absl::StrCat(done_, "/", total_, " samples");
-  const auto append = [&](const std::string& part) {
-    if (DisplayWidth(text) + 2 + DisplayWidth(part) <= columns) {
-      text += "  " + part;
-    }
-  };
-  if (failed_ > 0) append(absl::StrCat(failed_, " failed"));
-  append(absl::StrFormat("%.0f tokens/s", TokensPerSecond(now)));
-  append(Eta(Remaining(now)));
-  const int bar = std::min(columns - DisplayWidth(text) - 3, kWidestBar);
-  if (bar < kNarrowestBar) {
-    return DisplayWidth(text) <= columns ? text : "";
-  }
-  const int filled = total_ > 0 ? static_cast<int>(bar * done_ / total_) : 0;
-  std::string drawn(filled, '=');
-  if (filled < bar) drawn += '>';
-  drawn.resize(bar, ' ');
-  return absl::StrCat("[", drawn, "] ", text);
+  std::vector<std::string> parts = {
+      absl::StrCat(done_, "/", total_, " samples")};
+  if (failed_ > 0) parts.push_back(absl::StrCat(failed_, " failed"));
+  parts.push_back(absl::StrFormat("%.0f tokens/s", TokensPerSecond(now)));
+  parts.push_back(EtaText(Remaining(now)));
+  return DrawBar(columns, done_, total_, parts);
 }
 
 std::string Progress::Line(absl::Time now) const {
@@ -91,7 +63,7 @@ std::string Progress::Line(absl::Time now) const {
                       failed_ > 0 ? absl::StrCat(", ", failed_, " failed") : "",
                       ", ", tokens_, " tokens, ",
                       absl::StrFormat("%.0f tokens/s", TokensPerSecond(now)),
-                      ", ", Eta(Remaining(now)));
+                      ", ", EtaText(Remaining(now)));
 }
 
 ProgressDisplay::ProgressDisplay(const Environment& environment, int64_t total,
