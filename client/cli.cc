@@ -6,6 +6,7 @@
 #include "client/commands/cancel.h"
 #include "client/commands/command.h"
 #include "client/commands/compare.h"
+#include "client/commands/data.h"
 #include "client/commands/export.h"
 #include "client/commands/plot.h"
 #include "client/commands/policies.h"
@@ -54,6 +55,7 @@ int RunCli(int argc, const char* const* argv, const Environment& environment,
       ->capture_default_str();
   AddSubmitCommand(app, context);
   AddTasksCommand(app, context);
+  AddDataCommand(app, context);
   AddPoliciesCommand(app, context);
   AddRunsCommand(app, context);
   AddShowCommand(app, context);

@@ -27,6 +27,15 @@ std::string DatasetOf(std::string_view task) {
   return std::string(task);
 }
 
+// What to do about a missing file, to stand behind "; ".
+std::string WayToGetIt(std::string_view task) {
+  return absl::StrCat(TakesLongBenchFile(task)
+                          ? "get LongBench's files with 'kvrecall-client data "
+                            "pull' or 'data add FILE', or "
+                          : "",
+                      "name the file itself with --data FILE");
+}
+
 std::optional<std::string> FindIn(const std::string& folder,
                                   const std::vector<std::string>& names) {
   for (const std::string& name : names) {
@@ -65,6 +74,11 @@ std::vector<std::string> DataFolders(const Environment& environment) {
   return folders;
 }
 
+bool TakesLongBenchFile(std::string_view task) {
+  const absl::StatusOr<const Task*> dataset = FindTask(DatasetOf(task));
+  return dataset.ok() && (*dataset)->is_longbench;
+}
+
 absl::StatusOr<std::string> FindDataFile(std::string_view task,
                                          const std::string& data,
                                          const Environment& environment) {
@@ -77,10 +91,9 @@ absl::StatusOr<std::string> FindDataFile(std::string_view task,
           absl::StrCat("--data ", data, ": there is no such file or folder"));
     }
     if (auto found = FindIn(data, names)) return *found;
-    return absl::NotFoundError(
-        absl::StrCat("no data file for task '", std::string(task), "' in ",
-                     data, " (looked for ", absl::StrJoin(names, ", "),
-                     "); name the file itself with --data FILE"));
+    return absl::NotFoundError(absl::StrCat(
+        "no data file for task '", std::string(task), "' in ", data,
+        " (looked for ", absl::StrJoin(names, ", "), "); ", WayToGetIt(task)));
   }
   const std::vector<std::string> folders = DataFolders(environment);
   for (const std::string& folder : folders) {
@@ -92,11 +105,10 @@ absl::StatusOr<std::string> FindDataFile(std::string_view task,
         absl::StrCat(known.status().message(),
                      " (one that only the server knows needs --data FILE)"));
   }
-  return absl::NotFoundError(absl::StrCat(
-      "no data file for task '", std::string(task), "': looked for ",
-      absl::StrJoin(names, ", "), " in ", absl::StrJoin(folders, ", "),
-      "; put LongBench's file into the first of them or name it with "
-      "--data FILE"));
+  return absl::NotFoundError(
+      absl::StrCat("no data file for task '", std::string(task),
+                   "': looked for ", absl::StrJoin(names, ", "), " in ",
+                   absl::StrJoin(folders, ", "), "; ", WayToGetIt(task)));
 }
 
 }  // namespace kvrecall

@@ -23,6 +23,10 @@ std::vector<std::string> DataFileNames(std::string_view task);
 // installation's share/kvrecall).
 std::vector<std::string> DataFolders(const Environment& environment);
 
+// Whether the samples of `task` are LongBench's: those of its own tasks and of
+// the reasoning variants, not the demo's. False for an unknown task.
+bool TakesLongBenchFile(std::string_view task);
+
 // The sample file of `task`. `data` is what the user gave: a file, which is
 // taken whatever its name, a folder, or nothing. NOT_FOUND names every folder
 // that was searched and says what to give; where no task is known by that

@@ -42,6 +42,7 @@ Environment SystemEnvironment() {
   environment.err_is_terminal = isatty(STDERR_FILENO) == 1;
   environment.err_columns = TerminalColumns;
   environment.default_server = Variable("KVRECALL_SERVER");
+  environment.longbench_url = Variable("KVRECALL_LONGBENCH_URL");
   environment.data_home = DataHome();
   std::error_code error;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error);

@@ -17,6 +17,7 @@ struct Environment {
   bool err_is_terminal = false;      // draw a progress bar there
   std::function<int()> err_columns;  // width of that terminal, now
   std::string default_server;        // KVRECALL_SERVER, may be empty
+  std::string longbench_url;         // KVRECALL_LONGBENCH_URL, may be empty
   std::string data_home;             // $XDG_DATA_HOME, or what stands for it
   std::string executable_folder;     // where the program's file lies
 };

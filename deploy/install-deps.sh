@@ -40,16 +40,20 @@ packages=(
   g++ cmake ninja-build ccache pkg-config git ca-certificates
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   libabsl-dev libsqlite3-dev libssl-dev zlib1g-dev libutf8proc-dev
-  nlohmann-json3-dev libcli11-dev libgtest-dev libgmock-dev
+  nlohmann-json3-dev libcli11-dev
+  # The client downloads LongBench's archive and unpacks it.
+  libcurl4-openssl-dev libzip-dev
   # The client draws its figures with gnuplot, in these fonts.
   gnuplot-nox fonts-dejavu-core
+  # What the tests need. The server's metrics need the last one too.
+  libgtest-dev libgmock-dev libcpp-httplib-dev
 )
 if ! "$client_only"; then
   packages+=(
     # Without OpenBLAS, libtorch falls to a reference BLAS, many times slower.
     # oneDNN, which libtorch uses too, multiplies the matrices of a prefill.
     libtorch-dev libopenblas0-pthread libdnnl-dev
-    prometheus-cpp-dev libcpp-httplib-dev libspdlog-dev libpcre2-dev libbenchmark-dev
+    prometheus-cpp-dev libspdlog-dev libpcre2-dev libbenchmark-dev
     # What the scripts and the end-to-end tests use.
     sqlite3 python3 curl clang-format
   )

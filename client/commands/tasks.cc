@@ -8,6 +8,7 @@
 
 #include "client/connection.h"
 #include "client/data.h"
+#include "client/render/data_text.h"
 #include "client/render/text_table.h"
 #include "common/longbench/task.h"
 
@@ -42,12 +43,18 @@ absl::StatusOr<int> ListTasks(const std::string& data,
                    {"max new tokens"},
                    {"chat", Align::kLeft},
                    {"data", Align::kLeft}});
+  bool is_missing = false;
   for (const Row& row : rows) {
     const auto file = FindDataFile(row.name, data, context.environment);
+    is_missing |= !file.ok() && TakesLongBenchFile(row.name);
     table.AddRow({row.name, absl::StrCat(row.max_new_tokens),
                   row.chat ? "yes" : "no", file.ok() ? *file : "not found"});
   }
   *context.environment.out << table.ToString() << std::flush;
+  if (is_missing) {
+    *context.environment.err
+        << "where a file was not found: " << std::string(kGetThem) << std::endl;
+  }
   return kExitOk;
 }
 

@@ -92,6 +92,18 @@ TEST_F(DataTest, AMissingFileNamesWhereItWasLookedFor) {
   EXPECT_THAT(message, HasSubstr(root_ + "/home/kvrecall/data"));
   EXPECT_THAT(message, HasSubstr(root_ + "/source/deploy/models/nano/demo"));
   EXPECT_THAT(message, HasSubstr("--data FILE"));
+  EXPECT_THAT(message, HasSubstr("'kvrecall-client data pull' or 'data add "
+                                 "FILE'"));
+}
+
+TEST_F(DataTest, OnlyLongBenchsFilesAreToBePulled) {
+  EXPECT_TRUE(TakesLongBenchFile("musique_cot"));
+  EXPECT_TRUE(TakesLongBenchFile("lcc_e"));
+  EXPECT_FALSE(TakesLongBenchFile("demo"));
+  EXPECT_FALSE(TakesLongBenchFile("other"));
+  const auto missing = FindDataFile("demo", "", environment_);
+  EXPECT_THAT(std::string(missing.status().message()),
+              testing::Not(HasSubstr("data pull")));
 }
 
 TEST_F(DataTest, AMisspelledTaskIsToldFromAMissingFile) {

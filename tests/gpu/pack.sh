@@ -43,9 +43,10 @@ packages=(
 )
 if ! "$engine_only"; then
   packages+=(
-    libbenchmark-dev libcpp-httplib-dev libgrpc++-dev libpcre2-dev
-    libprotobuf-dev libspdlog-dev libsqlite3-dev libutf8proc-dev pkg-config
-    prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
+    libbenchmark-dev libcpp-httplib-dev libcurl4-openssl-dev libgrpc++-dev
+    libpcre2-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libutf8proc-dev
+    libzip-dev pkg-config prometheus-cpp-dev protobuf-compiler
+    protobuf-compiler-grpc
   )
 fi
 
