@@ -22,6 +22,14 @@ std::string ValidatorOf(const HttpHead& head) {
   return head.last_modified;
 }
 
+// Whether an answer's head contradicts the validator. A part's may leave out
+// what If-Range has vouched for.
+bool Contradicts(const HttpHead& head, const std::string& validator) {
+  const std::string& now =
+      absl::StartsWith(validator, "\"") ? head.etag : head.last_modified;
+  return !now.empty() && now != validator;
+}
+
 bool IsBusy(int status) {
   return status == 408 || status == 429 || status >= 500;
 }
@@ -78,19 +86,23 @@ class Attempt final : public HttpReceiver {
   }
 
   absl::Status GoOn(const HttpHead& head) {
-    const PartFile::Origin& origin = part_.origin();
-    const std::string validator = ValidatorOf(head);
     const bool same = head.range_first == from_ &&
-                      (validator.empty() || validator == origin.validator) &&
-                      (!head.range_total || origin.bytes == 0 ||
-                       *head.range_total == origin.bytes);
+                      !Contradicts(head, part_.origin().validator) &&
+                      IsTotal(head.range_total.value_or(0));
     return same ? absl::OkStatus() : Mismatch();
   }
 
   // Nothing lies behind what is there: it is whole, or of another content.
   absl::Status AtTheEnd(const HttpHead& head) {
-    is_whole_ = head.range_total.value_or(part_.origin().bytes) == from_;
+    is_whole_ = head.range_total.value_or(part_.origin().bytes) == from_ &&
+                IsTotal(from_);
     return is_whole_ ? absl::OkStatus() : Mismatch();
+  }
+
+  // Whether the whole may have that many bytes; 0: not known.
+  bool IsTotal(int64_t bytes) const {
+    const int64_t expected = part_.origin().bytes;
+    return bytes == 0 || expected == 0 || bytes == expected;
   }
 
   absl::Status Mismatch() {

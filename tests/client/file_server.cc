@@ -84,9 +84,8 @@ void FileServer::Stall() { gate_->open.WaitForNotification(); }
 void FileServer::Answer(const httplib::Request& request,
                         httplib::Response& response) {
   std::lock_guard lock(mutex_);
-  const Asked asked{request.path, request.get_header_value("Range"),
-                    request.get_header_value("If-Range")};
-  asked_.push_back(asked);
+  asked_.push_back({request.path, request.get_header_value("Range"),
+                    request.get_header_value("If-Range")});
   if (script_.on_request) script_.on_request();
   // Else the library would answer ranges by itself.
   const_cast<httplib::Request&>(request).ranges.clear();
@@ -96,12 +95,9 @@ void FileServer::Answer(const httplib::Request& request,
     return;
   }
   const size_t size = script_.content.size();
-  const bool is_same =
-      asked.if_range == script_.etag || asked.if_range == script_.last_modified;
-  const bool is_part = script_.ranges && !asked.range.empty() &&
-                       (is_same || script_.ignores_if_range);
-  const size_t first = is_part ? FirstByte(asked.range) : 0;
-  if (is_part && first >= size) {
+  const bool is_part = WantsPart(asked_.back());
+  const size_t first = is_part ? FirstByte(asked_.back().range) : 0;
+  if (first > 0 && first >= size) {
     response.status = 416;
     response.set_header("Content-Range", absl::StrCat("bytes */", size));
     return;
@@ -111,6 +107,17 @@ void FileServer::Answer(const httplib::Request& request,
     response.set_header("Content-Range", absl::StrCat("bytes ", first, "-",
                                                       size - 1, "/", size));
   }
+  SendFrom(first, response);
+}
+
+bool FileServer::WantsPart(const Asked& asked) const {
+  const bool is_same =
+      asked.if_range == script_.etag || asked.if_range == script_.last_modified;
+  return script_.ranges && !asked.range.empty() &&
+         (is_same || script_.ignores_if_range);
+}
+
+void FileServer::SendFrom(size_t first, httplib::Response& response) {
   if (!script_.etag.empty()) response.set_header("ETag", script_.etag);
   if (!script_.last_modified.empty()) {
     response.set_header("Last-Modified", script_.last_modified);

@@ -3,6 +3,7 @@
 // An HTTP server on the loopback that has one file, with programmable faults.
 // Thread-safe.
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -57,6 +58,9 @@ class FileServer {
 
  private:
   void Answer(const httplib::Request& request, httplib::Response& response);
+  bool WantsPart(const Asked& asked) const;
+  // The content from there on, with this request's faults.
+  void SendFrom(size_t first, httplib::Response& response);
   // Waits for the end.
   void Stall();
 
