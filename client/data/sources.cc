@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Ten times LongBench's largest: a member that unpacks to more is no file of
+// Far above LongBench's largest: a member that unpacks to more is no file of
 // LongBench's, and not to be written to the user's disk.
 constexpr int64_t kLargestFile = int64_t{1} << 30;
 constexpr size_t kChunkBytes = 1 << 16;

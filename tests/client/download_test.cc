@@ -146,6 +146,17 @@ TEST_F(DownloadTest, LastModifiedStandsForAnETagThatIsWeakOrNone) {
   EXPECT_EQ(Got(), script_.content);
 }
 
+// If-Range has vouched for it.
+TEST_F(DownloadTest, APartNeedNotNameItsContentAgain) {
+  script_.has_bare_parts = true;
+  script_.cuts = {1000, 1000};
+  Start();
+  const absl::Status status = Fetch();
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(server_->asked()[2].range, "bytes=2000-");
+  EXPECT_EQ(Got(), script_.content);
+}
+
 TEST_F(DownloadTest, WithoutAnyValidatorItStartsOver) {
   script_.etag = "";
   script_.cuts = {1000};

@@ -117,11 +117,15 @@ bool FileServer::WantsPart(const Asked& asked) const {
          (is_same || script_.ignores_if_range);
 }
 
-void FileServer::SendFrom(size_t first, httplib::Response& response) {
+void FileServer::SetValidators(httplib::Response& response) const {
   if (!script_.etag.empty()) response.set_header("ETag", script_.etag);
   if (!script_.last_modified.empty()) {
     response.set_header("Last-Modified", script_.last_modified);
   }
+}
+
+void FileServer::SendFrom(size_t first, httplib::Response& response) {
+  if (first == 0 || !script_.has_bare_parts) SetValidators(response);
   const int64_t cut = Next<int64_t>(script_.cuts, -1);
   const int64_t stall = Next<int64_t>(script_.stalls, -1);
   const std::string body = script_.content.substr(first);

@@ -31,6 +31,8 @@ struct FileScript {
   // content, or always.
   bool ranges = true;
   bool ignores_if_range = false;
+  // A part comes without the validators.
+  bool has_bare_parts = false;
   // One for each request, in their order; then nothing is done.
   std::deque<int> statuses;    // answered with alone; 0: the file
   std::deque<int64_t> cuts;    // bytes after which the line is cut; -1: none
@@ -61,6 +63,7 @@ class FileServer {
   bool WantsPart(const Asked& asked) const;
   // The content from there on, with this request's faults.
   void SendFrom(size_t first, httplib::Response& response);
+  void SetValidators(httplib::Response& response) const;
   // Waits for the end.
   void Stall();
 

@@ -23,6 +23,7 @@ using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 constexpr char kFull[] =
     R"({"input": "Who?", "context": "Passage 1:\nŁódź", "answers": ["A", "B"],)"
@@ -228,6 +229,15 @@ TEST_F(ReadSamplesTest, ABadLineIsNamedByFileAndNumber) {
   EXPECT_EQ(samples.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Message(samples.status()),
             path_ + ":3: field 'context' is missing; expected a string");
+}
+
+TEST_F(ReadSamplesTest, AFileIsNamedAsTheCallerNamesIt) {
+  EXPECT_FALSE(Read(Line("a") + "\n" + Line("a")).ok());
+  EXPECT_EQ(Message(ReadSamples(path_, "a.zip: b").status()),
+            "a.zip: b:2: id 'a' is that of line 1 already");
+  EXPECT_FALSE(Read("\n").ok());
+  EXPECT_THAT(Message(ReadSamples(path_, "a.zip: b").status()),
+              StartsWith("a.zip: b: holds no samples"));
 }
 
 TEST_F(ReadSamplesTest, ACutOffLastLineIsAnError) {
