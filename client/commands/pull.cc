@@ -4,11 +4,9 @@
 #include <memory>
 #include <string>
 
-#include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
-
 #include "client/connection.h"
 #include "client/pull.h"
+#include "client/render/transfer_progress.h"
 #include "common/base/status_macros.h"
 #include "common/record/run_info.h"
 
@@ -21,31 +19,6 @@ struct PullOptions {
   bool force = false;
 };
 
-std::string Megabytes(int64_t bytes) {
-  return absl::StrFormat("%.1f MB", static_cast<double>(bytes) / 1e6);
-}
-
-// "\r12.3 MB" on a terminal, at most ten times a second.
-class BytesDisplay {
- public:
-  explicit BytesDisplay(const Environment& environment)
-      : environment_(environment) {}
-  void Show(int64_t bytes) {
-    const absl::Time now = absl::Now();
-    if (!environment_.err_is_terminal || now - shown_ < absl::Milliseconds(100))
-      return;
-    shown_ = now;
-    *environment_.err << "\r" << Megabytes(bytes) << std::flush;
-  }
-  void Clear() {
-    if (shown_ != absl::InfinitePast()) *environment_.err << "\r\033[K";
-  }
-
- private:
-  const Environment& environment_;
-  absl::Time shown_ = absl::InfinitePast();
-};
-
 absl::StatusOr<int> Pull(const PullOptions& options,
                          const CommandContext& context) {
   const Connection connection(context.server);
@@ -53,11 +26,11 @@ absl::StatusOr<int> Pull(const PullOptions& options,
   const std::string path =
       options.out.empty() ? options.run_id + ".db" : options.out;
   std::ostream& err = *context.environment.err;
-  BytesDisplay display(context.environment);
+  TransferDisplay display(context.environment, /*done=*/0);
   const absl::Status pulled =
       PullRun(connection, options.run_id, path, options.force,
-              [&](int64_t bytes) { display.Show(bytes); });
-  display.Clear();
+              [&](int64_t bytes) { display.Set(bytes, /*total=*/0); });
+  display.Finish();
   RETURN_IF_ERROR(pulled);
   *context.environment.out << path << std::endl;
   if (!IsTerminal(run.state))

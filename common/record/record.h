@@ -93,7 +93,7 @@ struct SampleStart {
   int64_t raw_prompt_tokens = 0;  // before truncation, without chat template
   bool truncated = false;         // the middle was cut out
   double queue_seconds = 0;       // from submission to the engine
-  int64_t length = 0;             // as the sample's file counts it; 0: not given
+  int64_t length = 0;  // as the sample's file counts it; 0: not given
 
   friend bool operator==(const SampleStart&, const SampleStart&) = default;
 };
