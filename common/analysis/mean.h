@@ -3,6 +3,7 @@
 // Sums and means in double precision whose error does not grow with the number
 // of values. The functions are thread-safe; a CompensatedSum has one owner.
 
+#include <cmath>
 #include <optional>
 #include <span>
 
@@ -14,7 +15,16 @@ namespace kvrecall {
 // result, however many values were added.
 class CompensatedSum {
  public:
-  void Add(double value);
+  void Add(double value) {
+    const double total = sum_ + value;
+    // The smaller of the two lost its low bits in the addition.
+    if (std::abs(sum_) >= std::abs(value)) {
+      lost_ += (sum_ - total) + value;
+    } else {
+      lost_ += (value - total) + sum_;
+    }
+    sum_ = total;
+  }
   double Total() const { return sum_ + lost_; }
 
  private:

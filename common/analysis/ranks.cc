@@ -1,15 +1,22 @@
 #include "common/analysis/ranks.h"
 
 #include <algorithm>
-#include <numeric>
 
 namespace kvrecall {
 
 std::vector<size_t> AscendingOrder(std::span<const double> values) {
+  // Values travel with their places: a comparison does not jump about.
+  struct Placed {
+    double value;
+    size_t place;
+  };
+  std::vector<Placed> placed(values.size());
+  for (size_t i = 0; i < values.size(); ++i) placed[i] = {values[i], i};
+  std::sort(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) {
+    return a.value != b.value ? a.value < b.value : a.place < b.place;
+  });
   std::vector<size_t> order(values.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return values[a] < values[b]; });
+  for (size_t i = 0; i < placed.size(); ++i) order[i] = placed[i].place;
   return order;
 }
 

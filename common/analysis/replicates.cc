@@ -189,20 +189,26 @@ namespace {
 // Draws that are ranked at once: their weights stand side by side.
 constexpr int kTogether = 8;
 
+template <typename T>
 struct Lanes8 {
-  double at[kTogether] = {};
+  T at[kTogether] = {};
 };
+using Doubles8 = Lanes8<double>;
 
-// Values in ascending order, and where each group of equal ones ends.
+// Values in ascending order, of which samples they are, and where each group of
+// equal ones ends.
 struct Order {
-  std::vector<uint32_t> step;
+  std::vector<uint32_t> step, sample;
   std::vector<uint32_t> group_ends;
 };
 
-Order OrderOf(std::span<const double> values) {
+Order OrderOf(std::span<const double> values,
+              std::span<const uint32_t> sample_of) {
   Order order;
-  for (const size_t i : AscendingOrder(values))
+  for (const size_t i : AscendingOrder(values)) {
     order.step.push_back(static_cast<uint32_t>(i));
+    order.sample.push_back(sample_of[i]);
+  }
   for (size_t i = 1; i <= order.step.size(); ++i)
     if (i == order.step.size() ||
         values[order.step[i]] != values[order.step[i - 1]])
@@ -216,9 +222,8 @@ Order OrderOf(std::span<const double> values) {
 class RankedDraws {
  public:
   RankedDraws(const Resamples& resamples, int begin,
-              std::span<const int64_t> first,
-              std::span<const uint32_t> sample_of)
-      : sample_of_(sample_of), weights_(SampleCount(first)) {
+              std::span<const int64_t> first)
+      : weights_(SampleCount(first)) {
     const int count = std::min(kTogether, resamples.count() - begin);
     for (int b = 0; b < count; ++b) {
       const std::span<const double> weights = resamples.Weights(begin + b);
@@ -231,27 +236,34 @@ class RankedDraws {
   }
 
   void RankFirst(const Order& x) {
-    ranks_.resize(x.step.size());
-    spread_ = Walk(x, [&](size_t begin, size_t end, const Lanes8& rank) {
-      for (size_t i = begin; i < end; ++i) ranks_[x.step[i]] = rank;
-    });
+    weighted_.resize(x.step.size());
+    spread_ = Walk(
+        x, [](size_t) {},
+        [&](size_t begin, size_t end, const Doubles8& rank) {
+          for (size_t i = begin; i < end; ++i) {
+            const Doubles8& w = weights_[x.sample[i]];
+            Lanes8<float>& weighted = weighted_[x.step[i]];
+            for (int b = 0; b < kTogether; ++b)
+              weighted.at[b] = static_cast<float>(w.at[b] * rank.at[b]);
+          }
+        });
   }
 
   // ρ of the column ranked first with another.
-  Lanes8 Correlate(const Order& y) const {
-    Lanes8 products;
-    const Lanes8 spread =
-        Walk(y, [&](size_t begin, size_t end, const Lanes8& rank) {
-          Lanes8 sum;
-          for (size_t i = begin; i < end; ++i) {
-            const Lanes8& w = WeightOf(y.step[i]);
-            const Lanes8& r = ranks_[y.step[i]];
-            for (int b = 0; b < kTogether; ++b) sum.at[b] += w.at[b] * r.at[b];
-          }
+  Doubles8 Correlate(const Order& y) const {
+    Doubles8 products, sum;
+    const Doubles8 spread = Walk(
+        y,
+        [&](size_t i) {
+          const Lanes8<float>& weighted = weighted_[y.step[i]];
+          for (int b = 0; b < kTogether; ++b) sum.at[b] += weighted.at[b];
+        },
+        [&](size_t, size_t, const Doubles8& rank) {
           for (int b = 0; b < kTogether; ++b)
             products.at[b] += sum.at[b] * rank.at[b];
+          sum = {};
         });
-    Lanes8 result;
+    Doubles8 result;
     for (int b = 0; b < kTogether; ++b)
       result.at[b] = spread.at[b] > 0 && spread_.at[b] > 0
                          ? Ratio(products.at[b], spread.at[b], spread_.at[b])
@@ -260,37 +272,36 @@ class RankedDraws {
   }
 
  private:
-  const Lanes8& WeightOf(uint32_t step) const {
-    return weights_[sample_of_[step]];
-  }
-
-  // Calls body(begin, end, rank) for each group of equal values; returns the
-  // sum of the squared ranks.
-  template <typename Body>
-  Lanes8 Walk(const Order& order, Body body) const {
-    Lanes8 below, spread;
+  // Calls each(i) for every value and then whole(begin, end, rank) for its
+  // group of equal ones; returns the sum of the squared ranks.
+  template <typename Each, typename Whole>
+  Doubles8 Walk(const Order& order, Each each, Whole whole) const {
+    Doubles8 below, spread;
     size_t begin = 0;
     for (const uint32_t end : order.group_ends) {
-      Lanes8 equal, rank;
+      Doubles8 equal, rank;
       for (size_t i = begin; i < end; ++i) {
-        const Lanes8& w = WeightOf(order.step[i]);
+        const Doubles8& w = weights_[order.sample[i]];
         for (int b = 0; b < kTogether; ++b) equal.at[b] += w.at[b];
+        each(i);
       }
       for (int b = 0; b < kTogether; ++b) {
         rank.at[b] = below.at[b] + (equal.at[b] - steps_.at[b]) / 2;
         spread.at[b] += equal.at[b] * rank.at[b] * rank.at[b];
         below.at[b] += equal.at[b];
       }
-      body(begin, end, rank);
+      whole(begin, end, rank);
       begin = end;
     }
     return spread;
   }
 
-  std::span<const uint32_t> sample_of_;
-  std::vector<Lanes8> weights_;  // [samples]
-  std::vector<Lanes8> ranks_;    // [steps], of the column ranked first
-  Lanes8 steps_, spread_;
+  std::vector<Doubles8> weights_;  // [samples]
+  // [steps]: weight times rank of the column ranked first. Halves of whole
+  // numbers, so floats hold them exactly up to eight million; and half the
+  // bytes are what fits the cache that the other columns' orders jump about in.
+  std::vector<Lanes8<float>> weighted_;
+  Doubles8 steps_, spread_;
 };
 
 }  // namespace
@@ -302,10 +313,11 @@ std::vector<Replicates> ReplicateSpearman(
   ForSteps(first, [&](size_t sample, size_t i) {
     sample_of[i] = static_cast<uint32_t>(sample);
   });
-  const Order of_x = OrderOf(x);
+  const Order of_x = OrderOf(x, sample_of);
   std::vector<Order> of_ys(ys.size());
   RunInParts(resamples.threads(), std::ssize(ys), [&](int64_t i) {
-    of_ys[static_cast<size_t>(i)] = OrderOf(ys[static_cast<size_t>(i)]);
+    of_ys[static_cast<size_t>(i)] =
+        OrderOf(ys[static_cast<size_t>(i)], sample_of);
   });
   std::vector<Replicates> replicates(
       ys.size(), Replicates(static_cast<size_t>(resamples.count())));
@@ -313,10 +325,10 @@ std::vector<Replicates> ReplicateSpearman(
   RunInParts(resamples.threads(), batches, [&](int64_t batch) {
     const int begin = static_cast<int>(batch) * kTogether;
     const int count = std::min(kTogether, resamples.count() - begin);
-    RankedDraws draws(resamples, begin, first, sample_of);
+    RankedDraws draws(resamples, begin, first);
     draws.RankFirst(of_x);
     for (size_t i = 0; i < of_ys.size(); ++i) {
-      const Lanes8 rho = draws.Correlate(of_ys[i]);
+      const Doubles8 rho = draws.Correlate(of_ys[i]);
       std::copy_n(rho.at, count, replicates[i].begin() + begin);
     }
   });
@@ -335,7 +347,7 @@ std::vector<double> WonPairs(std::span<const int64_t> first,
   ForSteps(first, [&](size_t sample, size_t i) {
     sample_of[i] = static_cast<uint32_t>(sample);
   });
-  const Order order = OrderOf(signal);
+  const Order order = OrderOf(signal, sample_of);
   std::vector<double> pairs(samples * samples);
   std::vector<double> below(samples), with_equal(samples);
   size_t begin = 0;
