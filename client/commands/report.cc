@@ -1,20 +1,16 @@
 #include "client/commands/report.h"
 
-#include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <system_error>
-
-#include "absl/strings/str_cat.h"
 
 #include "client/commands/run_option.h"
 #include "client/connection.h"
 #include "client/pull.h"
 #include "client/report/report.h"
+#include "client/whole_file.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -54,35 +50,12 @@ class LocalRun {
   std::string database_, pulled_;
 };
 
-absl::Status WriteWhole(const std::string& path, const std::string& text) {
-  const std::string part = path + ".part";
-  std::ofstream file(part, std::ios::binary | std::ios::trunc);
-  if (!file)
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot write ", part, ": ", std::strerror(errno)));
-  file << text;
-  file.close();
-  std::error_code error;
-  if (!file) {
-    std::filesystem::remove(part, error);
-    return absl::ResourceExhaustedError(
-        absl::StrCat("cannot write ", part, ": is the disk full?"));
-  }
-  std::filesystem::rename(part, path, error);
-  if (error)
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot rename ", part, ": ", error.message()));
-  return absl::OkStatus();
-}
-
 absl::StatusOr<int> Report(const ReportOptions& options,
                            const CommandContext& context) {
   const std::string path =
       options.out.empty() ? options.run.run_id + ".html" : options.out;
-  std::error_code error;
-  if (!options.force && std::filesystem::exists(path, error))
-    return absl::AlreadyExistsError(
-        absl::StrCat(path, " exists; give --force to overwrite it"));
+  ASSIGN_OR_RETURN(const std::unique_ptr<WholeFile> file,
+                   WholeFile::Create(path, options.force));
   LocalRun local;
   RETURN_IF_ERROR(local.Fetch(options.run, context.server, path));
   ASSIGN_OR_RETURN(
@@ -91,7 +64,8 @@ absl::StatusOr<int> Report(const ReportOptions& options,
   ASSIGN_OR_RETURN(const RunAnalysis analysis,
                    AnalyzeRun(data.table, options.analysis));
   ASSIGN_OR_RETURN(const std::string page, RenderReport(data, analysis));
-  RETURN_IF_ERROR(WriteWhole(path, page));
+  file->stream() << page;
+  RETURN_IF_ERROR(file->Commit());
   *context.environment.out << path << std::endl;
   return kExitOk;
 }

@@ -1,18 +1,13 @@
 #include "client/export/export_run.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <map>
-#include <system_error>
-
-#include "absl/strings/str_cat.h"
+#include <memory>
 
 #include "client/export/csv.h"
 #include "client/export/json_lines.h"
+#include "client/whole_file.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -53,31 +48,13 @@ absl::Status ExportRun(RunSource& source, const std::string& run_id,
 absl::Status ExportRunToFile(RunSource& source, const std::string& run_id,
                              const ExportForm& form, const std::string& path,
                              bool overwrite) {
-  std::error_code error;
-  if (!overwrite && std::filesystem::exists(path, error)) {
-    return absl::AlreadyExistsError(
-        absl::StrCat(path, " exists; give --force to overwrite it"));
-  }
-  const std::string part = path + ".part";
-  std::ofstream file(part, std::ios::binary | std::ios::trunc);
-  if (!file) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot write ", part, ": ", std::strerror(errno)));
-  }
-  absl::Status status = ExportRun(source, run_id, form, file);
-  file.close();
-  if (status.ok() && !file) {
-    status = absl::ResourceExhaustedError(
-        absl::StrCat("cannot write ", part, ": is the disk full?"));
-  }
-  if (status.ok()) {
-    std::filesystem::rename(part, path, error);
-    if (!error) return status;
-    status = absl::InvalidArgumentError(
-        absl::StrCat("cannot rename ", part, ": ", error.message()));
-  }
-  std::filesystem::remove(part, error);
-  return status;
+  ASSIGN_OR_RETURN(const std::unique_ptr<WholeFile> file,
+                   WholeFile::Create(path, overwrite));
+  const absl::Status written = ExportRun(source, run_id, form, file->stream());
+  // A full disk is what went wrong, whatever the writer made of it.
+  RETURN_IF_ERROR(file->Check());
+  RETURN_IF_ERROR(written);
+  return file->Commit();
 }
 
 }  // namespace kvrecall
