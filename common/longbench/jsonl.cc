@@ -139,9 +139,52 @@ absl::StatusOr<std::vector<ChatMessage>> AsMessages(const Json& value) {
   return messages;
 }
 
+// The numbers with a fraction or an exponent that an object has under its
+// names, letter for letter: of a parsed one only their values are known.
+class NumbersAsWritten final : public nlohmann::json_sax<Json> {
+ public:
+  // `line`: a well-formed object.
+  explicit NumbersAsWritten(std::string_view line) {
+    Json::sax_parse(line.begin(), line.end(), this);
+  }
+
+  const std::string& at(const std::string& name) const {
+    return numbers_.at(name);
+  }
+
+  bool number_float(double, const std::string& text) override {
+    if (depth_ == 1) numbers_[name_] = text;
+    return true;
+  }
+  bool key(std::string& name) override {
+    if (depth_ == 1) name_ = name;
+    return true;
+  }
+  bool start_object(size_t) override { return ++depth_ > 0; }
+  bool start_array(size_t) override { return ++depth_ > 0; }
+  bool end_object() override { return depth_-- > 0; }
+  bool end_array() override { return depth_-- > 0; }
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(int64_t) override { return true; }
+  bool number_unsigned(uint64_t) override { return true; }
+  bool string(std::string&) override { return true; }
+  bool binary(Json::binary_t&) override { return true; }
+  bool parse_error(size_t, const std::string&,
+                   const Json::exception&) override {
+    return false;
+  }
+
+ private:
+  std::map<std::string, std::string> numbers_;
+  std::string name_;
+  int depth_ = 0;
+};
+
 // Whatever the line has beside the fields of a Sample, as far as it is text.
-absl::Status TakeOwnFields(const Json& object,
+absl::Status TakeOwnFields(std::string_view line, const Json& object,
                            std::map<std::string, std::string>& fields) {
+  const NumbersAsWritten numbers(line);
   static constexpr std::string_view kOurs[] = {
       "_id",      "input",       "context",     "answers", "dataset", "length",
       "language", "all_classes", "forced_text", "fields",  "messages"};
@@ -151,7 +194,7 @@ absl::Status TakeOwnFields(const Json& object,
     if (value.is_string()) {
       ASSIGN_OR_RETURN(fields[name], AsString(value, name.c_str(), "a string"));
     } else if (value.is_number()) {
-      fields[name] = value.dump();
+      fields[name] = value.is_number_float() ? numbers.at(name) : value.dump();
     }
   }
   return absl::OkStatus();
@@ -314,7 +357,7 @@ absl::StatusOr<Sample> ParseSample(std::string_view line, SampleSchema schema) {
   if (const Json* messages = FindField(object, "messages")) {
     ASSIGN_OR_RETURN(sample.messages, AsMessages(*messages));
   }
-  if (is_free) RETURN_IF_ERROR(TakeOwnFields(object, sample.fields));
+  if (is_free) RETURN_IF_ERROR(TakeOwnFields(line, object, sample.fields));
   if (FindField(object, "_id") == nullptr) {
     sample.id = DerivedId(sample);
   } else {
