@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 using ::testing::StartsWith;
 
 constexpr char kFull[] =
@@ -146,6 +148,156 @@ TEST(ParseSampleTest, SaysWhatIsWrongWithTheJsonInShort) {
   ParseError(std::string(200'000, '['));
 }
 
+absl::StatusOr<Sample> ParseFree(std::string_view line) {
+  return ParseSample(line, SampleSchema::kFree);
+}
+
+std::string FreeError(std::string_view line) {
+  const auto sample = ParseFree(line);
+  EXPECT_EQ(sample.status().code(), absl::StatusCode::kInvalidArgument) << line;
+  return Message(sample.status());
+}
+
+TEST(ParseFreeSampleTest, NothingIsRequired) {
+  const auto sample = ParseFree("{}");
+  ASSERT_TRUE(sample.ok()) << sample.status();
+  EXPECT_EQ(sample->input, "");
+  EXPECT_EQ(sample->context, "");
+  EXPECT_THAT(sample->answers, IsEmpty());
+  EXPECT_THAT(sample->fields, IsEmpty());
+  EXPECT_FALSE(sample->id.empty());
+}
+
+TEST(ParseFreeSampleTest, TheFieldsOfEverySampleAreReadAsEver) {
+  const auto sample = ParseFree(kFull);
+  ASSERT_TRUE(sample.ok()) << sample.status();
+  EXPECT_EQ(sample->id, "id1");
+  EXPECT_EQ(sample->context, "Passage 1:\nŁódź");
+  EXPECT_THAT(sample->answers, ElementsAre("A", "B"));
+  EXPECT_EQ(sample->length, 7);
+  EXPECT_THAT(sample->fields, IsEmpty()) << "lists are not text";
+  EXPECT_THAT(FreeError(R"({"input": 5})"), HasSubstr("'input'"));
+  EXPECT_THAT(FreeError(R"({"answers": "x"})"), HasSubstr("'answers'"));
+}
+
+TEST(ParseFreeSampleTest, StringsAndNumbersUnderNamesOfTheirOwnAreFields) {
+  const auto sample = ParseFree(
+      R"({"title":"Łódź","year":1423,"list":[1],"yes":true,"no":null,)"
+      R"("object":{"a":"b"},"empty":""})");
+  ASSERT_TRUE(sample.ok()) << sample.status();
+  EXPECT_THAT(sample->fields,
+              ElementsAre(Pair("empty", ""), Pair("title", "Łódź"),
+                          Pair("year", "1423")));
+}
+
+TEST(ParseFreeSampleTest, NumbersAreKeptAsTheyAreWritten) {
+  const auto sample = ParseFree(
+      R"({"a":0.10,"b":1e3,"c":-7,"d":12345678901234567890123,"e":1.5E-2,)"
+      R"("f":1.0,"g":18446744073709551615,"in":{"a":2.50},"list":[3.50]})");
+  ASSERT_TRUE(sample.ok()) << sample.status();
+  EXPECT_THAT(
+      sample->fields,
+      ElementsAre(Pair("a", "0.10"), Pair("b", "1e3"), Pair("c", "-7"),
+                  Pair("d", "12345678901234567890123"), Pair("e", "1.5E-2"),
+                  Pair("f", "1.0"), Pair("g", "18446744073709551615")));
+  EXPECT_THAT(ParseFree(R"({"a":1.50,"a":"x"})")->fields,
+              ElementsAre(Pair("a", "x")));
+  EXPECT_THAT(ParseFree(R"({"a":"x","a":2.50,"a":1.50})")->fields,
+              ElementsAre(Pair("a", "1.50")));
+}
+
+TEST(ParseFreeSampleTest, AFieldOfItsOwnIsNoTextWithNul) {
+  EXPECT_EQ(FreeError(R"({"title": "a\u0000b"})"),
+            "field 'title' contains a NUL character");
+}
+
+// Only samples of anybody's have them: a line of LongBench's may hold anything.
+TEST(ParseFreeSampleTest, OtherSamplesHaveNoFieldsUnderNamesOfTheirOwn) {
+  const auto sample = ParseSample(
+      R"({"input":"q","context":"c","answers":[],"title":"t","year":1})");
+  ASSERT_TRUE(sample.ok()) << sample.status();
+  EXPECT_THAT(sample->fields, IsEmpty());
+}
+
+TEST(ParseFreeSampleTest, ADerivedIdDependsOnFieldsAndMessages) {
+  const auto id = [](std::string_view line) { return ParseFree(line)->id; };
+  const std::set<std::string> ids = {
+      id("{}"),
+      id(R"({"a":"1"})"),
+      id(R"({"a":"2"})"),
+      id(R"({"b":"1"})"),
+      id(R"({"a":"1","b":""})"),
+      id(R"({"ab":"1"})"),
+      id(R"({"messages":[{"role":"user","content":"x"}]})"),
+      id(R"({"messages":[{"role":"user","content":"y"}]})"),
+      id(R"({"messages":[{"role":"user","content":"x"},)"
+         R"({"role":"user","content":"x"}]})"),
+      id(R"({"messages":[{"role":"assistant","content":"x"},)"
+         R"({"role":"user","content":"x"}]})")};
+  EXPECT_EQ(ids.size(), 10u);
+  EXPECT_EQ(id(R"({"a":"1","b":"2"})"), id(R"({"fields":{"b":"2"},"a":"1"})"));
+}
+
+TEST(ParseSampleTest, ReadsFieldsThatAreAnObjectOfStrings) {
+  const auto with = [](const std::string& fields) {
+    return ParseSample(R"({"input":"","context":"","answers":[],"fields":)" +
+                       fields + "}");
+  };
+  EXPECT_THAT(with(R"({"b":"2","a":"Ł"})")->fields,
+              ElementsAre(Pair("a", "Ł"), Pair("b", "2")));
+  EXPECT_THAT(with("null")->fields, IsEmpty());
+  EXPECT_THAT(with("{}")->fields, IsEmpty());
+  EXPECT_EQ(Message(with(R"([["a","b"]])").status()),
+            "field 'fields' is of type array; expected an object of strings");
+  EXPECT_EQ(Message(with(R"({"a":1})").status()),
+            "field 'fields' holds a value of type number; expected strings");
+  EXPECT_EQ(Message(with(R"({"a":"\u0000"})").status()),
+            "field 'fields' contains a NUL character");
+}
+
+absl::StatusOr<Sample> WithMessages(const std::string& messages) {
+  return ParseFree(R"({"messages":)" + messages + "}");
+}
+
+TEST(ParseSampleTest, ReadsAChat) {
+  const auto sample =
+      WithMessages(R"([{"role":"system","content":"Be brief."},)"
+                   R"({"role":"user","content":"a\nb","name":"ignored"}])");
+  ASSERT_TRUE(sample.ok()) << sample.status();
+  EXPECT_THAT(sample->messages, ElementsAre(ChatMessage{"system", "Be brief."},
+                                            ChatMessage{"user", "a\nb"}));
+  EXPECT_THAT(WithMessages("null")->messages, IsEmpty());
+}
+
+TEST(ParseSampleTest, SaysWhyMessagesAreNoChat) {
+  const auto complaint = [](const std::string& messages) {
+    const absl::Status status = WithMessages(messages).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << messages;
+    return Message(status);
+  };
+  for (const char* messages :
+       {"[]", "{}", R"("user: hello")", "[1]", R"([{"role":"user"}])",
+        R"([{"content":"a"}])", R"(["user","hello"])"}) {
+    EXPECT_EQ(complaint(messages),
+              "field 'messages' is not a list of objects with role and "
+              "content");
+  }
+  EXPECT_EQ(complaint(R"([{"role":1,"content":"a"}])"),
+            "field 'messages' holds a value of type number; expected roles as "
+            "strings");
+  EXPECT_EQ(complaint(R"([{"role":"user","content":[{"type":"text"}]}])"),
+            "field 'messages' holds a value of type array; expected contents "
+            "as strings");
+  EXPECT_EQ(complaint(R"([{"role":"user","content":null}])"),
+            "field 'messages' holds a value of type null; expected contents as "
+            "strings");
+  EXPECT_EQ(complaint(R"([{"role":"user","content":"\u0000"}])"),
+            "field 'messages' contains a NUL character");
+  EXPECT_EQ(complaint(R"([{"role":"tool","content":"a"}])"),
+            "field 'messages' is no chat: message 1 has the role 'tool'; "
+            "expected system, user or assistant");
+}
+
 TEST(ParseSampleTest, ArbitraryBytesAreRefusedOrGiveCleanText) {
   std::mt19937_64 rng(5);
   const std::string seed = kFull;
@@ -261,6 +413,17 @@ TEST_F(ReadSamplesTest, AFileWithoutSamplesIsAnError) {
   for (const char* content : {"", "\n \r\n", "\xEF\xBB\xBF"}) {
     EXPECT_THAT(Message(Read(content).status()), HasSubstr("no samples"));
   }
+}
+
+TEST_F(ReadSamplesTest, SamplesOfAnybodysNeedNoIdAndAreNamedByTheirLine) {
+  std::ofstream(path_) << "{\"q\":\"a\"}\n{\"q\":\"b\"}\n";
+  const auto samples = ReadSamples(path_, SampleSchema::kFree);
+  ASSERT_TRUE(samples.ok()) << samples.status();
+  ASSERT_EQ(samples->size(), 2u);
+  EXPECT_EQ((*samples)[1].fields.at("q"), "b");
+  std::ofstream(path_) << "{\"q\":\"a\"}\n{\"messages\":[]}\n";
+  EXPECT_THAT(Message(ReadSamples(path_, SampleSchema::kFree).status()),
+              HasSubstr(path_ + ":2: field 'messages' is not a list"));
 }
 
 TEST_F(ReadSamplesTest, SaysWhyAFileCannotBeRead) {

@@ -62,6 +62,50 @@ TEST(FillTemplateTest, ReplacesEachOccurrenceAndNothingElse) {
   EXPECT_EQ(FillTemplate(WithTemplate("{"), sample), "{");
 }
 
+// What a template of the user's own becomes for a sample with a field "name".
+absl::StatusOr<std::string> FillOwn(std::string_view prompt_template) {
+  Sample sample = MakeSample("C", "I");
+  sample.id = "s7";
+  sample.fields = {{"name", "Ada"}, {"_2", "{input} {name}"}};
+  return FillOwnTemplate(prompt_template, sample);
+}
+
+TEST(FillOwnTemplateTest, PutsEveryFieldWhereItIsNamed) {
+  EXPECT_EQ(*FillOwn("{context}|{input}|{name}|{name}{context}"),
+            "C|I|Ada|AdaC");
+  EXPECT_EQ(*FillOwn("no field at all"), "no field at all");
+  EXPECT_EQ(*FillOwn(""), "");
+}
+
+TEST(FillOwnTemplateTest, AFilledInValueIsNotReadAgain) {
+  EXPECT_EQ(*FillOwn("{_2}{input}"), "{input} {name}I");
+}
+
+TEST(FillOwnTemplateTest, BracesAroundWhatIsNoNameAreText) {
+  for (const char* text :
+       {"{}", "{ }", "{ name }", "{name", "name}", "{na-me}", "{2name}",
+        "{\"name\": 1}", "{", "}", "{ü}", "{{", "}{", "{\n}", "{a.b}"}) {
+    EXPECT_EQ(*FillOwn(text), text);
+  }
+  EXPECT_EQ(*FillOwn("{{name}}"), "{Ada}");
+  EXPECT_EQ(*FillOwn("{x {name}"), "{x Ada");
+}
+
+TEST(FillOwnTemplateTest, AnUnknownNameIsToldWhatThereIs) {
+  const absl::Status status = FillOwn("{input} {Name}").status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_EQ(status.message(),
+            "the template names {Name}, and sample 's7' has no such field; it "
+            "has context, input, _2, name");
+}
+
+// The names of the sample's own fields do not hide those of every sample.
+TEST(FillOwnTemplateTest, InputAndContextAreAlwaysTheSamples) {
+  Sample sample = MakeSample("C", "");
+  sample.fields = {{"input", "field"}, {"context", "field"}};
+  EXPECT_EQ(*FillOwnTemplate("{context}{input}", sample), "C");
+}
+
 TEST(TruncateMiddleTest, APromptWithinTheLimitIsKeptAsItIs) {
   // Decoding would drop the special token: the text is not decoded at all.
   const std::string prompt("ab\0cd", 5);

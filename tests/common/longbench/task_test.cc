@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "common/base/digest.h"
+#include "common/longbench/scoring.h"
 
 namespace kvrecall {
 namespace {
@@ -59,12 +60,14 @@ TEST(TaskTest, TemplatesAreThoseOfTheirSourcesToTheByte) {
   EXPECT_EQ(digest("demo"), kDemo);
 }
 
-// Those without a question ask the same of every sample.
+// Those without a question ask the same of every sample. What a sample of
+// anybody's has, its run's own template says.
 TEST(TaskTest, EveryTemplateTakesTheContextAndMostTheQuestion) {
   const std::set<std::string_view> without_question = {
       "gov_report",   "multi_news",   "vcsum",           "passage_count", "lcc",
       "gov_report_e", "multi_news_e", "passage_count_e", "lcc_e"};
   for (const Task& task : AllTasks()) {
+    if (task.name == kCustomTask) continue;
     EXPECT_NE(task.prompt_template.find("{context}"), std::string_view::npos);
     EXPECT_EQ(task.prompt_template.find("{input}") == std::string_view::npos,
               without_question.contains(task.name))
@@ -115,6 +118,15 @@ TEST(TaskTest, ReasoningTasksShareTheSamplesButNotTheScores) {
     EXPECT_EQ(reasoning.max_new_tokens, 512);
     EXPECT_NE(own.prompt_template, reasoning.prompt_template);
   }
+}
+
+TEST(TaskTest, AnybodysSamplesAreTheirInputAndHaveNoScore) {
+  const Task& task = **FindTask(kCustomTask);
+  EXPECT_EQ(task.prompt_template, "{input}");
+  EXPECT_TRUE(task.chat);
+  EXPECT_EQ(task.metric, Metric::kNone);
+  EXPECT_FALSE(UnscoredReason(task.metric).empty());
+  EXPECT_FALSE(task.is_longbench);
 }
 
 TEST(TaskTest, MarkedRulesHaveAMarkerAndTheOthersNone) {
