@@ -17,6 +17,13 @@ namespace fs = std::filesystem;
 
 constexpr char kSuffix[] = ".export-";
 
+// Whether a file's name, behind the database's and the suffix, is one of
+// Make's.
+bool IsNumber(std::string_view rest) {
+  return !rest.empty() &&
+         rest.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<std::istream>> RunExports::Make(
@@ -39,7 +46,9 @@ void RunExports::RemoveLeftovers() const {
   std::error_code error;
   for (const fs::directory_entry& entry :
        fs::directory_iterator(folder, error)) {
-    if (entry.path().filename().string().starts_with(prefix))
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(prefix) &&
+        IsNumber(std::string_view(name).substr(prefix.size())))
       fs::remove(entry.path(), error);
   }
 }
