@@ -54,6 +54,21 @@ TEST(SampleJsonTest, ParseSampleReadsItBack) {
   EXPECT_EQ(ParseSample(SampleToJson(sample).value())->forced_text, "");
 }
 
+TEST(SampleJsonTest, FieldsAndMessagesAreReadBack) {
+  Sample sample;
+  sample.id = "mine";
+  sample.fields = {{"", "nameless"}, {"title", "\"Ułysses\"\n"}, {"n", "0.10"}};
+  sample.messages = {{"system", ""}, {"user", "a\n<|im_end|>"}};
+  const auto json = SampleToJson(sample);
+  ASSERT_TRUE(json.ok()) << json.status();
+  const auto back = ParseSample(*json);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->fields, sample.fields);
+  EXPECT_EQ(back->messages, sample.messages);
+  EXPECT_EQ(ParseSample(SampleToJson(TestSample("a")).value())->messages,
+            std::vector<ChatMessage>());
+}
+
 TEST(SampleJsonTest, WhatCouldNotBeReadBackIsRefused) {
   Sample no_id = TestSample("");
   Sample nul = TestSample("nul");
@@ -64,7 +79,19 @@ TEST(SampleJsonTest, WhatCouldNotBeReadBackIsRefused) {
   negative.length = -1;
   Sample forced = TestSample("forced");
   forced.forced_text = std::string("\0", 1);
-  for (const Sample& sample : {no_id, nul, bytes, negative, forced}) {
+  const std::string with_nul("a\0", 2);
+  Sample name = TestSample("name");
+  name.fields[with_nul] = "value";
+  Sample value = TestSample("value");
+  value.fields["name"] = with_nul;
+  Sample role = TestSample("role");
+  role.messages = {{with_nul, ""}, {"user", ""}};
+  Sample content = TestSample("content");
+  content.messages = {{"user", with_nul}};
+  Sample field_bytes = TestSample("field bytes");
+  field_bytes.fields["name"] = "\xff";
+  for (const Sample& sample : {no_id, nul, bytes, negative, forced, name, value,
+                               role, content, field_bytes}) {
     const absl::Status status = SampleToJson(sample).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(sample.id));
