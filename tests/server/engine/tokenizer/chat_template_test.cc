@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -59,6 +60,49 @@ TEST_F(ChatTemplateTest, RendersKnownTemplatesAsJinjaDoes) {
     EXPECT_EQ(chat->digest(), Sha256Hex(source));
   }
   EXPECT_GE(recognised, 7);
+}
+
+std::vector<ChatMessage> MessagesOf(const Json& chat) {
+  std::vector<ChatMessage> messages;
+  for (const Json& message : chat["messages"])
+    messages.push_back({message["role"], message["content"]});
+  return messages;
+}
+
+TEST_F(ChatTemplateTest, RendersChatsAsJinjaDoes) {
+  int rendered = 0;
+  for (const Json& golden : GoldenCases()) {
+    const auto chat =
+        ChatTemplate::Recognize(golden["template"].get<std::string>());
+    if (!chat.ok()) continue;
+    ASSERT_GE(golden["chats"].size(), 9u) << golden["name"];
+    for (const Json& conversation : golden["chats"]) {
+      const std::vector<ChatMessage> messages = MessagesOf(conversation);
+      ASSERT_TRUE(CheckMessages(messages).ok()) << CheckMessages(messages);
+      EXPECT_EQ(chat->RenderChat(messages), conversation["rendered"])
+          << golden["name"];
+      ++rendered;
+    }
+  }
+  EXPECT_GE(rendered, 7 * 9);
+}
+
+TEST_F(ChatTemplateTest, AChatOfOneMessageIsThatMessagesPrompt) {
+  for (const Json& golden : GoldenCases()) {
+    const auto chat =
+        ChatTemplate::Recognize(golden["template"].get<std::string>());
+    if (!chat.ok()) continue;
+    for (const char* content : {"", "a", "<|im_end|>\n", "\n\n"})
+      EXPECT_EQ(chat->RenderChat({{"user", content}}), chat->Render(content));
+  }
+}
+
+TEST_F(ChatTemplateTest, AChatsOwnSystemPromptReplacesTheTemplates) {
+  const auto chat = ChatTemplate::Recognize(Golden("qwen2"));
+  ASSERT_TRUE(chat.ok()) << chat.status();
+  EXPECT_EQ(chat->RenderChat({{"system", "Be brief."}, {"user", "a"}}),
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\na"
+            "<|im_end|>\n<|im_start|>assistant\n");
 }
 
 TEST_F(ChatTemplateTest, FindsTheSystemPrompt) {
@@ -157,6 +201,9 @@ TEST_F(ChatTemplateTest, NoneAndChatMlNeedNoFile) {
   ASSERT_TRUE(chatml.ok());
   EXPECT_EQ(chatml->Render("a"),
             "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(chatml->RenderChat({{"system", "s"}, {"user", "a"}}),
+            "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\na<|im_end|>\n"
+            "<|im_start|>assistant\n");
   EXPECT_EQ(chatml->digest(), Sha256Hex(Golden("plain")));
 }
 
