@@ -131,6 +131,9 @@ absl::StatusOr<NewRun> RunServiceImpl::PlanRun(
   RETURN_IF_ERROR(CheckNotDraining());
   RETURN_IF_ERROR(CheckText("request_id", request.request_id(), 1, 64));
   RETURN_IF_ERROR(CheckText("config.task", request.config().task(), 1, 64));
+  RETURN_IF_ERROR(CheckText("config.prompt_template",
+                            request.config().prompt_template(), 0,
+                            kMaxMessageBytes));
   ASSIGN_OR_RETURN(RunConfig requested, FromProto(request.config()));
   NewRun run;
   run.request_id = request.request_id();
