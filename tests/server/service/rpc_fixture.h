@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -52,6 +53,16 @@ class RpcTest : public ::testing::Test {
     backends.model.set_name("fake");
     backends.model.set_context_window(kWindow);
     backends.info.set_version("1.2.3");
+    // A token a byte.
+    backends.tokenize = [](std::string_view text, bool add_special_tokens) {
+      TokenizedText tokens;
+      if (add_special_tokens) tokens = {{1}, {"<s>"}};
+      for (const char c : text) {
+        tokens.ids.push_back(static_cast<unsigned char>(c));
+        tokens.tokens.push_back(std::string(1, c));
+      }
+      return tokens;
+    };
     auto server = RpcServer::Start(options, std::move(backends));
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);

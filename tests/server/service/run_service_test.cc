@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -173,6 +174,13 @@ TEST_F(RunServiceTest, CreateRunRefusesEachBadFieldByName) {
        [](auto* r) { r->mutable_config()->set_max_prompt_tokens(32760); }},
       {"config.chat_template: unknown template 'llama'",
        [](auto* r) { r->mutable_config()->set_chat_template("llama"); }},
+      {"config.prompt_template: is of task custom only; hotpotqa has its own",
+       [](auto* r) { r->mutable_config()->set_prompt_template("{input}"); }},
+      {"config.prompt_template: holds a NUL character",
+       [](auto* r) {
+         r->mutable_config()->set_task("custom");
+         r->mutable_config()->set_prompt_template(std::string("a\0b", 3));
+       }},
   };
   for (const Fault& fault : faults) {
     v1::CreateRunRequest request = NewRunRequest("a");
@@ -339,6 +347,39 @@ TEST_F(RunServiceTest, SubmitSamplesRefusesASampleWithoutTheTextToForce) {
                                                  : Submitted::OUTCOME_REFUSED);
     EXPECT_EQ(response.results(1).outcome(), Submitted::OUTCOME_ACCEPTED);
     EXPECT_EQ(store_.samples(run.run_id()).back().forced_text, "");
+  }
+}
+
+// A chat and fields of its own come to the store of task custom's runs, and of
+// no others'.
+TEST_F(RunServiceTest, SubmitSamplesTakesChatsAndFieldsForTaskCustom) {
+  for (const char* task : {"custom", "hotpotqa"}) {
+    v1::CreateRunRequest create = NewRunRequest(task);
+    create.mutable_config()->set_task(task);
+    v1::Run run;
+    ASSERT_TRUE(Create(create, &run).ok());
+    v1::SubmitSamplesRequest request;
+    request.set_run_id(run.run_id());
+    v1::Sample* chat = request.add_samples();
+    chat->set_sample_id("chat");
+    chat->add_messages()->set_role("user");
+    chat->mutable_messages(0)->set_content("Who?");
+    v1::Sample* fields = request.add_samples();
+    fields->set_sample_id("fields");
+    (*fields->mutable_fields())["title"] = "Ulysses";
+    v1::SubmitSamplesResponse response;
+    ASSERT_TRUE(Submit(request, &response).ok());
+    const std::vector<Sample> samples = store_.samples(run.run_id());
+    const bool custom = std::string(task) == "custom";
+    ASSERT_EQ(samples.size(), custom ? 2u : 0u);
+    for (const auto& result : response.results()) {
+      EXPECT_EQ(result.outcome(), custom ? Submitted::OUTCOME_ACCEPTED
+                                         : Submitted::OUTCOME_REFUSED);
+    }
+    if (!custom) continue;
+    EXPECT_THAT(samples[0].messages, ElementsAre(ChatMessage{"user", "Who?"}));
+    EXPECT_THAT(samples[1].fields,
+                ElementsAre(testing::Pair("title", "Ulysses")));
   }
 }
 
