@@ -85,5 +85,13 @@ TEST_F(PlannerTest, ProvenanceNamesEverythingThatMatters) {
   EXPECT_EQ(provenance->mode, "exact");
 }
 
+TEST_F(PlannerTest, TheRunsOwnTemplateIsRecordedInPlaceOfTheTasks) {
+  RunConfig config = Demo();
+  config.task = kCustomTask;
+  EXPECT_EQ(Describe(config)->prompt_template, "{input}");
+  config.prompt_template = "Of {title}: {input}";
+  EXPECT_EQ(Describe(config)->prompt_template, "Of {title}: {input}");
+}
+
 }  // namespace
 }  // namespace kvrecall

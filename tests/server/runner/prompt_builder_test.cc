@@ -1,6 +1,7 @@
 #include "server/runner/prompt_builder.h"
 
 #include <filesystem>
+#include <string>
 
 #include <gtest/gtest.h>
 
@@ -92,6 +93,135 @@ TEST_F(PromptBuilderTest, LongBenchPromptsAreLong) {
                 prompt->text.find(sample.context) != std::string::npos);
     EXPECT_NE(prompt->text.find(sample.input), std::string::npos);
   }
+}
+
+// Task custom: samples of anybody's.
+class CustomPromptTest : public PromptBuilderTest {
+ protected:
+  void SetUp() override {
+    PromptBuilderTest::SetUp();
+    task_ = *FindTask(kCustomTask);
+    config_ = Config();
+    config_.task = kCustomTask;
+    sample_.id = "mine";
+    sample_.input = "Who wrote {it}?";
+    sample_.fields = {{"title", "Ulysses"}};
+  }
+
+  absl::StatusOr<Prompt> Build() const {
+    return builder_->Build(sample_, *task_, config_);
+  }
+
+  // Of a prompt without truncation.
+  std::string Text() const {
+    const auto prompt = Build();
+    EXPECT_TRUE(prompt.ok()) << prompt.status();
+    if (!prompt.ok()) return "";
+    EXPECT_EQ(builder_->tokenizer().Decode(prompt->tokens, false),
+              prompt->text);
+    EXPECT_FALSE(prompt->truncated);
+    return prompt->text;
+  }
+
+  static std::string Turn(const std::string& role, const std::string& content) {
+    return "<|im_start|>" + role + "\n" + content + "<|im_end|>\n";
+  }
+
+  RunConfig config_;
+  Sample sample_;
+};
+
+constexpr char kAnswer[] = "<|im_start|>assistant\n";
+
+TEST_F(CustomPromptTest, WithoutATemplateThePromptIsTheInput) {
+  sample_.context = "not asked for";
+  EXPECT_EQ(Text(), Turn("user", "Who wrote {it}?") + kAnswer);
+}
+
+TEST_F(CustomPromptTest, TheRunsOwnTemplateMayNameEveryField) {
+  config_.prompt_template = "Of {title}: {input}{context} {}";
+  sample_.context = " Now.";
+  EXPECT_EQ(Text(),
+            Turn("user", "Of Ulysses: Who wrote {it}? Now. {}") + kAnswer);
+}
+
+TEST_F(CustomPromptTest, AFieldThatTheSampleHasNotIsABadPrompt) {
+  config_.prompt_template = "Of {author}: {input}";
+  const absl::Status status = Build().status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_EQ(status.message(),
+            "the template names {author}, and sample 'mine' has no such field; "
+            "it has context, input, title");
+}
+
+TEST_F(CustomPromptTest, AFilledTemplateIsTruncatedLikeLongBenchs) {
+  config_.prompt_template = "First. {context} Last.";
+  config_.max_prompt_tokens = 40;
+  for (int i = 0; i < 200; ++i) sample_.context += " Something happened.";
+  const auto prompt = Build();
+  ASSERT_TRUE(prompt.ok()) << prompt.status();
+  EXPECT_TRUE(prompt->truncated);
+  EXPECT_GT(prompt->raw_tokens, 400);
+  EXPECT_TRUE(prompt->text.starts_with("<|im_start|>user\nFirst."));
+  EXPECT_TRUE(
+      prompt->text.ends_with(std::string(" Last.<|im_end|>\n") + kAnswer));
+}
+
+TEST_F(CustomPromptTest, AChatGoesThroughTheChatTemplateInPlaceOfAPrompt) {
+  config_.prompt_template = "{no such field}{input}";
+  sample_.messages = {{"system", "Be brief."},
+                      {"user", "Who?"},
+                      {"assistant", "Ada."},
+                      {"user", "When?"}};
+  EXPECT_EQ(Text(), Turn("system", "Be brief.") + Turn("user", "Who?") +
+                        Turn("assistant", "Ada.") + Turn("user", "When?") +
+                        kAnswer);
+  int64_t raw = 0;
+  for (const ChatMessage& message : sample_.messages)
+    raw += std::ssize(builder_->tokenizer().Encode(message.content));
+  EXPECT_EQ(Build()->raw_tokens, raw);
+  EXPECT_GT(std::ssize(Build()->tokens), raw);
+}
+
+TEST_F(CustomPromptTest, AChatNeedsAChatTemplate) {
+  sample_.messages = {{"user", "Who?"}};
+  config_.chat_template = "none";
+  const absl::Status status = Build().status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_EQ(
+      status.message(),
+      "the sample is a chat, which needs a chat template; the run has none");
+  config_.chat_template = "chatml";
+  EXPECT_TRUE(Build().ok());
+}
+
+TEST_F(CustomPromptTest, AChatAboveTheLimitIsRefusedAndNotTruncated) {
+  sample_.messages = {{"user", "Who?"}};
+  const auto tokens = std::ssize(Build()->tokens);
+  config_.max_prompt_tokens = tokens;
+  EXPECT_TRUE(Build().ok());
+  config_.max_prompt_tokens = tokens - 1;
+  const absl::Status status = Build().status();
+  EXPECT_TRUE(absl::IsOutOfRange(status)) << status;
+  EXPECT_EQ(status.message(), "the chat has " + std::to_string(tokens) +
+                                  " tokens and the limit is " +
+                                  std::to_string(tokens - 1) +
+                                  "; a chat is not truncated");
+}
+
+// The engine needs a token to begin with.
+TEST_F(CustomPromptTest, APromptOfNothingIsRefused) {
+  sample_.input = "";
+  config_.chat_template = "none";
+  const absl::Status status = Build().status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_EQ(status.message(), "the prompt has no tokens");
+}
+
+TEST_F(CustomPromptTest, WhatIsNoChatIsABadPrompt) {
+  sample_.messages = {{"assistant", "Hello."}};
+  const absl::Status status = Build().status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
 }
 
 TEST(PromptBuilderLoadTest, NamesWhatIsMissing) {

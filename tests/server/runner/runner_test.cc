@@ -110,6 +110,7 @@ class RunnerTest : public ::testing::Test {
       sample.input = "Question " + std::to_string(i) + "?";
       sample.context = "Some context.";
       sample.answers = {"answer"};
+      sample.length = 100 + i;
       samples.push_back(sample);
     }
     Signal done;
@@ -199,6 +200,27 @@ TEST_F(RunnerTest, TheSameSampleGivesTheSameRecords) {
   }
   EXPECT_EQ(steps[0].size(), 9u);
   EXPECT_EQ(steps[0], steps[1]);
+}
+
+// What the store has of a sample is what its file said of it.
+TEST_F(RunnerTest, ASampleIsRecordedWithItsLengthAndItsLostTokens) {
+  StartRunner();
+  const std::string run_id = CreateRun("a", 3);
+  Submit(run_id, 2);
+  WaitForEnd(run_id);
+  int starts = 0, named = 0;
+  for (const Event& event : Events(run_id)) {
+    if (const auto* start = std::get_if<SampleStart>(&event.body)) {
+      ++starts;
+      EXPECT_EQ(start->length, event.sample_id == "sample-0" ? 100 : 101);
+    }
+    if (const auto* step = std::get_if<StepRecord>(&event.body)) {
+      for (const RecallRecord& recall : step->recalls)
+        for (const LostPosition& lost : recall.lost) named += lost.token != "";
+    }
+  }
+  EXPECT_EQ(starts, 2);
+  EXPECT_GT(named, 0);
 }
 
 TEST_F(RunnerTest, AnEosEndsTheTextAndIsCounted) {

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <memory>
 #include <set>
+#include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -17,6 +19,7 @@ namespace {
 
 struct Outcome {
   absl::Status status;
+  SampleStart start;
   std::vector<StepRecord> steps;
   SampleResult result;
 };
@@ -75,6 +78,8 @@ class SampleRunTest : public ::testing::Test {
     outcome.status =
         RunSample(model, prompts_->tokenizer(), prepared, stop,
                   [&](decltype(Event::body) body, absl::Time) {
+                    if (auto* start = std::get_if<SampleStart>(&body))
+                      outcome.start = *start;
                     if (auto* step = std::get_if<StepRecord>(&body))
                       outcome.steps.push_back(*step);
                     if (auto* result = std::get_if<SampleResult>(&body))
@@ -189,6 +194,84 @@ TEST_F(SampleRunTest, WhatManyPoliciesHoldMustFitToo) {
   const absl::Status status = Run(**nano, config).status;
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
   EXPECT_EQ(FailureOf(status).reason, "OUT_OF_MEMORY");
+}
+
+TEST_F(SampleRunTest, TheStartSaysHowLongTheSampleIs) {
+  EXPECT_EQ(Run(*model_, Config("h2o", "")).start.length, 0);
+  sample_.length = 4711;
+  const SampleStart start = Run(*model_, Config("h2o", "")).start;
+  EXPECT_EQ(start.length, 4711);
+  EXPECT_EQ(start.prompt_tokens,
+            std::ssize(Prepare(Config("h2o", "")).prompt.tokens));
+}
+
+// The token at a position is the prompt's, or one that was fed before.
+TEST_F(SampleRunTest, LostPositionsCarryTheTextOfTheirTokens) {
+  const RunConfig config = Config("h2o,random,oracle", "");
+  const Outcome outcome = Run(*model_, config);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  std::vector<int64_t> text = Prepare(config).prompt.tokens;
+  const auto prompt = std::ssize(text);
+  const std::vector<Lane> lanes = Lanes(config);
+  int64_t of_prompt = 0, of_text = 0;
+  for (const StepRecord& step : outcome.steps) {
+    ASSERT_EQ(step.recalls.size(), lanes.size());
+    for (size_t i = 0; i < lanes.size(); ++i) {
+      const bool global =
+          config.scopes[static_cast<size_t>(lanes[i].scope)] == Scope::kGlobal;
+      // What is not held is lost; the oracle holds all that is gold.
+      EXPECT_EQ(step.recalls[i].lost.empty(),
+                !global || lanes[i].policy == 2 || step.recalls[i].recall == 1)
+          << step.step << ", lane " << i;
+      for (const LostPosition& lost : step.recalls[i].lost) {
+        ASSERT_LT(lost.position, step.n);
+        (lost.position < prompt ? of_prompt : of_text) += 1;
+        const int64_t token = text.at(static_cast<size_t>(lost.position));
+        EXPECT_EQ(lost.token,
+                  prompts_->tokenizer().Decode({&token, 1},
+                                               /*skip_special_tokens=*/false));
+      }
+    }
+    text.push_back(step.token_id);
+  }
+  EXPECT_GT(of_prompt, 0);
+  EXPECT_GT(of_text, 0);
+}
+
+// Special tokens too, which most of so short a prompt is.
+TEST_F(SampleRunTest, ALostSpecialTokenIsNamedAsItIs) {
+  sample_.input = "a";
+  RunConfig config = Config("random,h2o", "");
+  config.task = kCustomTask;
+  std::set<std::string> lost;
+  for (const StepRecord& step : Run(*model_, config).steps) {
+    for (const RecallRecord& recall : step.recalls)
+      for (const LostPosition& position : recall.lost)
+        lost.insert(position.token);
+  }
+  EXPECT_TRUE(lost.contains("<|im_start|>")) << ::testing::PrintToString(lost);
+}
+
+// A prompt of anybody's may be a single token, which leaves nothing to prefill.
+TEST_F(SampleRunTest, APromptOfOneTokenIsRunToItsEnd) {
+  sample_.input = "a";
+  RunConfig config = Config(kEveryPolicy, kGaps);
+  config.task = kCustomTask;
+  config.chat_template = "none";
+  HfModelOptions options;
+  options.dtype = "float32";
+  options.device = "cpu";
+  options.threads = 1;
+  auto nano = LoadHfModel("deploy/models/nano", options);
+  ASSERT_TRUE(nano.ok()) << nano.status();
+  for (Model* model : {model_.get(), nano->get()}) {
+    const Outcome outcome = Run(*model, config);
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    EXPECT_EQ(outcome.start.prompt_tokens, 1);
+    ASSERT_EQ(outcome.steps.size(), 9u);
+    EXPECT_EQ(outcome.steps[0].n, 1);
+    EXPECT_FALSE(outcome.result.score.has_value());
+  }
 }
 
 // On a real model: a lane that sees all is the oracle, one that sees less is
