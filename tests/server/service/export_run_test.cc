@@ -188,7 +188,7 @@ TEST_F(ExportRunTest, ExportsSideBySideAreEachWhole) {
 // An export that is under way may end within the grace.
 TEST_F(ExportRunTest, ShutdownLetsAnExportEnd) {
   const std::string run_id = MakeRun("a");
-  const std::string bytes = Bytes(kLarge);
+  const std::string bytes = Bytes(16 * kChunk);
   store_.SetExported(bytes);
   grpc::ClientContext context;
   const auto reader = Open(&context, run_id);
