@@ -37,12 +37,15 @@ class Gathering {
     RETURN_IF_ERROR(
         ForEach(0, run_.last_sequence, {.lost = false},
                 [this](const Event& event) { return TakeNumbers(event); }));
-    for (const auto& [id, place] : places_)
+    for (const auto& [id, place] : places_) {
+      // Begun while a server that goes on writing was read.
+      if (place.first == 0) continue;
       RETURN_IF_ERROR(ForEach(place.first - 1, place.last, {},
                               [this, attempt = place.attempt](const Event& e) {
                                 tokens_.Add(e, attempt);
                                 return absl::OkStatus();
                               }));
+    }
     ASSIGN_OR_RETURN(RunTable table, table_.Build());
     if (table.steps() == 0)
       return absl::FailedPreconditionError(
