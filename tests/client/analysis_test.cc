@@ -2,8 +2,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <string>
+#include <variant>
 
 #include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
@@ -12,6 +14,7 @@
 #include "client/export/analysis_json.h"
 #include "client/plot/figures.h"
 #include "client/plot/gnuplot.h"
+#include "client/render/analysis_tables.h"
 #include "client/render/analysis_text.h"
 #include "client/render/text_table.h"
 #include "tests/client/fake_server.h"
@@ -46,6 +49,59 @@ Analysed AnalyseWithGaps() {
   FakeScript script = MakeScript(25, 12);
   AddGaps(&script);
   return Analyse(script);
+}
+
+TEST(AnalysisTablesTest, EachHasATitleOfItsOwnAndRowsOrAWordWhyNot) {
+  FakeScript script = MakeScript(25, 12);
+  AddGaps(&script);
+  for (const bool same_score : {false, true}) {
+    for (Event& event : script.events) {
+      auto* result = std::get_if<SampleResult>(&event.body);
+      if (result != nullptr && same_score) result->score = 1;
+    }
+    const Analysed run = Analyse(script);
+    int notes = 0;
+    std::set<std::string> titles;
+    for (const TitledTable& titled :
+         AnalysisTables(run.run.config, run.analysis, /*all=*/true)) {
+      EXPECT_NE(titled.title, "");
+      EXPECT_TRUE(titles.insert(titled.title).second) << titled.title;
+      EXPECT_EQ(titled.table.rows().empty(), !titled.note.empty())
+          << titled.title;
+      notes += titled.note != "";
+    }
+    EXPECT_GT(titles.size(), 8u);
+    EXPECT_EQ(notes, same_score ? 1 : 0);
+  }
+}
+
+// The terminal shows what the page shows.
+TEST(AnalysisTablesTest, TheTextHasThemAllInTheirOrder) {
+  const Analysed run = AnalyseWithGaps();
+  for (const bool all : {false, true}) {
+    const std::string text = RenderAnalysis(run.run, run.analysis, all);
+    size_t at = 0;
+    for (const TitledTable& titled :
+         AnalysisTables(run.run.config, run.analysis, all)) {
+      const size_t found =
+          text.find("\n" + titled.title + "\n" + titled.table.ToString());
+      ASSERT_NE(found, std::string::npos) << titled.title;
+      EXPECT_GE(found, at);
+      at = found;
+    }
+  }
+}
+
+// What is asked for by name is a superset of what is shown unasked.
+TEST(AnalysisTablesTest, AllOfThemHaveMoreRowsAndNoFewerTitles) {
+  const Analysed run = AnalyseWithGaps();
+  const auto few = AnalysisTables(run.run.config, run.analysis, false);
+  const auto all = AnalysisTables(run.run.config, run.analysis, true);
+  size_t few_rows = 0, all_rows = 0;
+  for (const TitledTable& titled : few) few_rows += titled.table.rows().size();
+  for (const TitledTable& titled : all) all_rows += titled.table.rows().size();
+  EXPECT_GE(all.size(), few.size());
+  EXPECT_GT(all_rows, few_rows);
 }
 
 TEST(AnalysisTextTest, SaysTheVerdictFirstAndKeepsTo100Columns) {

@@ -1,9 +1,11 @@
 #include "client/render/result_table.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "gtest/gtest.h"
 
@@ -137,8 +139,37 @@ TEST(ResultTableTest, PrintsTheGapLanes) {
       << text;
 }
 
+TEST(ResultTableTest, ScoresByLengthStandBelowTheMean) {
+  RunSummary summary = MakeSummary();
+  EXPECT_EQ(RenderResult(summary).find("by length"), std::string::npos);
+  summary.score_by_length = {
+      {"0-4k", 0.8137, 40}, {"4-8k", std::nullopt, 0}, {"8k+", 0, 9}};
+  const std::string text = RenderResult(summary);
+  EXPECT_NE(text.find("mean score  81.4 of 100 (n = 49)\n"
+                      "by length   0-4k words 81.4 (n = 40), 4-8k words – (n = "
+                      "0), 8k+ words 0.0 (n = 9)\n"
+                      "tokens "),
+            std::string::npos)
+      << text;
+}
+
+TEST(ResultTableTest, TheFactsOfARunAreWhole) {
+  RunInfo run = MakeScript(1, 1).run;
+  run.provenance.prompt_template = std::string(500, 'x');
+  const TextTable facts = RunFacts(run);
+  EXPECT_EQ(facts.columns()[1].name, "run-1");
+  const auto& rows = facts.rows();
+  EXPECT_EQ(rows[0], (std::vector<std::string>{"state", "succeeded"}));
+  EXPECT_NE(std::find(rows.begin(), rows.end(),
+                      std::vector<std::string>{"prompt_template",
+                                               std::string(500, 'x')}),
+            rows.end());
+}
+
 TEST(ResultTableTest, FitsAHundredColumns) {
   RunSummary summary = MakeSummaryWithGaps();
+  summary.score_by_length = {
+      {"0-4k", 1, 1234}, {"4-8k", 1, 1234}, {"8k+", 1, 1234}};
   summary.config.policies[0].parameters = {{"seed", 7}};
   summary.lanes[0].fetched_back = 1234.5;
   std::istringstream lines(RenderResult(summary));

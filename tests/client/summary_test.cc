@@ -1,6 +1,8 @@
 #include "client/summary.h"
 
 #include <cmath>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -110,6 +112,66 @@ TEST(SummaryTest, CountsSamplesTokensAndScores) {
   EXPECT_EQ(summary.prompt_tokens, 80);
   EXPECT_DOUBLE_EQ(*summary.score, 0.75);
   EXPECT_EQ(summary.scored_samples, 4);
+}
+
+// A run of LongBench-E with a sample for each length; a score of nullopt: none.
+RunSummary OfLengths(
+    std::vector<std::pair<int64_t, std::optional<double>>> samples) {
+  FakeScript script = MakeScript(static_cast<int>(samples.size()), 1);
+  script.run.config.task = "hotpotqa_e";
+  for (size_t i = 0; i < samples.size(); ++i) {
+    std::get<SampleStart>(script.events[3 * i].body).length = samples[i].first;
+    std::get<SampleResult>(script.events[3 * i + 2].body).score =
+        samples[i].second;
+  }
+  return Summarize(script);
+}
+
+TEST(SummaryTest, LongBenchEHasItsScoresByLength) {
+  const RunSummary summary = OfLengths({{1, 1.0},
+                                        {3999, 0.5},
+                                        {4000, 0.25},
+                                        {7999, 0.75},
+                                        {8000, 0.125},
+                                        {200'000, 0.0}});
+  ASSERT_EQ(summary.score_by_length.size(), 3u);
+  const std::vector<LengthScore>& scores = summary.score_by_length;
+  EXPECT_STREQ(scores[0].words, "0-4k");
+  EXPECT_STREQ(scores[1].words, "4-8k");
+  EXPECT_STREQ(scores[2].words, "8k+");
+  EXPECT_EQ(scores[0].score, 0.75);
+  EXPECT_EQ(scores[1].score, 0.5);
+  EXPECT_EQ(scores[2].score, 0.0625);
+  for (const LengthScore& score : scores) EXPECT_EQ(score.samples, 2);
+}
+
+TEST(SummaryTest, OnlyLongBenchEHasScoresByLength) {
+  FakeScript script = MakeScript(2, 1);
+  for (const char* task : {"demo", "hotpotqa", "custom", "hotpotqa_cot"}) {
+    script.run.config.task = task;
+    EXPECT_TRUE(Summarize(script).score_by_length.empty()) << task;
+  }
+  script.run.config.task = "hotpotqa_e";
+  EXPECT_EQ(Summarize(script).score_by_length.size(), 3u);
+}
+
+TEST(SummaryTest, SamplesWithoutScoreOrLengthAreInNoGroup) {
+  const RunSummary summary =
+      OfLengths({{100, std::nullopt}, {0, 1.0}, {9000, 0.5}});
+  EXPECT_EQ(summary.scored_samples, 2);
+  EXPECT_FALSE(summary.score_by_length[0].score.has_value());
+  EXPECT_EQ(summary.score_by_length[0].samples, 0);
+  EXPECT_EQ(summary.score_by_length[2].score, 0.5);
+  EXPECT_EQ(summary.score_by_length[2].samples, 1);
+}
+
+TEST(SummaryTest, ASampleThatIsNotDoneIsInNoGroup) {
+  FakeScript script = MakeScript(2, 1);
+  script.run.config.task = "hotpotqa_e";
+  script.events.resize(4);  // the second has begun
+  const RunSummary summary = Summarize(script);
+  EXPECT_EQ(summary.score_by_length[0].samples, 1);
+  EXPECT_EQ(summary.score_by_length[1].samples, 0);
 }
 
 TEST(SummaryTest, BinsHoldEachStepOnceWithItsMeanRecallPerBudget) {
