@@ -38,6 +38,20 @@ TEST(RecordJsonTest, GapLanesTriggersAndTheForcedContinuationRoundTrip) {
   EXPECT_EQ(*back, config);
 }
 
+TEST(RecordJsonTest, ATemplateOfTheRunsOwnRoundTrips) {
+  RunConfig config;
+  config.task = "custom";
+  config.policies = *ParsePolicySpecs("h2o");
+  config.scopes = {Scope::kGlobal};
+  config.budgets = *ParseBudgets("0.1");
+  config.prompt_template = "Of {title}:\n\"{input}\"";
+  const auto json = ConfigToJson(config);
+  EXPECT_EQ(json["prompt_template"], config.prompt_template);
+  const auto back = ConfigFromJson(json.dump());
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(*back, config);
+}
+
 // Digests are taken of it: of a request, to know it when it comes again, and of
 // what the text depends on, for the sample key.
 TEST(RecordJsonTest, ARunWithoutGapsAndForceIsWrittenAsEver) {

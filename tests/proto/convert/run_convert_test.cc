@@ -33,6 +33,7 @@ RunConfig SomeConfig() {
       {GapSpec::Kind::kOnlyPred, config.policies[2], config.budgets[1],
        Scope::kHead}};
   config.force = Force::kText;
+  config.prompt_template = "Of {title}:\n{input}";
   return config;
 }
 
@@ -131,6 +132,17 @@ TEST(RunConvertTest, SamplesSurviveTheWire) {
   EXPECT_EQ(back.forced_text, sample.forced_text);
   sample.forced_text.reset();
   EXPECT_EQ(FromProto(Rewire(ToProto(sample))).forced_text, std::nullopt);
+}
+
+TEST(RunConvertTest, FieldsAndChatsSurviveTheWire) {
+  Sample sample;
+  sample.id = "mine";
+  sample.fields = {{"title", "\xE4\xBD\xA0"}, {"empty", ""}, {"a b", "{x}"}};
+  sample.messages = {
+      {"system", ""}, {"user", "a\n"}, {"assistant", "b"}, {"user", "a\n"}};
+  const Sample back = FromProto(Rewire(ToProto(sample)));
+  EXPECT_EQ(back.fields, sample.fields);
+  EXPECT_EQ(back.messages, sample.messages);
 }
 
 // What is broken, and how the error must begin.

@@ -124,6 +124,10 @@ TEST_F(MetricsTest, KnownSeriesAreThereAtZeroFromTheStart) {
         "kvrecall_nonfinite_values_total{kind=\"recall\"} 0",
         "kvrecall_grpc_server_handled_total{code=\"UNAVAILABLE\",method="
         "\"WatchRun\"} 0",
+        "kvrecall_grpc_server_handled_total{code=\"OK\",method=\"ExportRun\"} "
+        "0",
+        "kvrecall_grpc_server_handled_total{code=\"OK\",method=\"Tokenize\"} "
+        "0",
         "kvrecall_recall_ratio_count{budget=\"0.2\",policy=\"random(seed=0)\"} "
         "0",
         "kvrecall_positions_fetched_back_total{budget=\"other\",policy="
