@@ -22,13 +22,15 @@ absl::StatusOr<std::unique_ptr<WholeFile>> WholeFile::Create(
   if (!file->stream_)
     return absl::InvalidArgumentError(
         absl::StrCat("cannot write ", file->part_, ": ", std::strerror(errno)));
+  file->has_part_ = true;
   return file;
 }
 
 WholeFile::~WholeFile() {
+  if (!has_part_) return;
+  stream_.close();
   std::error_code error;
-  if (!committed_ && stream_.is_open()) stream_.close();
-  if (!committed_) std::filesystem::remove(part_, error);
+  std::filesystem::remove(part_, error);
 }
 
 absl::Status WholeFile::Check() const {
@@ -45,7 +47,7 @@ absl::Status WholeFile::Commit() {
   if (error)
     return absl::InvalidArgumentError(
         absl::StrCat("cannot rename ", part_, ": ", error.message()));
-  committed_ = true;
+  has_part_ = false;
   return absl::OkStatus();
 }
 

@@ -39,7 +39,7 @@ class WholeFile {
 
   const std::string path_, part_;
   std::ofstream stream_;
-  bool committed_ = false;
+  bool has_part_ = false;  // to be removed
 };
 
 }  // namespace kvrecall
