@@ -73,6 +73,8 @@ struct Task {
 
 // The task of samples that are anybody's: its template is the run's.
 inline constexpr std::string_view kCustomTask = "custom";
+// Where the run has none.
+inline constexpr std::string_view kCustomTemplate = "{input}";
 
 // Every task, in the order in which they are to be listed.
 std::span<const Task> AllTasks();

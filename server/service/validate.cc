@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 
 #include "common/base/status_macros.h"
+#include "common/longbench/prompt.h"
 #include "common/longbench/task.h"
 #include "common/longbench/unicode.h"
 #include "proto/convert/field.h"
@@ -62,10 +63,27 @@ absl::Status CheckSampleText(const v1::Sample& sample, std::string_view field) {
   return absl::OkStatus();
 }
 
+// That the run's template can be filled with the sample, and gives something.
+absl::Status CheckTemplate(const v1::Sample& sample, const RunConfig& config,
+                           std::string_view field) {
+  const std::string_view own = config.prompt_template;
+  const absl::StatusOr<std::string> prompt =
+      FillOwnTemplate(own.empty() ? kCustomTemplate : own, FromProto(sample));
+  if (!prompt.ok())
+    return FieldError(field, std::string(prompt.status().message()));
+  if (prompt->empty())
+    return FieldError(field, own.empty()
+                                 ? "has no input, and the run has no template"
+                                 : "gives an empty prompt");
+  return absl::OkStatus();
+}
+
 // Fields and messages are read for task custom alone.
 absl::Status CheckCustom(const v1::Sample& sample, const RunConfig& config,
                          std::string_view field) {
-  if (config.task == kCustomTask) return absl::OkStatus();
+  if (config.task == kCustomTask)
+    return sample.messages().empty() ? CheckTemplate(sample, config, field)
+                                     : absl::OkStatus();
   const auto other = [&](const char* name) {
     return FieldError(FieldPath(field, name),
                       absl::StrCat("is of task ", std::string(kCustomTask),

@@ -356,6 +356,8 @@ TEST_F(RunServiceTest, SubmitSamplesTakesChatsAndFieldsForTaskCustom) {
   for (const char* task : {"custom", "hotpotqa"}) {
     v1::CreateRunRequest create = NewRunRequest(task);
     create.mutable_config()->set_task(task);
+    if (std::string(task) == "custom")
+      create.mutable_config()->set_prompt_template("{title}");
     v1::Run run;
     ASSERT_TRUE(Create(create, &run).ok());
     v1::SubmitSamplesRequest request;

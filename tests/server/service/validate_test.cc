@@ -55,14 +55,32 @@ TEST(WhyRefusedTest, FieldsAndMessagesAreOfTaskCustomOnly) {
             "samples[3].fields: is of task custom only; the run's is demo");
 }
 
+TEST(WhyRefusedTest, ACustomSampleFillsTheRunsTemplate) {
+  v1::Sample sample = NewSample();
+  sample.set_context("c");
+  EXPECT_EQ(Why(sample),
+            "samples[3]: has no input, and the run has no template");
+  RunConfig config = ConfigOf(kCustomTask);
+  config.prompt_template = "{context}: {title}";
+  EXPECT_EQ(WhyRefused(sample, 3, config),
+            "samples[3]: the template names {title}, and sample 's' has no "
+            "such field; it has context, input");
+  (*sample.mutable_fields())["title"] = "t";
+  EXPECT_EQ(WhyRefused(sample, 3, config), std::nullopt);
+  config.prompt_template = "{input}";
+  EXPECT_EQ(WhyRefused(sample, 3, config), "samples[3]: gives an empty prompt");
+}
+
 TEST(WhyRefusedTest, ASampleNeedsSomethingToMakeAPromptOf) {
   v1::Sample sample = NewSample();
   const std::string nothing =
       "samples[3].context: is empty, and so is the input: there is no prompt";
   EXPECT_EQ(Why(sample), nothing);
   EXPECT_EQ(Why(sample, "hotpotqa"), nothing);
+  RunConfig config = ConfigOf(kCustomTask);
+  config.prompt_template = "{title}";
   (*sample.mutable_fields())["title"] = "t";
-  EXPECT_EQ(Why(sample), "");
+  EXPECT_EQ(WhyRefused(sample, 3, config), std::nullopt);
 }
 
 TEST(WhyRefusedTest, MessagesThatAreNoChatAreRefusedWithTheRule) {
