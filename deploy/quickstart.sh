@@ -130,6 +130,9 @@ echo
 echo "steps: $streamed streamed, $exported exported, $committed in the" \
   "database, $counted in /metrics"
 echo "database: $database"
+"$client" report "$run_id" --db "$database" --out "$state/report.html" \
+  > /dev/null || fail "the report could not be written"
+echo "report: $state/report.html"
 echo "server log: $log"
 [[ "$streamed" -gt 0 ]] || fail "no record was streamed"
 [[ "$committed" == "$streamed" && "$exported" == "$streamed" \
