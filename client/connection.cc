@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 
 #include "common/base/status_macros.h"
+#include "proto/convert/error_convert.h"
 #include "proto/convert/record_convert.h"
 #include "proto/convert/run_convert.h"
 
@@ -72,8 +73,9 @@ absl::Status Connection::ToStatus(const grpc::Status& status) const {
   // gRPC's codes are Abseil's. One line, whatever the server wrote.
   std::string message = status.error_message();
   std::replace(message.begin(), message.end(), '\n', ' ');
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
-                      message);
+  return WithErrorDetails(
+      absl::Status(static_cast<absl::StatusCode>(status.error_code()), message),
+      status.error_details());
 }
 
 absl::StatusOr<v1::ServerInfo> Connection::GetServerInfo(

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/base/error_reason.h"
 #include "common/base/status_macros.h"
 #include "proto/convert/record_convert.h"
 
@@ -61,6 +62,13 @@ class SilenceGuard {
   bool fired_ = false;
   std::thread thread_;  // last: it uses the others
 };
+
+// The server could not, or had given up on a laptop that slept: a stream that
+// it cancels is not one that this client does.
+bool IsWorthAnotherTry(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsCancelled(status) ||
+         ReasonOf(status) == "SLOW_READER";
+}
 
 }  // namespace
 
@@ -155,7 +163,7 @@ absl::StatusOr<Watcher::End> Watcher::Watch(
           absl::StrCat("the server ended the stream of run ", run_id,
                        " before the run's end"));
     }
-    if (!absl::IsUnavailable(status)) return status;
+    if (!IsWorthAnotherTry(status)) return status;
 
     lost_since = std::min(lost_since, absl::Now());
     if (absl::Now() - lost_since >= policy_.patience) return status;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/time/clock.h"
+
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
 #include "common/longbench/task.h"
@@ -20,6 +22,12 @@ std::unique_ptr<Model> MakeScripted(const ServerOptions& options,
   if (options.max_context > 0) scripted.context_window = options.max_context;
   scripted.prefill_chunk =
       options.prefill_chunk > 0 ? options.prefill_chunk : 512;
+  if (options.scripted_delay_ms > 0)
+    scripted.hook = [delay = absl::Milliseconds(options.scripted_delay_ms)](
+                        const ScriptedPoint&) {
+      absl::SleepFor(delay);
+      return absl::OkStatus();
+    };
   return MakeScriptedModel(std::move(scripted));
 }
 

@@ -20,6 +20,9 @@ void AddModelFlags(CLI::App& app, ServerOptions& options) {
   app.add_flag("--scripted", options.scripted,
                "made-up numbers in the place of a model, for tests; the "
                "tokenizer is --model's (default nano)");
+  app.add_option("--scripted-delay-ms", options.scripted_delay_ms,
+                 "time that each of its prefill chunks and steps takes")
+      ->check(CLI::Range(0, 60000));
   app.add_option("--dtype", options.dtype, "of weights and KV cache")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str();

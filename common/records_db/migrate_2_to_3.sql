@@ -1,11 +1,12 @@
--- From version 2 to version 3: which positions a policy lost, and how long a
--- sample is. schema.sql says what the columns mean. Records stay as they are;
+-- From version 2 to version 3: which positions a policy lost, how long a sample
+-- is, and how often a server died of it. schema.sql says what the columns mean. Records stay as they are;
 -- what was not recorded then is NULL.
 
 DROP VIEW recalls;
 
 ALTER TABLE step_recalls ADD COLUMN lost TEXT;
 ALTER TABLE samples ADD COLUMN length INTEGER;
+ALTER TABLE samples ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
 
 CREATE VIEW recalls AS
 SELECT runs.run_id AS run, samples.sample_id AS sample,

@@ -64,6 +64,8 @@ CREATE TABLE samples (
   gap_scores TEXT,
   -- Known once it has started.
   length INTEGER,                -- words, as its file gives it; 0: it does not
+  -- Times that a server ended without a word while it ran this sample.
+  crashes INTEGER NOT NULL DEFAULT 0,
   UNIQUE (run, sample_id),
   UNIQUE (run, ordinal)
 ) STRICT;

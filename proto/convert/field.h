@@ -8,12 +8,16 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
+#include "common/base/error_reason.h"
+
 namespace kvrecall {
 
-// "config.task: <what>", as InvalidArgument.
+// "config.task: <what>", as InvalidArgument with the field as a fact.
 inline absl::Status FieldError(std::string_view field, std::string_view what) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(std::string(field), ": ", std::string(what)));
+  return WithFact(WithReason(absl::InvalidArgumentError(absl::StrCat(
+                                 std::string(field), ": ", std::string(what))),
+                             "INVALID_FIELD"),
+                  "field", field);
 }
 
 // "config" and "task" give "config.task"; an empty parent gives "task".

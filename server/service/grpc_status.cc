@@ -4,8 +4,14 @@
 
 #include "spdlog/spdlog.h"
 
+#include "common/base/error_reason.h"
+#include "proto/convert/error_convert.h"
+
 namespace kvrecall {
 namespace {
+
+// Where nobody knows better.
+constexpr absl::Duration kRetryAfter = absl::Seconds(5);
 
 bool IsForClients(absl::StatusCode code) {
   switch (code) {
@@ -28,21 +34,26 @@ bool IsForClients(absl::StatusCode code) {
   }
 }
 
+absl::Status ForClients(const absl::Status& status) {
+  if (status.code() == absl::StatusCode::kUnavailable && !RetryAfterOf(status))
+    return WithRetryAfter(status, kRetryAfter);
+  if (IsForClients(status.code())) return status;
+  spdlog::error("rpc: {}", status.ToString());
+  if (status.code() == absl::StatusCode::kDataLoss)
+    return absl::DataLossError(
+        "the server's database is damaged; its log says where");
+  return absl::InternalError(
+      "the server failed on this request; its log says why");
+}
+
 }  // namespace
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   // Both enumerations are google.rpc.Code.
-  const auto code = static_cast<grpc::StatusCode>(status.raw_code());
-  if (IsForClients(status.code()))
-    return grpc::Status(code, std::string(status.message()));
-  spdlog::error("rpc: {}", status.ToString());
-  if (status.code() == absl::StatusCode::kDataLoss)
-    return grpc::Status(code,
-                        "the server's database is damaged; its log says "
-                        "where");
-  return grpc::Status(grpc::StatusCode::INTERNAL,
-                      "the server failed on this request; its log says why");
+  const absl::Status told = ForClients(status);
+  return grpc::Status(static_cast<grpc::StatusCode>(told.raw_code()),
+                      std::string(told.message()), ErrorDetails(told));
 }
 
 }  // namespace kvrecall

@@ -31,6 +31,8 @@ struct RpcServerOptions {
   // encryption and no authentication.
   bool allow_plaintext_remote = false;
   absl::Duration heartbeat = absl::Seconds(15);  // of an idle stream
+  // After which a stream that its client does not read is given up.
+  absl::Duration write_timeout = absl::Minutes(1);
   int read_threads = 2;
 };
 

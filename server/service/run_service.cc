@@ -8,6 +8,7 @@
 #include "spdlog/spdlog.h"
 
 #include "common/base/digest.h"
+#include "common/base/error_reason.h"
 #include "common/base/status_macros.h"
 #include "common/record/json.h"
 #include "proto/convert/record_convert.h"
@@ -122,8 +123,10 @@ RunServiceImpl::RunServiceImpl(const WatchContext& context,
 
 absl::Status RunServiceImpl::CheckNotDraining() const {
   if (!draining_) return absl::OkStatus();
-  return absl::UnavailableError(
-      "the server is shutting down and takes no new work; try again later");
+  return WithReason(
+      absl::UnavailableError("the server is shutting down and takes no new "
+                             "work; try again later"),
+      "DRAINING");
 }
 
 absl::StatusOr<NewRun> RunServiceImpl::PlanRun(
@@ -220,7 +223,7 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitSamples(
 }
 
 grpc::ServerWriteReactor<v1::WatchRunResponse>* RunServiceImpl::WatchRun(
-    grpc::CallbackServerContext*, const v1::WatchRunRequest* request) {
+    grpc::CallbackServerContext* context, const v1::WatchRunRequest* request) {
   absl::Status bad = CheckRunId(request->run_id());
   if (bad.ok()) bad = CheckAfterSequence(request->after_sequence());
   if (!bad.ok()) {
@@ -228,7 +231,7 @@ grpc::ServerWriteReactor<v1::WatchRunResponse>* RunServiceImpl::WatchRun(
     context_.observer->OnCallHandled("WatchRun", reply.error_code());
     return new RefusedStream<v1::WatchRunResponse>(reply);
   }
-  return WatchReactor::Start(context_, request->run_id(),
+  return WatchReactor::Start(context_, context, request->run_id(),
                              request->after_sequence());
 }
 

@@ -1,5 +1,6 @@
 #include "server/service/watch_cursor.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
+#include "common/base/error_reason.h"
 #include "common/base/status_macros.h"
 #include "proto/convert/record_convert.h"
 #include "server/service/grpc_status.h"
@@ -68,7 +70,7 @@ void WatchCursor::Pump() {
     std::unique_lock lock(mutex_);
     if (stop_) continue;
     if (response_.events_size() > 0) {
-      state_ = State::kWriting;
+      BeginWrite();
       lock.unlock();
       return sink_->StartWrite(&response_);
     }
@@ -103,7 +105,7 @@ absl::Status WatchCursor::ReadPage() {
 }
 
 void WatchCursor::OnWriteDone(bool ok) {
-  if (!ok) return FinishWith(absl::CancelledError("the client has gone"));
+  if (!ok) return FinishWith(WhyWriteFailed());
   absl::Status stop;
   {
     std::lock_guard lock(mutex_);
@@ -132,19 +134,38 @@ void WatchCursor::Wake() {
   PostPump();
 }
 
+void WatchCursor::BeginWrite() {
+  state_ = State::kWriting;
+  write_began_ = absl::Now();
+}
+
 absl::Time WatchCursor::Beat(absl::Time now) {
+  const absl::Duration timeout = context_.hub->write_timeout();
+  const absl::Time next = now + std::min(context_.hub->heartbeat(), timeout);
+  bool stalled = false;
   {
     std::lock_guard lock(mutex_);
-    const absl::Time due = last_write_ + context_.hub->heartbeat();
-    if (due > now) return due;
-    if (state_ != State::kIdle) return now + context_.hub->heartbeat();
-    state_ = State::kWriting;
-    // Idle means that nothing is committed beyond the cursor.
-    response_.Clear();
-    response_.set_last_sequence(cursor_);
+    if (state_ == State::kWriting) {
+      if (stop_ || now < write_began_ + timeout)
+        return std::min(next, std::max(now, write_began_ + timeout));
+      stop_ = absl::StatusCode::kResourceExhausted;
+      stalled = true;
+    } else {
+      const absl::Time due = last_write_ + context_.hub->heartbeat();
+      if (due > now) return due;
+      if (state_ != State::kIdle) return next;
+      BeginWrite();
+      // Idle means that nothing is committed beyond the cursor.
+      response_.Clear();
+      response_.set_last_sequence(cursor_);
+    }
   }
-  sink_->StartWrite(&response_);
-  return now + context_.hub->heartbeat();
+  if (stalled) {
+    sink_->Abort();
+  } else {
+    sink_->StartWrite(&response_);
+  }
+  return next;
 }
 
 void WatchCursor::EndForShutdown() { Stop(absl::StatusCode::kUnavailable); }
@@ -164,14 +185,31 @@ void WatchCursor::Stop(absl::StatusCode why) {
   FinishWith(status);
 }
 
+absl::Status WatchCursor::WhyWriteFailed() {
+  std::lock_guard lock(mutex_);
+  if (stop_ == absl::StatusCode::kResourceExhausted) return StopStatus();
+  return absl::CancelledError("the client has gone");
+}
+
 absl::Status WatchCursor::StopStatus() const {
   if (!stop_) return absl::OkStatus();
   if (*stop_ == absl::StatusCode::kCancelled)
     return absl::CancelledError("the client has gone");
-  return absl::UnavailableError(
-      absl::StrCat("the server is shutting down; watch again later with "
-                   "after_sequence ",
-                   cursor_));
+  if (*stop_ == absl::StatusCode::kResourceExhausted)
+    return WithFact(
+        WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                       "the client did not take a message for ",
+                       absl::FormatDuration(context_.hub->write_timeout()),
+                       "; watch again with after_sequence ", cursor_)),
+                   "SLOW_READER"),
+        "last_sequence", absl::StrCat(cursor_));
+  return WithFact(
+      WithReason(absl::UnavailableError(absl::StrCat(
+                     "the server is shutting down; watch again later with "
+                     "after_sequence ",
+                     cursor_)),
+                 "DRAINING"),
+      "last_sequence", absl::StrCat(cursor_));
 }
 
 void WatchCursor::FinishWith(const absl::Status& status) {

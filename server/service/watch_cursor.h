@@ -22,7 +22,9 @@
 //  3. The stream ends with OK only after RunEnd was sent, in this stream or
 //     (the cursor stands behind it) in an earlier one.
 //  4. A stream that the server ends says the last sequence that it sent.
-//  5. The sink's owner keeps the cursor until OnDone; the store's listener and
+//  5. A write that the client does not take for long is given up, so that what
+//     it holds is free; the client, if it lives, sees a broken stream.
+//  6. The sink's owner keeps the cursor until OnDone; the store's listener and
 //     the hub know it only weakly.
 
 #include <cstdint>
@@ -53,6 +55,9 @@ class WatchSink {
   // `message` stays valid and unchanged until OnWriteDone.
   virtual void StartWrite(const v1::WatchRunResponse* message) = 0;
   virtual void Finish(const grpc::Status& status) = 0;
+  // Gives the stream up: the write in flight fails soon, whatever the client
+  // does. Perhaps before the call returns.
+  virtual void Abort() = 0;
 };
 
 // What all streams of a service share; outlives them.
@@ -94,10 +99,13 @@ class WatchCursor final : public WatchStream,
   void Pump();
   absl::Status ReadPage();
   void PostPump();
+  // To kWriting; with `mutex_` held.
+  void BeginWrite();
   // Notes why the stream must end; ends it if nobody holds the state.
   void Stop(absl::StatusCode why);
   // What a stream that was stopped ends with; with `mutex_` held.
   absl::Status StopStatus() const;
+  absl::Status WhyWriteFailed();
   // The holder's last act.
   void FinishWith(const absl::Status& status);
 
@@ -116,6 +124,7 @@ class WatchCursor final : public WatchStream,
   bool woken_ = false;  // committed since the last read began
   std::optional<absl::StatusCode> stop_;
   absl::Time last_write_;
+  absl::Time write_began_;  // of the one in flight
   std::shared_ptr<void> subscription_;
 };
 

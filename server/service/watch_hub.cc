@@ -7,8 +7,10 @@
 
 namespace kvrecall {
 
-WatchHub::WatchHub(absl::Duration heartbeat)
-    : heartbeat_(heartbeat), thread_([this] { Run(); }) {}
+WatchHub::WatchHub(absl::Duration heartbeat, absl::Duration write_timeout)
+    : heartbeat_(heartbeat),
+      write_timeout_(write_timeout),
+      thread_([this] { Run(); }) {}
 
 WatchHub::~WatchHub() {
   Stop();
@@ -60,7 +62,7 @@ void WatchHub::Run() {
   while (true) {
     const absl::Time now = absl::Now();
     // A stream that is added meanwhile is due no earlier than this.
-    absl::Time due = now + heartbeat_;
+    absl::Time due = now + std::min(heartbeat_, write_timeout_);
     for (const auto& stream : Alive()) due = std::min(due, stream->Beat(now));
     std::unique_lock lock(mutex_);
     if (stopped_) return;

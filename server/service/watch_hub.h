@@ -28,12 +28,16 @@ class WatchStream {
 
 class WatchHub {
  public:
-  explicit WatchHub(absl::Duration heartbeat);
+  // A stream whose client does not take a message for `write_timeout` is given
+  // up.
+  explicit WatchHub(absl::Duration heartbeat,
+                    absl::Duration write_timeout = absl::Minutes(1));
   ~WatchHub();
   WatchHub(const WatchHub&) = delete;
   WatchHub& operator=(const WatchHub&) = delete;
 
   absl::Duration heartbeat() const { return heartbeat_; }
+  absl::Duration write_timeout() const { return write_timeout_; }
 
   // Returns the key under which to remove the stream again. Once the hub has
   // stopped, the stream is ended at once (and is still to be removed).
@@ -52,7 +56,7 @@ class WatchHub {
   // they may remove themselves.
   std::vector<std::shared_ptr<WatchStream>> Alive() const;
 
-  const absl::Duration heartbeat_;
+  const absl::Duration heartbeat_, write_timeout_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<uint64_t, std::weak_ptr<WatchStream>> streams_;

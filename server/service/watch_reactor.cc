@@ -5,8 +5,10 @@
 namespace kvrecall {
 
 WatchReactor* WatchReactor::Start(const WatchContext& context,
+                                  grpc::CallbackServerContext* call,
                                   std::string run_id, int64_t after_sequence) {
   auto reactor = std::make_shared<WatchReactor>();
+  reactor->call_ = call;
   reactor->cursor_ = std::make_shared<WatchCursor>(
       context, reactor, std::move(run_id), after_sequence);
   reactor->cursor_->Start();

@@ -19,8 +19,9 @@ class WatchReactor final
  public:
   // Starts a stream for a request that was checked. The result is gRPC's until
   // OnDone.
-  static WatchReactor* Start(const WatchContext& context, std::string run_id,
-                             int64_t after_sequence);
+  static WatchReactor* Start(const WatchContext& context,
+                             grpc::CallbackServerContext* call,
+                             std::string run_id, int64_t after_sequence);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -31,10 +32,14 @@ class WatchReactor final
 
   void StartWrite(const v1::WatchRunResponse* message) override;
   void Finish(const grpc::Status& status) override;
+  // gRPC ends a stream with words of ours only when its client reads on; one
+  // that does not is cancelled.
+  void Abort() override { call_->TryCancel(); }
 
   // Which owns this in turn: an executor task that is on its way out of a call
   // may outlive OnDone, which cuts the ring.
   std::shared_ptr<WatchCursor> cursor_;
+  grpc::CallbackServerContext* call_ = nullptr;  // gRPC's, until OnDone
 };
 
 }  // namespace kvrecall

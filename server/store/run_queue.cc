@@ -30,8 +30,39 @@ absl::Status RunQueue::Recover(absl::Time now) {
   RETURN_IF_ERROR(database_.Run("INSERT INTO epochs (opened_us) VALUES (?1)",
                                 absl::ToUnixMicros(now)));
   epoch_ = database_.LastInsertId();
+  // Those that were only waiting for their turn had no part in it.
+  RETURN_IF_ERROR(
+      database_.Run("UPDATE samples SET crashes = crashes + 1 "
+                    "WHERE state = 'running' AND recorded_attempt = attempt"));
+  RETURN_IF_ERROR(FailPoison(now));
   return database_.Run(
       "UPDATE samples SET state = 'queued' WHERE state = 'running'");
+}
+
+absl::Status RunQueue::FailPoison(absl::Time now) {
+  std::vector<LeaseKey> poison;
+  {
+    ASSIGN_OR_RETURN(
+        Statement row,
+        database_.Prepare("SELECT run, id, attempt FROM samples "
+                          "WHERE state = 'running' AND crashes >= ?1"));
+    RETURN_IF_ERROR(row.Bind(kMostCrashes));
+    while (true) {
+      ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) break;
+      poison.push_back({row.Int(0), row.Int(1), row.Int(2)});
+    }
+  }
+  Changes changes;
+  for (const LeaseKey& key : poison) {
+    Event event;
+    event.body = SampleFailure{
+        "SERVER_DIED",
+        absl::StrCat("the server ended ", kMostCrashes,
+                     " times while it ran this sample; it is not tried again")};
+    RETURN_IF_ERROR(log_.Append(key, {event}, now, changes));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<QueueSize> RunQueue::Size() {

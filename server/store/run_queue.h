@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
+#include "common/record/record.h"
 #include "common/record/run_info.h"
 #include "common/records_db/sqlite.h"
 #include "server/store/event_log.h"
@@ -42,13 +43,18 @@ struct QueueSize {
   int64_t running = 0;
 };
 
+// A sample that so many servers died of is failed, not tried again.
+inline constexpr int kMostCrashes = 3;
+
 class RunQueue {
  public:
   RunQueue(Database* database, EventLog* log)
       : database_(*database), log_(*log) {}
 
   // At opening, once: begins an epoch and gives the samples that earlier ones
-  // left leased back to the queue; their next lease is a new attempt.
+  // left leased back to the queue; their next lease is a new attempt. One that
+  // was running when a server ended without a word, for the third time, is
+  // failed with SERVER_DIED instead.
   absl::Status Recover(absl::Time now);
   absl::StatusOr<QueueSize> Size();
 
@@ -75,6 +81,7 @@ class RunQueue {
     bool ended = false;
     int64_t submitted = 0;
   };
+  absl::Status FailPoison(absl::Time now);
   absl::StatusOr<RunRow> FindRun(const std::string& run_id);
   absl::Status InsertLanes(int64_t run, const RunConfig& config);
   // False: the run has it already.

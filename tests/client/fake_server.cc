@@ -110,6 +110,7 @@ grpc::Status FakeServer::WatchRun(
   int limit = -1;
   int64_t last = 0;
   bool never_ends = false;
+  grpc::StatusCode break_code = grpc::StatusCode::UNAVAILABLE;
   {
     std::lock_guard lock(mutex_);
     if (grpc::Status known = Known(request->run_id()); !known.ok()) {
@@ -121,6 +122,7 @@ grpc::Status FakeServer::WatchRun(
     events = script_.events;
     last = events.empty() ? 0 : events.back().sequence;
     never_ends = script_.never_ends;
+    break_code = script_.break_code;
   }
   v1::WatchRunResponse heartbeat;
   heartbeat.set_last_sequence(last);
@@ -134,7 +136,7 @@ grpc::Status FakeServer::WatchRun(
     response.set_last_sequence(last);
     if (!writer->Write(response)) return grpc::Status::CANCELLED;
   }
-  if (limit >= 0) return {grpc::StatusCode::UNAVAILABLE, "broken by script"};
+  if (limit >= 0) return {break_code, "broken by script"};
   all_sent_ = true;
   while (never_ends && !context->IsCancelled()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

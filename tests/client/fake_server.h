@@ -27,9 +27,10 @@ struct FakeScript {
   std::vector<Event> events;  // with their sequences
   int64_t max_samples_per_call = 64;
   int64_t max_message_bytes = 4 << 20;
-  // The n-th stream breaks with UNAVAILABLE after so many events; later ones
+  // The n-th stream breaks with `break_code` after so many events; later ones
   // send everything.
   std::vector<int> breaks;
+  grpc::StatusCode break_code = grpc::StatusCode::UNAVAILABLE;
   // After all events, streams wait until the client has gone.
   bool never_ends = false;
   int unavailable_submits = 0;        // the first calls fail

@@ -122,6 +122,20 @@ TEST(WatcherTest, OtherErrorsOfTheServerEndItAtOnce) {
   EXPECT_THAT(watched.messages, IsEmpty());
 }
 
+// What a server does to a stream that a sleeping laptop did not read.
+TEST(WatcherTest, AStreamThatTheServerGivesUpIsResumed) {
+  FakeScript script = MakeScript(2, 3);
+  script.breaks = {5, 2};
+  script.break_code = grpc::StatusCode::CANCELLED;
+  const FakeServer server(script);
+  const Connection connection(server.address());
+  Watcher watcher(connection, kImpatient);
+  const Watched watched = Watch(watcher);
+  ASSERT_TRUE(watched.end.ok()) << watched.end.status();
+  EXPECT_EQ(watched.events, script.events);
+  EXPECT_THAT(server.script().watched_after, ElementsAre(0, 5, 7));
+}
+
 TEST(WatcherTest, DetachEndsAStreamThatWaitsForMore) {
   FakeScript script = MakeScript(1, 2);
   script.events.pop_back();

@@ -49,6 +49,13 @@ class FakeSink final : public WatchSink {
     changed_.notify_all();
   }
 
+  void Abort() override {
+    std::lock_guard lock(mutex_);
+    EXPECT_NE(write_, nullptr) << "nothing to give up";
+    gone_ = true;
+    changed_.notify_all();
+  }
+
   // Writes stay in flight while it is true.
   void Stall(bool stalled) {
     std::lock_guard lock(mutex_);

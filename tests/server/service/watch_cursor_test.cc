@@ -15,6 +15,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/base/error_reason.h"
+#include "proto/convert/error_convert.h"
 #include "tests/server/service/counting_observer.h"
 #include "tests/server/service/fake_sink.h"
 #include "tests/server/service/fake_store.h"
@@ -36,8 +38,9 @@ class WatchCursorTest : public ::testing::Test {
     EXPECT_EQ(observer_.opened(), observer_.closed());
   }
 
-  void UseHeartbeat(absl::Duration heartbeat) {
-    hub_ = std::make_unique<WatchHub>(heartbeat);
+  void UseHeartbeat(absl::Duration heartbeat,
+                    absl::Duration write_timeout = absl::Hours(1)) {
+    hub_ = std::make_unique<WatchHub>(heartbeat, write_timeout);
   }
 
   std::shared_ptr<FakeSink> Open(int64_t after = 0) {
@@ -138,6 +141,28 @@ TEST_F(WatchCursorTest, ShutdownAtAnyMomentEndsEveryStreamUnavailable) {
           HasSubstr(absl::StrCat("after_sequence ", sink->last_sequence())));
     }
   }
+}
+
+// The one that stalls is told from where to go on; another, beside it, is not
+// disturbed.
+TEST_F(WatchCursorTest, AWriteThatIsNotTakenForLongIsGivenUp) {
+  UseHeartbeat(absl::Milliseconds(2), absl::Milliseconds(20));
+  const auto lively = Open();
+  const auto stalled = Open();
+  CommitSteps(2);
+  stalled->WaitForSequence(2);
+  stalled->Stall(true);
+  CommitSteps(1);
+  const grpc::Status status = stalled->Join();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  const absl::Status told = WithErrorDetails(absl::ResourceExhaustedError(""),
+                                             status.error_details());
+  EXPECT_EQ(ReasonOf(told), "SLOW_READER");
+  EXPECT_EQ(FactsOf(told).at("last_sequence"), "2");
+  lively->WaitForSequence(3);
+  lively->WaitForHeartbeats(3);
+  CommitEnd();
+  EXPECT_TRUE(lively->Join().ok());
 }
 
 TEST_F(WatchCursorTest, AStalledWriteIsWaitedForAndHoldsNobodyUp) {

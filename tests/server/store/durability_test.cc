@@ -63,6 +63,49 @@ TEST_F(DurabilityTest, AKilledServerLosesNothingThatItAcknowledged) {
   EXPECT_EQ(Info(run).state, RunState::kSucceeded);
 }
 
+// A sample that takes the server with it must not do so for ever; one that only
+// waited its turn beside it is no part of that.
+TEST_F(DurabilityTest, ASampleThatServersDiedOfThreeTimesIsFailed) {
+  const std::string run = Create();
+  ASSERT_TRUE(Submit(run, {TestSample("a"), TestSample("b")}, true).ok());
+  for (int64_t death = 1; death <= 3; ++death) {
+    InKilledProcess([&] {
+      const LeasedSample poison = Lease();
+      ASSERT_EQ(poison.sample.id, "a");
+      ASSERT_EQ(poison.attempt, death);
+      Lease();  // the next one, which is being prepared
+      Append(poison, {make_.Start()});
+      Flush();
+    });
+    if (HasFatalFailure()) return;
+  }
+  const Event end = Events(run).back();
+  ASSERT_TRUE(std::holds_alternative<SampleFailure>(end.body));
+  EXPECT_EQ(std::get<SampleFailure>(end.body).reason, "SERVER_DIED");
+  EXPECT_EQ(end.sample_id, "a");
+  EXPECT_EQ(Info(run).samples_failed, 1);
+  const LeasedSample next = Lease();
+  EXPECT_EQ(next.sample.id, "b");
+  Append(next, {make_.Result()});
+  Flush();
+  EXPECT_EQ(Info(run).state, RunState::kPartiallyFailed);
+}
+
+// A server that is stopped gives its sample back: that is no death.
+TEST_F(DurabilityTest, SamplesThatWereGivenBackAreTriedAgainAsOftenAsItTakes) {
+  const std::string run = Create();
+  ASSERT_TRUE(Submit(run, {TestSample("a")}, true).ok());
+  for (int stop = 1; stop <= 5; ++stop) {
+    const LeasedSample leased = Lease();
+    EXPECT_EQ(leased.attempt, stop);
+    Append(leased, {make_.Start()});
+    Flush();
+    store_->Release(leased);
+    Reopen();
+  }
+  EXPECT_EQ(Lease().attempt, 6);
+}
+
 TEST_F(DurabilityTest, AReopenedStoreGoesOn) {
   const std::string run = Create();
   ASSERT_TRUE(Submit(run, {TestSample("a")}).ok());
