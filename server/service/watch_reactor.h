@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
 
 #include "kvrecall/v1/run_service.pb.h"

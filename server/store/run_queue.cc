@@ -36,7 +36,9 @@ absl::Status RunQueue::Recover(absl::Time now) {
                     "WHERE state = 'running' AND recorded_attempt = attempt"));
   RETURN_IF_ERROR(FailPoison(now));
   return database_.Run(
-      "UPDATE samples SET state = 'queued' WHERE state = 'running'");
+      "UPDATE samples SET state = 'queued', "
+      "attempt = attempt - (recorded_attempt <> attempt) "
+      "WHERE state = 'running'");
 }
 
 absl::Status RunQueue::FailPoison(absl::Time now) {

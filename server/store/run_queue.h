@@ -52,9 +52,9 @@ class RunQueue {
       : database_(*database), log_(*log) {}
 
   // At opening, once: begins an epoch and gives the samples that earlier ones
-  // left leased back to the queue; their next lease is a new attempt. One that
-  // was running when a server ended without a word, for the third time, is
-  // failed with SERVER_DIED instead.
+  // left leased back to the queue; their next lease is a new attempt if events
+  // of the last were appended. One that was running when a server ended without
+  // a word, for the third time, is failed with SERVER_DIED instead.
   absl::Status Recover(absl::Time now);
   absl::StatusOr<QueueSize> Size();
 
