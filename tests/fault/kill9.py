@@ -7,105 +7,15 @@ died makes of the same samples.
 """
 
 import argparse
-import json
-import os
 import pathlib
 import random
-import signal
-import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 
-SERVER = os.environ["KVRECALL_SERVER_BINARY"]
-CLIENT = os.environ["KVRECALL_CLIENT_BINARY"]
-WATCH_LOG = os.environ["KVRECALL_WATCH_LOG"]
-
-# Of times and attempts, and of nothing else, the content may differ.
-VOLATILE = {"run_id", "create_time", "end_time", "queue_seconds",
-            "prefill_seconds", "decode_seconds", "attempt", "last_sequence"}
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Server:
-    def __init__(self, database, port, delay_ms):
-        self.address = f"127.0.0.1:{port}"
-        self.command = [
-            SERVER, "--scripted", "--scripted-delay-ms", str(delay_ms),
-            "--listen", self.address, "--metrics", "", "--database",
-            str(database), "--port-file", f"{database}.port", "--log-level",
-            "warning"]
-        self.port_file = pathlib.Path(f"{database}.port")
-        self.process = None
-
-    def start(self):
-        self.port_file.unlink(missing_ok=True)
-        self.process = subprocess.Popen(self.command)
-        deadline = time.monotonic() + 60
-        while not (self.port_file.exists() and self.port_file.stat().st_size):
-            if self.process.poll() is not None:
-                raise SystemExit(f"the server ended: {self.process.returncode}")
-            if time.monotonic() > deadline:
-                raise SystemExit("the server is not up after a minute")
-            time.sleep(0.005)
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self):
-        self.process.terminate()
-        return self.process.wait(timeout=60)
-
-
-def client(server, *arguments):
-    done = subprocess.run(
-        [CLIENT, *arguments, "--server", server.address], text=True,
-        capture_output=True, timeout=300)
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"client {arguments}: {done.stderr}")
-    return done.stdout
-
-
-def submit(server, samples, seed):
-    """A run of short questions, not waited for."""
-    lines = "".join(
-        json.dumps({"_id": f"s{i}", "input": f"Question {seed} {i}?"}) + "\n"
-        for i in range(samples))
-    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
-        file.write(lines)
-        file.flush()
-        return client(server, "submit", "--jsonl", file.name, "--detach",
-                      "--chat-template", "none", "--max-new-tokens", "12",
-                      "--ignore-eos", "--policies", "h2o,random",
-                      "--budgets", "0.2").strip()
-
-
-def content(text):
-    """An export without what may differ, its samples in order."""
-    lines = []
-    for line in text.splitlines():
-        entry = json.loads(line)
-        if entry["type"] != "run":
-            lines.append({k: v for k, v in entry.items() if k not in VOLATILE})
-    return sorted(lines, key=lambda e: (e["sample_id"], e.get("step", 0)))
-
-
-def committed(database):
-    """{sequence: (kind, sample, attempt)} of the only run."""
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
-        rows = db.execute("""
-            SELECT sequence, 'step', sample, attempt FROM steps UNION ALL
-            SELECT sequence, kind, sample, attempt FROM sample_events""")
-        return {row[0]: row[1:] for row in rows}
-
+from fault_server import (
+    WATCH_LOG, Server, Table, client, committed, content, submit)
 
 def ends(events):
     return sum(kind == "sample_finished" for kind, _, _ in events.values())
@@ -121,24 +31,20 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     chance = random.Random(options.seed)
-    failures = []
-
-    def check(holds, what):
-        if not holds:
-            failures.append(what)
+    table = Table()
 
     with tempfile.TemporaryDirectory(prefix="kvrecall_kill9_") as folder:
         folder = pathlib.Path(folder)
         # Enough work for all the deaths: a round computes a sample or two.
         samples = options.rounds * 2 + 5
-        calm = Server(folder / "calm.db", free_port(), 0)
+        calm = Server(folder / "calm.db", delay_ms=0)
         calm.start()
         expected_run = submit(calm, samples, options.seed)
         client(calm, "watch", expected_run, "--json")
         expected = content(client(calm, "export", expected_run))
-        check(calm.stop() == 0, "the calm server did not end well")
+        calm_end = calm.stop()
 
-        server = Server(folder / "killed.db", free_port(), 4)
+        server = Server(folder / "killed.db", delay_ms=4)
         server.start()
         run = submit(server, samples, options.seed)
         log = folder / "watched.txt"
@@ -166,9 +72,8 @@ def main():
             before = now
             server.start()
         streams = watch.communicate(timeout=600)[0].strip()
-        check(watch.returncode == 0, "the watcher gave up")
         actual_text = client(server, "export", run)
-        check(server.stop() == 0, "the server did not end well")
+        end_status = server.stop()
         seconds = time.monotonic() - started
 
         end = committed(folder / "killed.db")
@@ -190,29 +95,27 @@ def main():
             print(f"{len(actual)} lines for {len(expected)}; the first that "
                   f"differ: {differ[:1]}", file=sys.stderr)
 
-        rows = [
-            ("deaths", deaths, f"{options.rounds}", deaths == options.rounds),
-            ("samples", len(attempts), f"{samples}", len(attempts) == samples),
-            ("events committed", len(end), "–", True),
-            ("committed events lost", lost, "0", lost == 0),
-            ("gaps in the sequences", gaps, "0", gaps == 0),
-            ("events sent twice", twice, "0", twice == 0),
-            ("events never sent", unsent, "0", unsent == 0),
-            ("out of order", int(sequences != sorted(sequences)), "0",
-             sequences == sorted(sequences)),
-            ("samples computed again", again, f"≤ {deaths}", again <= deaths),
-            ("content as without deaths", "yes" if same else "no", "yes", same),
-            ("streams", streams, "–", True),
-            ("seconds", f"{seconds:.1f}", "–", True),
-        ]
-        for name, value, bar, holds in rows:
-            print(f"{name:28}{value!s:>10}   {bar:8}{'' if holds else 'BROKEN'}")
-            check(holds, name)
-    if failures:
-        print("broken: " + ", ".join(dict.fromkeys(failures)))
-        return 1
-    print("all promises held")
-    return 0
+        table.row("deaths", deaths, str(options.rounds),
+                  deaths == options.rounds)
+        table.row("samples", len(attempts), str(samples),
+                  len(attempts) == samples)
+        table.row("events committed", len(end))
+        table.row("committed events lost", lost, "0", lost == 0)
+        table.row("gaps in the sequences", gaps, "0", gaps == 0)
+        table.row("events sent twice", twice, "0", twice == 0)
+        table.row("events never sent", unsent, "0", unsent == 0)
+        in_order = sequences == sorted(sequences)
+        table.row("in order", "yes" if in_order else "no", "yes", in_order)
+        table.row("samples computed again", again, f"≤ {deaths}",
+                  again <= deaths)
+        table.row("content as without deaths", "yes" if same else "no", "yes",
+                  same)
+        ends_well = (calm_end, end_status, watch.returncode)
+        table.row("exit: calm server, server, watcher", ends_well, "(0, 0, 0)",
+                  ends_well == (0, 0, 0))
+        table.row("streams", streams)
+        table.row("seconds", f"{seconds:.1f}")
+    return table.exit_status()
 
 
 if __name__ == "__main__":
