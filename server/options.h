@@ -12,13 +12,14 @@
 namespace kvrecall {
 
 struct ServerOptions {
-  std::string model;      // a Hugging Face model directory, or "nano"
-  bool scripted = false;  // no weights; the tokenizer is `model`'s
+  std::string model;              // a Hugging Face model directory, or "nano"
+  bool scripted = false;          // no weights; the tokenizer is `model`'s
   int64_t scripted_delay_ms = 0;  // of each of its prefill chunks and steps
   std::string listen = "127.0.0.1:50551";
   bool allow_plaintext_remote = false;
   std::string metrics = "127.0.0.1:9464";  // empty: none
   std::string database;                    // empty: DefaultDatabase()
+  int64_t min_free_disk_mib = 256;         // of the database's file system
   std::string dtype = "auto";
   std::string device = "auto";
   int threads = 0;  // 0: all cores

@@ -44,6 +44,10 @@ constexpr ErrorReason kReasons[] = {
      "the "
      "last that was sent",
      "try again, or watch again from there"},
+    {"DISK_LOW", Code::kUnavailable,
+     "the server's disk is nearly full; it takes no new work, and reading "
+     "works",
+     "try again later; tell the operator"},
     {"DATABASE_BUSY", Code::kUnavailable,
      "another process holds the database's lock for long", "try again"},
     {"CANCELLED", Code::kCancelled, "the client has gone", "nothing"},

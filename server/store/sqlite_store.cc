@@ -1,13 +1,17 @@
 #include "server/store/sqlite_store.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <filesystem>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 
+#include "common/base/error_reason.h"
 #include "common/base/status_macros.h"
 #include "common/record/json.h"
 #include "server/store/calls.h"
@@ -81,6 +85,7 @@ class SqliteStore : public Store {
   using PendingTake = std::shared_ptr<Pending<TakeResult>>;
 
   // On the writer thread.
+  absl::Status CheckRoom() const;
   void OnCommitted(const GroupCommit::Report& report);
   void TellQueue();
   void PostTake(PendingTake pending);
@@ -157,10 +162,30 @@ void SqliteStore::TellQueue() {
   options_.observer->OnQueue(size_.waiting, size_.running);
 }
 
+absl::Status SqliteStore::CheckRoom() const {
+  std::error_code error;
+  const std::filesystem::space_info space =
+      std::filesystem::space(database_->path(), error);
+  // Where nobody can tell, the disk says it itself when it is full.
+  if (error ||
+      space.available >= static_cast<uintmax_t>(options_.min_free_bytes))
+    return absl::OkStatus();
+  constexpr absl::Duration kRetryAfter = absl::Seconds(30);
+  return WithRetryAfter(
+      WithReason(absl::UnavailableError(absl::StrCat(
+                     "the server's disk has ", space.available >> 20,
+                     " MiB left and takes new work from ",
+                     options_.min_free_bytes >> 20,
+                     " MiB on; what runs goes on, and reading works")),
+                 "DISK_LOW"),
+      kRetryAfter);
+}
+
 void SqliteStore::CreateRun(
     NewRun run, absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) {
   writer_->Post(CommandFor<RunInfo>(
-      [this, run = std::move(run)](Changes&) {
+      [this, run = std::move(run)](Changes&) -> absl::StatusOr<RunInfo> {
+        RETURN_IF_ERROR(CheckRoom());
         return queue_.Create(run, absl::Now());
       },
       std::move(done)));
@@ -181,6 +206,8 @@ void SqliteStore::SubmitSamples(
       [this, run_id = std::move(run_id), rows = std::move(rows), complete,
        bad](Changes& changes) -> absl::StatusOr<std::vector<SubmitOutcome>> {
         RETURN_IF_ERROR(bad);
+        // A call without samples says only that no more follow.
+        if (!rows.empty()) RETURN_IF_ERROR(CheckRoom());
         return queue_.Submit(run_id, rows, complete, absl::Now(), changes);
       },
       std::move(done)));

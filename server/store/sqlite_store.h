@@ -25,6 +25,9 @@ struct SqliteStoreOptions {
   // After a write for which nobody waits has failed.
   absl::Duration retry_interval = absl::Seconds(1);
   WriterOptions writer;
+  // New runs and samples are refused with DISK_LOW while the database's file
+  // system has less room than this; what runs goes on, and all reads do.
+  int64_t min_free_bytes = 0;
 };
 
 // Opens the database, making it if there is none, and gives the samples that

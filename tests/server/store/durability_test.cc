@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/base/error_reason.h"
 #include "common/records_db/schema.h"
 #include "tests/server/store/store_testing.h"
 
@@ -104,6 +105,25 @@ TEST_F(DurabilityTest, SamplesThatWereGivenBackAreTriedAgainAsOftenAsItTakes) {
     Reopen();
   }
   EXPECT_EQ(Lease().attempt, 6);
+}
+
+// A disk with less than all the room there is.
+TEST_F(DurabilityTest, ADiskNearlyFullTakesNoNewWorkAndIsRead) {
+  const std::string run = Create();
+  ASSERT_TRUE(Submit(run, {TestSample("a")}).ok());
+  options_.min_free_bytes = INT64_MAX;
+  Reopen();
+  const auto refused = Submit(run, {TestSample("b")});
+  EXPECT_TRUE(absl::IsUnavailable(refused.status())) << refused.status();
+  EXPECT_EQ(ReasonOf(refused.status()), "DISK_LOW");
+  EXPECT_EQ(RetryAfterOf(refused.status()), absl::Seconds(30));
+  EXPECT_EQ(Info(run).samples_submitted, 1);
+  // What is there goes on, and may be declared complete.
+  ASSERT_TRUE(Submit(run, {}, true).ok());
+  Append(Lease(), {make_.Start(), make_.Step(1), make_.Result()});
+  Flush();
+  EXPECT_EQ(Info(run).state, RunState::kSucceeded);
+  EXPECT_THAT(Events(run), SizeIs(4));
 }
 
 TEST_F(DurabilityTest, AReopenedStoreGoesOn) {
