@@ -9,6 +9,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 
+#include "common/base/error_reason.h"
+#include "common/base/status_macros.h"
 #include "proto/convert/sample_convert.h"
 
 namespace kvrecall {
@@ -47,40 +49,85 @@ absl::StatusOr<std::vector<v1::SubmitSamplesRequest>> MakeBatches(
   return batches;
 }
 
+namespace {
+
+// One call, tried again while the server is away.
+absl::StatusOr<v1::SubmitSamplesResponse> SubmitOnce(
+    const Connection& connection, const v1::SubmitSamplesRequest& batch,
+    const SubmitPolicy& policy,
+    const std::function<void(std::string_view)>& on_message) {
+  absl::Duration pause = policy.first_pause;
+  auto response = connection.SubmitSamples(batch);
+  for (int attempt = 1;
+       attempt < policy.attempts && absl::IsUnavailable(response.status());
+       ++attempt) {
+    if (attempt == 1) {
+      on_message(absl::StrCat("lost the connection to ", connection.address(),
+                              " while submitting; trying again"));
+    }
+    absl::SleepFor(
+        std::max(pause, RetryAfterOf(response.status()).value_or(pause)));
+    pause *= 2;
+    response = connection.SubmitSamples(batch);
+  }
+  return response;
+}
+
+// Counts what became of the batch; what is left of it, which found the queue
+// full.
+v1::SubmitSamplesRequest TakeOutcomes(const v1::SubmitSamplesRequest& batch,
+                                      const v1::SubmitSamplesResponse& response,
+                                      SubmitReport& report) {
+  v1::SubmitSamplesRequest rest;
+  const int results = std::min(response.results_size(), batch.samples_size());
+  for (int i = 0; i < results; ++i) {
+    const auto& result = response.results(i);
+    switch (result.outcome()) {
+      case v1::SubmitSamplesResponse::OUTCOME_DUPLICATE:
+        ++report.duplicates;
+        break;
+      case v1::SubmitSamplesResponse::OUTCOME_REFUSED:
+        report.refusals.push_back(absl::StrCat("sample ", result.sample_id(),
+                                               ": ", result.message()));
+        break;
+      case v1::SubmitSamplesResponse::OUTCOME_QUEUE_FULL:
+        *rest.add_samples() = batch.samples(i);
+        break;
+      default:
+        ++report.accepted;
+    }
+  }
+  rest.set_run_id(batch.run_id());
+  rest.set_complete(batch.complete());
+  return rest;
+}
+
+absl::Duration RetryDelayOf(const v1::SubmitSamplesResponse& response) {
+  return absl::Seconds(response.retry_delay().seconds()) +
+         absl::Nanoseconds(response.retry_delay().nanos());
+}
+
+}  // namespace
+
 absl::StatusOr<SubmitReport> SubmitBatches(
     const Connection& connection, const std::string& run_id,
     std::vector<v1::SubmitSamplesRequest> batches,
-    const std::function<void(std::string_view)>& on_message, int attempts,
-    absl::Duration first_pause) {
+    const std::function<void(std::string_view)>& on_message,
+    const SubmitPolicy& policy) {
   SubmitReport report;
+  bool told = false;
   for (v1::SubmitSamplesRequest& batch : batches) {
     batch.set_run_id(run_id);
-    absl::Duration pause = first_pause;
-    auto response = connection.SubmitSamples(batch);
-    for (int attempt = 1;
-         attempt < attempts && absl::IsUnavailable(response.status());
-         ++attempt) {
-      if (attempt == 1) {
-        on_message(absl::StrCat("lost the connection to ", connection.address(),
-                                " while submitting; trying again"));
+    while (true) {
+      ASSIGN_OR_RETURN(const v1::SubmitSamplesResponse response,
+                       SubmitOnce(connection, batch, policy, on_message));
+      batch = TakeOutcomes(batch, response, report);
+      if (batch.samples().empty()) break;
+      if (!told) {
+        on_message("the server's queue is full; the rest waits for room");
+        told = true;
       }
-      absl::SleepFor(pause);
-      pause *= 2;
-      response = connection.SubmitSamples(batch);
-    }
-    if (!response.ok()) return response.status();
-    for (const auto& result : response->results()) {
-      switch (result.outcome()) {
-        case v1::SubmitSamplesResponse::OUTCOME_DUPLICATE:
-          ++report.duplicates;
-          break;
-        case v1::SubmitSamplesResponse::OUTCOME_REFUSED:
-          report.refusals.push_back(absl::StrCat("sample ", result.sample_id(),
-                                                 ": ", result.message()));
-          break;
-        default:
-          ++report.accepted;
-      }
+      absl::SleepFor(std::max(policy.first_pause, RetryDelayOf(response)));
     }
   }
   return report;

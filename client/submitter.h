@@ -36,14 +36,21 @@ struct SubmitReport {
   std::vector<std::string> refusals;  // "sample X: reason"
 };
 
-// Sends the batches. UNAVAILABLE is tried again, pausing `first_pause`, twice
-// that and so on, at most `attempts` times a batch: the server knows samples
-// that it has already. `on_message` is told of that in one line.
+struct SubmitPolicy {
+  int attempts = 7;  // of a batch while the server is away
+  // Doubled from one to the next, and no less than the server asks for.
+  absl::Duration first_pause = absl::Milliseconds(250);
+};
+
+// Sends the batches. UNAVAILABLE is tried again: the server knows samples that
+// it has already. What finds the queue full is sent again, for as long as it
+// takes, when the server says that there may be room. `on_message` is told of
+// either in one line.
 absl::StatusOr<SubmitReport> SubmitBatches(
     const Connection& connection, const std::string& run_id,
     std::vector<v1::SubmitSamplesRequest> batches,
-    const std::function<void(std::string_view)>& on_message, int attempts = 7,
-    absl::Duration first_pause = absl::Milliseconds(250));
+    const std::function<void(std::string_view)>& on_message,
+    const SubmitPolicy& policy = {});
 
 // A fresh random UUID (version 4), for a request id.
 std::string NewRequestId();

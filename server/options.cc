@@ -56,6 +56,11 @@ void AddServiceFlags(CLI::App& app, ServerOptions& options) {
   app.add_option("--database", options.database,
                  "SQLite file of runs and records (default "
                  "$XDG_DATA_HOME/kvrecall/kvrecall.db)");
+  app.add_option("--max-queue", options.max_queue,
+                 "samples of all runs that wait or run, at most; 0: as many as "
+                 "come")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--min-free-disk", options.min_free_disk_mib,
                  "MiB; with less room on the database's disk new work is "
                  "refused")

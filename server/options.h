@@ -19,6 +19,7 @@ struct ServerOptions {
   bool allow_plaintext_remote = false;
   std::string metrics = "127.0.0.1:9464";  // empty: none
   std::string database;                    // empty: DefaultDatabase()
+  int64_t max_queue = 100'000;             // samples that wait or run; 0: any
   int64_t min_free_disk_mib = 256;         // of the database's file system
   std::string dtype = "auto";
   std::string device = "auto";

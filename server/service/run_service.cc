@@ -59,18 +59,36 @@ absl::Status ReadRecords(Store* store, const v1::ListRecordsRequest& request,
   return absl::OkStatus();
 }
 
+v1::SubmitSamplesResponse::Outcome ToProto(SubmitOutcome outcome) {
+  switch (outcome) {
+    case SubmitOutcome::kAccepted:
+      return v1::SubmitSamplesResponse::OUTCOME_ACCEPTED;
+    case SubmitOutcome::kDuplicate:
+      return v1::SubmitSamplesResponse::OUTCOME_DUPLICATE;
+    case SubmitOutcome::kQueueFull:
+      return v1::SubmitSamplesResponse::OUTCOME_QUEUE_FULL;
+  }
+  return v1::SubmitSamplesResponse::OUTCOME_UNSPECIFIED;
+}
+
 // Fills in what the store said of the samples that it was given, which are
 // those not yet refused, in order.
-void FillOutcomes(const std::vector<SubmitOutcome>& outcomes,
+void FillOutcomes(const SubmitReply& reply,
                   v1::SubmitSamplesResponse* response) {
   size_t next = 0;
+  bool is_full = false;
   for (auto& result : *response->mutable_results()) {
     if (result.outcome() != v1::SubmitSamplesResponse::OUTCOME_UNSPECIFIED)
       continue;
-    result.set_outcome(outcomes.at(next++) == SubmitOutcome::kAccepted
-                           ? v1::SubmitSamplesResponse::OUTCOME_ACCEPTED
-                           : v1::SubmitSamplesResponse::OUTCOME_DUPLICATE);
+    const SubmitOutcome outcome = reply.outcomes.at(next++);
+    result.set_outcome(ToProto(outcome));
+    is_full |= outcome == SubmitOutcome::kQueueFull;
   }
+  if (!is_full) return;
+  const int64_t milliseconds = absl::ToInt64Milliseconds(reply.retry_after);
+  response->mutable_retry_delay()->set_seconds(milliseconds / 1000);
+  response->mutable_retry_delay()->set_nanos(
+      static_cast<int32_t>(milliseconds % 1000) * 1'000'000);
 }
 
 // Hands the samples that can be run to the store, and answers the call for all
@@ -97,9 +115,9 @@ void Submit(Store* store, const UnaryCall& call,
   }
   store->SubmitSamples(
       request.run_id(), std::move(samples), request.complete(),
-      [call, response](absl::StatusOr<std::vector<SubmitOutcome>> outcomes) {
-        if (outcomes.ok()) FillOutcomes(*outcomes, response);
-        call.Finish(outcomes.status());
+      [call, response](const absl::StatusOr<SubmitReply>& reply) {
+        if (reply.ok()) FillOutcomes(*reply, response);
+        call.Finish(reply.status());
       });
 }
 

@@ -84,6 +84,7 @@ void Changes::Add(const Changes& other) {
   events += other.events;
   waiting += other.waiting;
   running += other.running;
+  ended += other.ended;
   runs.insert(runs.end(), other.runs.begin(), other.runs.end());
 }
 
@@ -175,6 +176,7 @@ absl::Status EventLog::Append(const LeaseKey& key,
   changes.events += static_cast<int64_t>(events.size());
   if (!EndsSample(events)) return absl::OkStatus();
   changes.running -= 1;
+  changes.ended += 1;
   return EndRunIfOver(key.run, now, changes);
 }
 

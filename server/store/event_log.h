@@ -21,6 +21,7 @@ struct Changes {
   int64_t events = 0;             // appended
   int64_t waiting = 0;            // samples in the queue, difference
   int64_t running = 0;            // samples leased, difference
+  int64_t ended = 0;              // samples that were done or failed
   std::vector<std::string> runs;  // that got events; repetitions possible
 
   void Add(const Changes& other);

@@ -1,5 +1,6 @@
 #include "server/store/run_queue.h"
 
+#include <cstdint>
 #include <optional>
 #include <utility>
 
@@ -143,26 +144,40 @@ absl::StatusOr<RunQueue::RunRow> RunQueue::FindRun(const std::string& run_id) {
                 row.Int(3) != 0, row.Int(4)};
 }
 
+absl::StatusOr<int64_t> RunQueue::Room() {
+  if (max_open_ == 0) return INT64_MAX;
+  ASSIGN_OR_RETURN(const QueueSize size, Size());
+  return max_open_ - size.waiting - size.running;
+}
+
 absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
     const std::string& run_id, const std::vector<NewSample>& samples,
     bool complete, absl::Time now, Changes& changes) {
   ASSIGN_OR_RETURN(const RunRow run, FindRun(run_id));
+  ASSIGN_OR_RETURN(const int64_t room, Room());
   std::vector<SubmitOutcome> outcomes;
   int64_t accepted = 0;
   for (const NewSample& sample : samples) {
-    ASSIGN_OR_RETURN(
-        const bool is_new,
-        InsertSample(run, run.submitted + accepted + 1, sample, now));
-    outcomes.push_back(is_new ? SubmitOutcome::kAccepted
-                              : SubmitOutcome::kDuplicate);
-    if (!is_new) continue;
+    ASSIGN_OR_RETURN(const bool is_known, HasSample(run, sample.id));
+    if (is_known) {
+      outcomes.push_back(SubmitOutcome::kDuplicate);
+      continue;
+    }
+    if (run.ended || run.complete) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("run '", run_id, "' ",
+                       run.ended ? absl::StrCat("has ended (", run.state, ")")
+                                 : "was declared complete",
+                       "; sample '", sample.id, "' needs a new run"));
+    }
+    if (accepted >= room) {
+      outcomes.push_back(SubmitOutcome::kQueueFull);
+      complete = false;
+      continue;
+    }
     ++accepted;
-    if (!run.ended && !run.complete) continue;
-    return absl::FailedPreconditionError(
-        absl::StrCat("run '", run_id, "' ",
-                     run.ended ? absl::StrCat("has ended (", run.state, ")")
-                               : "was declared complete",
-                     "; sample '", sample.id, "' needs a new run"));
+    RETURN_IF_ERROR(InsertSample(run, run.submitted + accepted, sample, now));
+    outcomes.push_back(SubmitOutcome::kAccepted);
   }
   // What ended stays as it is: a repeated call changes nothing.
   if (run.ended) return outcomes;
@@ -175,19 +190,25 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
   return outcomes;
 }
 
-absl::StatusOr<bool> RunQueue::InsertSample(const RunRow& run, int64_t ordinal,
-                                            const NewSample& sample,
-                                            absl::Time now) {
+absl::StatusOr<bool> RunQueue::HasSample(const RunRow& run,
+                                         const std::string& id) {
+  ASSIGN_OR_RETURN(
+      const int64_t count,
+      database_.QueryInt(
+          "SELECT count(*) FROM samples WHERE run = ?1 AND sample_id = ?2",
+          run.id, id));
+  return count > 0;
+}
+
+absl::Status RunQueue::InsertSample(const RunRow& run, int64_t ordinal,
+                                    const NewSample& sample, absl::Time now) {
   RETURN_IF_ERROR(database_.Run(
       "INSERT INTO samples (run, ordinal, sample_id, state, submitted_us) "
-      "VALUES (?1, ?2, ?3, 'queued', ?4) "
-      "ON CONFLICT (run, sample_id) DO NOTHING",
+      "VALUES (?1, ?2, ?3, 'queued', ?4)",
       run.id, ordinal, sample.id, absl::ToUnixMicros(now)));
-  if (database_.Changes() == 0) return false;
-  RETURN_IF_ERROR(database_.Run(
+  return database_.Run(
       "INSERT INTO sample_inputs (sample, payload) VALUES (?1, ?2)",
-      database_.LastInsertId(), sample.payload));
-  return true;
+      database_.LastInsertId(), sample.payload);
 }
 
 absl::StatusOr<RunInfo> RunQueue::Cancel(const std::string& run_id,

@@ -48,8 +48,9 @@ inline constexpr int kMostCrashes = 3;
 
 class RunQueue {
  public:
-  RunQueue(Database* database, EventLog* log)
-      : database_(*database), log_(*log) {}
+  // `max_open`: samples that wait or run, at most; 0: without limit.
+  RunQueue(Database* database, EventLog* log, int64_t max_open)
+      : database_(*database), log_(*log), max_open_(max_open) {}
 
   // At opening, once: begins an epoch and gives the samples that earlier ones
   // left leased back to the queue; their next lease is a new attempt if events
@@ -84,12 +85,15 @@ class RunQueue {
   absl::Status FailPoison(absl::Time now);
   absl::StatusOr<RunRow> FindRun(const std::string& run_id);
   absl::Status InsertLanes(int64_t run, const RunConfig& config);
-  // False: the run has it already.
-  absl::StatusOr<bool> InsertSample(const RunRow& run, int64_t ordinal,
-                                    const NewSample& sample, absl::Time now);
+  // How many more samples may wait.
+  absl::StatusOr<int64_t> Room();
+  absl::StatusOr<bool> HasSample(const RunRow& run, const std::string& id);
+  absl::Status InsertSample(const RunRow& run, int64_t ordinal,
+                            const NewSample& sample, absl::Time now);
 
   Database& database_;
   EventLog& log_;
+  const int64_t max_open_;
   RunIdGenerator run_ids_;
   int64_t epoch_ = 0;
 };

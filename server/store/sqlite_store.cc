@@ -19,6 +19,7 @@
 #include "server/store/group_commit.h"
 #include "server/store/lease_table.h"
 #include "server/store/listeners.h"
+#include "server/store/pace.h"
 #include "server/store/process_lock.h"
 #include "server/store/reader_pool.h"
 #include "server/store/run_exports.h"
@@ -41,7 +42,7 @@ class SqliteStore : public Store {
         lock_(std::move(lock)),
         database_(std::move(database)),
         log_(database_.get()),
-        queue_(database_.get(), &log_),
+        queue_(database_.get(), &log_, options.max_open_samples),
         readers_(path),
         exports_(path) {}
   ~SqliteStore() override { Close().IgnoreError(); }
@@ -54,8 +55,7 @@ class SqliteStore : public Store {
       absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) override;
   void SubmitSamples(
       std::string run_id, std::vector<Sample> samples, bool complete,
-      absl::AnyInvocable<void(absl::StatusOr<std::vector<SubmitOutcome>>)> done)
-      override;
+      absl::AnyInvocable<void(absl::StatusOr<SubmitReply>)> done) override;
   void CancelRun(
       std::string run_id,
       absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) override;
@@ -108,6 +108,7 @@ class SqliteStore : public Store {
   EventLog log_;
   RunQueue queue_;
   QueueSize size_;
+  Pace pace_;
 
   ReaderPool readers_;
   RunExports exports_;
@@ -141,6 +142,7 @@ absl::Status SqliteStore::Start() {
 void SqliteStore::OnCommitted(const GroupCommit::Report& report) {
   const Changes& changes = report.changes;
   if (changes.waiting != 0 || changes.running != 0) {
+    pace_.Ended(changes.ended, absl::Now());
     size_.waiting += changes.waiting;
     size_.running += changes.running;
     TellQueue();
@@ -193,7 +195,7 @@ void SqliteStore::CreateRun(
 
 void SqliteStore::SubmitSamples(
     std::string run_id, std::vector<Sample> samples, bool complete,
-    absl::AnyInvocable<void(absl::StatusOr<std::vector<SubmitOutcome>>)> done) {
+    absl::AnyInvocable<void(absl::StatusOr<SubmitReply>)> done) {
   // Written out here, not on the writer thread, which everybody shares.
   std::vector<NewSample> rows;
   absl::Status bad;
@@ -202,13 +204,17 @@ void SqliteStore::SubmitSamples(
     bad.Update(payload.status());
     if (payload.ok()) rows.push_back({sample.id, *std::move(payload)});
   }
-  writer_->Post(CommandFor<std::vector<SubmitOutcome>>(
+  writer_->Post(CommandFor<SubmitReply>(
       [this, run_id = std::move(run_id), rows = std::move(rows), complete,
-       bad](Changes& changes) -> absl::StatusOr<std::vector<SubmitOutcome>> {
+       bad](Changes& changes) -> absl::StatusOr<SubmitReply> {
         RETURN_IF_ERROR(bad);
         // A call without samples says only that no more follow.
         if (!rows.empty()) RETURN_IF_ERROR(CheckRoom());
-        return queue_.Submit(run_id, rows, complete, absl::Now(), changes);
+        SubmitReply reply;
+        ASSIGN_OR_RETURN(reply.outcomes, queue_.Submit(run_id, rows, complete,
+                                                       absl::Now(), changes));
+        reply.retry_after = pace_.TimeForOne();
+        return reply;
       },
       std::move(done)));
 }

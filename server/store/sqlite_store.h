@@ -28,6 +28,8 @@ struct SqliteStoreOptions {
   // New runs and samples are refused with DISK_LOW while the database's file
   // system has less room than this; what runs goes on, and all reads do.
   int64_t min_free_bytes = 0;
+  // Samples that wait or run, of all runs; 0: without limit.
+  int64_t max_open_samples = 0;
 };
 
 // Opens the database, making it if there is none, and gives the samples that

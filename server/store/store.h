@@ -43,7 +43,13 @@ struct NewRun {
   Provenance provenance;
 };
 
-enum class SubmitOutcome { kAccepted, kDuplicate };
+enum class SubmitOutcome { kAccepted, kDuplicate, kQueueFull };
+
+struct SubmitReply {
+  std::vector<SubmitOutcome> outcomes;  // in order
+  // Where some are kQueueFull: when there may be room.
+  absl::Duration retry_after = absl::ZeroDuration();
+};
 
 // A sample that this process has taken from the queue.
 struct LeasedSample {
@@ -79,15 +85,15 @@ class Store {
       NewRun run, absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) = 0;
 
   // Adds samples to the queue, all in one transaction, one outcome each in
-  // order. `complete` says that no more will follow; the run ends when its
+  // order: those that find it full are not added, and `complete` does not count
+  // then. `complete` says that no more will follow; the run ends when its
   // last sample has. NotFound: no such run. FailedPrecondition: the run has
   // ended or was complete, and a sample is new; one that it has is a duplicate
   // even then, so that a lost reply can be asked for again. On an error
   // nothing is added.
   virtual void SubmitSamples(
       std::string run_id, std::vector<Sample> samples, bool complete,
-      absl::AnyInvocable<void(absl::StatusOr<std::vector<SubmitOutcome>>)>
-          done) = 0;
+      absl::AnyInvocable<void(absl::StatusOr<SubmitReply>)> done) = 0;
 
   // Ends a run: its queued samples are dropped from the queue, the leased one
   // is told through LeasedSample::cancelled, RunEnd{kCancelled} is appended.

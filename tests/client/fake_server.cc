@@ -92,6 +92,7 @@ grpc::Status FakeServer::SubmitSamples(grpc::ServerContext*,
     --script_.unavailable_submits;
     return {grpc::StatusCode::UNAVAILABLE, "restarting"};
   }
+  int64_t room = script_.room_per_call;
   for (const v1::Sample& sample : request->samples()) {
     auto* result = response->add_results();
     result->set_sample_id(sample.sample_id());
@@ -99,6 +100,10 @@ grpc::Status FakeServer::SubmitSamples(grpc::ServerContext*,
     result->set_outcome(refused ? v1::SubmitSamplesResponse::OUTCOME_REFUSED
                                 : v1::SubmitSamplesResponse::OUTCOME_ACCEPTED);
     if (refused) result->set_message("context: too long");
+    if (!refused && room-- <= 0) {
+      result->set_outcome(v1::SubmitSamplesResponse::OUTCOME_QUEUE_FULL);
+      response->mutable_retry_delay()->set_nanos(1'000'000);
+    }
   }
   return grpc::Status::OK;
 }

@@ -33,8 +33,10 @@ struct FakeScript {
   grpc::StatusCode break_code = grpc::StatusCode::UNAVAILABLE;
   // After all events, streams wait until the client has gone.
   bool never_ends = false;
-  int unavailable_submits = 0;        // the first calls fail
-  std::string refused_sample;         // answered with OUTCOME_REFUSED
+  int unavailable_submits = 0;  // the first calls fail
+  std::string refused_sample;   // answered with OUTCOME_REFUSED
+  // How many samples each call takes; the rest of it finds the queue full.
+  int64_t room_per_call = INT64_MAX;
   int page_limit = 1000;              // events a ListRecords page has at most
   grpc::Status create_status;         // of CreateRun
   std::vector<std::string> exported;  // chunks of what ExportRun sends

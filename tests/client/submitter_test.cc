@@ -78,8 +78,8 @@ TEST(SubmitBatchesTest, AnUnavailableServerIsTriedAgainAndToldOfOnce) {
   const auto report = SubmitBatches(
       connection, "run-1",
       *MakeBatches(MakeSamples(3, 5), {.samples = 2, .bytes = 1 << 20}),
-      [&](std::string_view line) { messages.emplace_back(line); }, 5,
-      absl::Milliseconds(1));
+      [&](std::string_view line) { messages.emplace_back(line); },
+      {.attempts = 5, .first_pause = absl::Milliseconds(1)});
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->accepted, 3);
   EXPECT_EQ(server.script().submits.size(), 4u);
@@ -92,9 +92,10 @@ TEST(SubmitBatchesTest, GivesUpAfterTheLastAttempt) {
   script.unavailable_submits = 100;
   const FakeServer server(script);
   const Connection connection(server.address());
-  const auto report = SubmitBatches(
-      connection, "run-1", *MakeBatches(MakeSamples(1, 5), {}),
-      [](std::string_view) {}, 3, absl::Milliseconds(1));
+  const auto report =
+      SubmitBatches(connection, "run-1", *MakeBatches(MakeSamples(1, 5), {}),
+                    [](std::string_view) {},
+                    {.attempts = 3, .first_pause = absl::Milliseconds(1)});
   EXPECT_EQ(report.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(server.script().submits.size(), 3u);
 }
@@ -110,6 +111,29 @@ TEST(SubmitBatchesTest, RefusedSamplesAreReportedWithTheReason) {
   ASSERT_TRUE(report.ok());
   EXPECT_EQ(report->accepted, 2);
   EXPECT_THAT(report->refusals, ElementsAre("sample s2: context: too long"));
+}
+
+TEST(SubmitBatchesTest, WhatFindsTheQueueFullIsSentAgainUntilItIsTaken) {
+  FakeScript script = MakeScript(3, 1);
+  script.room_per_call = 2;
+  const FakeServer server(script);
+  const Connection connection(server.address());
+  std::vector<std::string> messages;
+  const auto report =
+      SubmitBatches(connection, "run-1", *MakeBatches(MakeSamples(5, 5), {}),
+                    [&](std::string_view line) { messages.emplace_back(line); },
+                    {.attempts = 1, .first_pause = absl::Milliseconds(1)});
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->accepted, 5);
+  EXPECT_THAT(messages, ElementsAre(HasSubstr("queue is full")));
+  const auto submits = server.script().submits;
+  ASSERT_EQ(submits.size(), 3u);
+  EXPECT_EQ(submits[1].samples_size(), 3);
+  EXPECT_EQ(submits[2].samples_size(), 1);
+  EXPECT_EQ(submits[2].samples(0).sample_id(),
+            submits[0].samples(4).sample_id());
+  // Each says that no more follow: the server counts it with the last.
+  EXPECT_TRUE(submits[2].complete());
 }
 
 TEST(NewRequestIdTest, IsARandomUuid) {

@@ -88,8 +88,7 @@ class FakeStore final : public Store {
 
   void SubmitSamples(
       std::string run_id, std::vector<Sample> samples, bool complete,
-      absl::AnyInvocable<void(absl::StatusOr<std::vector<SubmitOutcome>>)> done)
-      override {
+      absl::AnyInvocable<void(absl::StatusOr<SubmitReply>)> done) override {
     done(DoSubmit(run_id, std::move(samples), complete));
   }
 
@@ -159,6 +158,12 @@ class FakeStore final : public Store {
     RETURN_IF_ERROR(GetRun(run_id).status());
     std::lock_guard lock(mutex_);
     return std::make_unique<std::istringstream>(exported_);
+  }
+
+  // More samples of a run find the queue full.
+  void SetMaxSamples(int64_t most) {
+    std::lock_guard lock(mutex_);
+    max_samples_ = most;
   }
 
   // What ExportRun gives.
@@ -232,26 +237,31 @@ class FakeStore final : public Store {
     return made.info;
   }
 
-  absl::StatusOr<std::vector<SubmitOutcome>> DoSubmit(
-      const std::string& run_id, std::vector<Sample> samples, bool complete) {
+  absl::StatusOr<SubmitReply> DoSubmit(const std::string& run_id,
+                                       std::vector<Sample> samples,
+                                       bool complete) {
     std::lock_guard lock(mutex_);
     const auto it = runs_.find(run_id);
     if (it == runs_.end()) return NoSuchRun(run_id);
     Run& run = it->second;
     if (IsTerminal(run.info.state))
       return absl::FailedPreconditionError("the run has ended");
-    std::vector<SubmitOutcome> outcomes;
+    SubmitReply reply;
     for (Sample& sample : samples) {
       const bool known =
           std::any_of(run.samples.begin(), run.samples.end(),
                       [&](const Sample& s) { return s.id == sample.id; });
-      outcomes.push_back(known ? SubmitOutcome::kDuplicate
-                               : SubmitOutcome::kAccepted);
-      if (!known) run.samples.push_back(std::move(sample));
+      const bool full = !known && std::ssize(run.samples) >= max_samples_;
+      reply.outcomes.push_back(known  ? SubmitOutcome::kDuplicate
+                               : full ? SubmitOutcome::kQueueFull
+                                      : SubmitOutcome::kAccepted);
+      if (full) complete = false;
+      if (!known && !full) run.samples.push_back(std::move(sample));
     }
+    reply.retry_after = absl::Milliseconds(1500);
     run.info.samples_submitted = static_cast<int64_t>(run.samples.size());
     run.info.complete |= complete;
-    return outcomes;
+    return reply;
   }
 
   std::mutex mutex_;
@@ -263,6 +273,7 @@ class FakeStore final : public Store {
   int empty_reads_ = 0;
   NewRun last_new_run_;
   std::string exported_;
+  int64_t max_samples_ = INT64_MAX;
 };
 
 }  // namespace kvrecall

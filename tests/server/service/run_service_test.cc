@@ -350,6 +350,25 @@ TEST_F(RunServiceTest, SubmitSamplesRefusesASampleWithoutTheTextToForce) {
   }
 }
 
+// A queue that is full refuses nothing: the rest is to be sent again.
+TEST_F(RunServiceTest, SubmitSamplesSaysWhenAFullQueueMayHaveRoom) {
+  v1::SubmitSamplesRequest request = OneSample(MakeRun("a"));
+  for (const char* id : {"b", "c"}) {
+    v1::Sample* sample = request.add_samples();
+    *sample = request.samples(0);
+    sample->set_sample_id(id);
+  }
+  request.set_complete(true);
+  store_.SetMaxSamples(2);
+  v1::SubmitSamplesResponse response;
+  ASSERT_TRUE(Submit(request, &response).ok());
+  EXPECT_EQ(response.results(1).outcome(), Submitted::OUTCOME_ACCEPTED);
+  EXPECT_EQ(response.results(2).outcome(), Submitted::OUTCOME_QUEUE_FULL);
+  EXPECT_EQ(response.retry_delay().seconds(), 1);
+  EXPECT_EQ(response.retry_delay().nanos(), 500'000'000);
+  EXPECT_FALSE(store_.GetRun(request.run_id())->complete);
+}
+
 // A chat and fields of its own come to the store of task custom's runs, and of
 // no others'.
 TEST_F(RunServiceTest, SubmitSamplesTakesChatsAndFieldsForTaskCustom) {

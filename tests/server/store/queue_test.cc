@@ -19,8 +19,32 @@ using ::testing::SizeIs;
 
 constexpr auto kAccepted = SubmitOutcome::kAccepted;
 constexpr auto kDuplicate = SubmitOutcome::kDuplicate;
+constexpr auto kQueueFull = SubmitOutcome::kQueueFull;
 
 using QueueTest = StoreTest;
+
+// Exactly as many as there is room for, whoever asks; those that run count, and
+// those that have ended make room.
+TEST_F(QueueTest, AFullQueueTakesExactlyItsLimit) {
+  options_.max_open_samples = 3;
+  Reopen();
+  const std::string run = Create();
+  EXPECT_THAT(*Submit(run, {TestSample("a"), TestSample("b")}),
+              ElementsAre(kAccepted, kAccepted));
+  EXPECT_THAT(*Submit(run,
+                      {TestSample("b"), TestSample("c"), TestSample("d"),
+                       TestSample("e")},
+                      /*complete=*/true),
+              ElementsAre(kDuplicate, kAccepted, kQueueFull, kQueueFull));
+  EXPECT_FALSE(Info(run).complete);  // there is more to come
+  const LeasedSample leased = Lease();
+  EXPECT_THAT(*Submit(run, {TestSample("d")}), ElementsAre(kQueueFull));
+  Append(leased, {make_.Result()});
+  Flush();
+  EXPECT_THAT(*Submit(run, {TestSample("d"), TestSample("e")}, true),
+              ElementsAre(kAccepted, kQueueFull));
+  EXPECT_EQ(Info(run).samples_submitted, 4);
+}
 
 TEST_F(QueueTest, CreateIsIdempotentByRequest) {
   const auto first = TryCreate(TestRun("a"));

@@ -183,9 +183,13 @@ class StoreTest : public ::testing::Test {
   absl::StatusOr<std::vector<SubmitOutcome>> Submit(const std::string& run,
                                                     std::vector<Sample> samples,
                                                     bool complete = false) {
-    return Await<absl::StatusOr<std::vector<SubmitOutcome>>>([&](auto done) {
-      store_->SubmitSamples(run, std::move(samples), complete, std::move(done));
-    });
+    const absl::StatusOr<SubmitReply> reply =
+        Await<absl::StatusOr<SubmitReply>>([&](auto done) {
+          store_->SubmitSamples(run, std::move(samples), complete,
+                                std::move(done));
+        });
+    if (!reply.ok()) return reply.status();
+    return reply->outcomes;
   }
   absl::StatusOr<RunInfo> Cancel(const std::string& run) {
     return Await<absl::StatusOr<RunInfo>>(
