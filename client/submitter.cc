@@ -18,6 +18,8 @@ namespace {
 
 // Room in a request for run_id and complete, which come later.
 constexpr int64_t kEnvelopeBytes = 1024;
+// How often a wait looks whether it is to stop.
+constexpr absl::Duration kLook = absl::Milliseconds(100);
 // Tag and length in front of each sample.
 constexpr int64_t kSampleOverhead = 6;
 
@@ -62,8 +64,8 @@ absl::StatusOr<v1::SubmitSamplesResponse> SubmitOnce(
        attempt < policy.attempts && absl::IsUnavailable(response.status());
        ++attempt) {
     if (attempt == 1) {
-      on_message(absl::StrCat("lost the connection to ", connection.address(),
-                              " while submitting; trying again"));
+      on_message(absl::StrCat("cannot submit: ", response.status().message(),
+                              "; trying again"));
     }
     absl::SleepFor(
         std::max(pause, RetryAfterOf(response.status()).value_or(pause)));
@@ -127,7 +129,13 @@ absl::StatusOr<SubmitReport> SubmitBatches(
         on_message("the server's queue is full; the rest waits for room");
         told = true;
       }
-      absl::SleepFor(std::max(policy.first_pause, RetryDelayOf(response)));
+      const absl::Time until =
+          absl::Now() + std::max(policy.first_pause, RetryDelayOf(response));
+      while (absl::Now() < until) {
+        if (policy.stopped())
+          return absl::CancelledError("stopped while the queue was full");
+        absl::SleepFor(std::min(until - absl::Now(), kLook));
+      }
     }
   }
   return report;

@@ -40,12 +40,14 @@ struct SubmitPolicy {
   int attempts = 7;  // of a batch while the server is away
   // Doubled from one to the next, and no less than the server asks for.
   absl::Duration first_pause = absl::Milliseconds(250);
+  // Looked at while the queue is full: CANCELLED as soon as it is true.
+  std::function<bool()> stopped = [] { return false; };
 };
 
 // Sends the batches. UNAVAILABLE is tried again: the server knows samples that
 // it has already. What finds the queue full is sent again, for as long as it
-// takes, when the server says that there may be room. `on_message` is told of
-// either in one line.
+// takes or until it is stopped, when the server says that there may be room.
+// `on_message` is told of either in one line.
 absl::StatusOr<SubmitReport> SubmitBatches(
     const Connection& connection, const std::string& run_id,
     std::vector<v1::SubmitSamplesRequest> batches,

@@ -212,9 +212,11 @@ std::vector<LengthScore> SummaryBuilder::ScoreByLength() const {
   } groups[] = {{"0-4k", 4000, {}}, {"4-8k", 8000, {}}, {"8k+", INT64_MAX, {}}};
   for (const auto& [id, sample] : samples_) {
     if (!sample.result || !sample.start || sample.start->length == 0) continue;
-    std::find_if(std::begin(groups), std::end(groups), [&](const Group& group) {
-      return sample.start->length < group.below;
-    })->score.Add(sample.result->score);
+    // What no other takes is of the last.
+    std::find_if(
+        std::begin(groups), std::end(groups) - 1,
+        [&](const Group& group) { return sample.start->length < group.below; })
+        ->score.Add(sample.result->score);
   }
   std::vector<LengthScore> scores;
   for (const Group& group : groups)

@@ -199,7 +199,8 @@ absl::StatusOr<int> Submit(const SubmitOptions& options,
   });
   const auto submitted =
       SubmitBatches(connection, run.run_id, std::move(batches),
-                    [&](std::string_view line) { err << line << std::endl; });
+                    [&](std::string_view line) { err << line << std::endl; },
+                    {.stopped = [&] { return context.interrupt.requested(); }});
   submitting = false;
   if (!submitted.ok()) {
     return absl::Status(

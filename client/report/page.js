@@ -63,9 +63,11 @@
     const policy = data.policies[controls.policy.value];
     const budget = data.budgets[controls.budget.value];
     if (data.has_lost) {
-      tip.append(element("div", lost.length === 0 ?
-          `${policy} at ${budget} lost none of what was attended most` :
-          `${policy} at ${budget} lost, the most attended first:`));
+      // Some runs are older than the record of what was lost.
+      tip.append(element("div", lost.length > 0 ?
+          `${policy} at ${budget} lost, the most attended first:` :
+          step[RECALLS][lane()] < 1 ? "what was lost was not recorded" :
+          `${policy} at ${budget} lost none of what was attended most`));
       for (let i = 0; i < lost.length; i += 2) {
         const line = element("div");
         line.append(element("code", visible(texts[lost[i]])),
@@ -143,8 +145,11 @@
   const draw = () => {
     const sorted = data.samples.map((sample) => ({
       sample,
-      recall: mean(sample.steps.map((s) => s[RECALLS][lane()])),
-      entropy: mean(sample.steps.map((s) => s[ENTROPY])),
+      // Those without steps come last.
+      recall: sample.steps.length === 0 ? 2 :
+          mean(sample.steps.map((s) => s[RECALLS][lane()])),
+      entropy: sample.steps.length === 0 ? -1 :
+          mean(sample.steps.map((s) => s[ENTROPY])),
       score: sample.score === null ? 2 : sample.score,
     }));
     sorted.sort(orders[controls.order.value]);

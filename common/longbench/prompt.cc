@@ -86,6 +86,10 @@ absl::StatusOr<std::string> FillOwnTemplate(std::string_view prompt_template,
       out.append(rest.substr(0, taken));
       rest.remove_prefix(taken);
     }
+    if (out.size() > kMostFilledBytes)
+      return absl::InvalidArgumentError(
+          absl::StrCat("the template gives more than ", kMostFilledBytes,
+                       " bytes with sample '", sample.id, "'"));
   }
   return out;
 }

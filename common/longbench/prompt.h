@@ -4,6 +4,7 @@
 // The chat template comes after, and is the tokenizer's. Thread-safe if the
 // callbacks are.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -22,11 +23,15 @@ namespace kvrecall {
 // sample's text stay as they are, whatever is between them.
 std::string FillTemplate(const Task& task, const Sample& sample);
 
+// The most bytes that a template of the user's own may give: a name may stand
+// in it any number of times.
+inline constexpr size_t kMostFilledBytes = 16 << 20;
+
 // A template of the user's own, where any of a sample's fields may stand in
 // braces: {context}, {input}, or a name of Sample::fields. Braces around
 // anything that is no name (a letter or underscore, then letters, digits and
-// underscores) are text. INVALID_ARGUMENT: a name that the sample has not; says
-// which it has.
+// underscores) are text. INVALID_ARGUMENT: a name that the sample has not, with
+// those that it has; or more than kMostFilledBytes.
 absl::StatusOr<std::string> FillOwnTemplate(std::string_view prompt_template,
                                             const Sample& sample);
 

@@ -21,6 +21,8 @@ namespace {
 // records without bound.
 constexpr size_t kMaxPolicies = 64;
 constexpr size_t kMaxScopes = 3;
+// It comes with every answer about the run.
+constexpr size_t kMostTemplateBytes = 64 << 10;
 
 // What a list may not hold: more than `limit` entries, or one of them twice.
 template <typename T, typename Name>
@@ -132,6 +134,10 @@ absl::StatusOr<RunConfig> CompleteDefaults(RunConfig config,
     return FieldError(
         "config.prompt_template",
         absl::StrCat("is of task custom only; ", config.task, " has its own"));
+  if (config.prompt_template.size() > kMostTemplateBytes)
+    return FieldError("config.prompt_template",
+                      absl::StrCat("has ", config.prompt_template.size(),
+                                   " bytes; at most ", kMostTemplateBytes));
 
   if (config.max_new_tokens == 0)
     config.max_new_tokens = (*task)->max_new_tokens;

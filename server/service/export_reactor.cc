@@ -29,6 +29,9 @@ void ExportReactor::Post(void (ExportReactor::*task)()) {
 }
 
 void ExportReactor::Open() {
+  // It may have waited long for others.
+  if (cancelled_)
+    return FinishWith(absl::CancelledError("the client has gone"));
   absl::StatusOr<std::unique_ptr<std::istream>> file =
       context_.store->ExportRun(run_id_);
   if (!file.ok()) return FinishWith(file.status());

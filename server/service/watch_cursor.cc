@@ -105,6 +105,13 @@ absl::Status WatchCursor::ReadPage() {
 }
 
 void WatchCursor::OnWriteDone(bool ok) {
+  {
+    std::lock_guard lock(mutex_);
+    if (aborting_) {
+      written_ = ok;
+      return;
+    }
+  }
   if (!ok) return FinishWith(WhyWriteFailed());
   absl::Status stop;
   {
@@ -146,10 +153,11 @@ absl::Time WatchCursor::Beat(absl::Time now) {
   {
     std::lock_guard lock(mutex_);
     if (state_ == State::kWriting) {
-      if (stop_ || now < write_began_ + timeout)
-        return std::min(next, std::max(now, write_began_ + timeout));
+      if (stop_) return next;
+      if (now < write_began_ + timeout)
+        return std::min(next, write_began_ + timeout);
       stop_ = absl::StatusCode::kResourceExhausted;
-      stalled = true;
+      stalled = aborting_ = true;
     } else {
       const absl::Time due = last_write_ + context_.hub->heartbeat();
       if (due > now) return due;
@@ -161,11 +169,24 @@ absl::Time WatchCursor::Beat(absl::Time now) {
     }
   }
   if (stalled) {
-    sink_->Abort();
+    Abort();
   } else {
     sink_->StartWrite(&response_);
   }
   return next;
+}
+
+// The sink may only be touched as long as the stream has not ended, which it
+// does not before Finish: whoever would call that meanwhile leaves it to this.
+void WatchCursor::Abort() {
+  sink_->Abort();
+  std::optional<bool> written;
+  {
+    std::lock_guard lock(mutex_);
+    aborting_ = false;
+    written = std::exchange(written_, std::nullopt);
+  }
+  if (written) OnWriteDone(*written);
 }
 
 void WatchCursor::EndForShutdown() { Stop(absl::StatusCode::kUnavailable); }

@@ -99,6 +99,8 @@ class WatchCursor final : public WatchStream,
   void Pump();
   absl::Status ReadPage();
   void PostPump();
+  // Gives up the write in flight, after `aborting_` was set.
+  void Abort();
   // To kWriting; with `mutex_` held.
   void BeginWrite();
   // Notes why the stream must end; ends it if nobody holds the state.
@@ -123,6 +125,8 @@ class WatchCursor final : public WatchStream,
   int64_t cursor_;      // last sequence that was sent
   bool woken_ = false;  // committed since the last read began
   std::optional<absl::StatusCode> stop_;
+  bool aborting_ = false;        // somebody is inside the sink's Abort
+  std::optional<bool> written_;  // how the write ended meanwhile
   absl::Time last_write_;
   absl::Time write_began_;  // of the one in flight
   std::shared_ptr<void> subscription_;

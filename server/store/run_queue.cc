@@ -31,10 +31,17 @@ absl::Status RunQueue::Recover(absl::Time now) {
   RETURN_IF_ERROR(database_.Run("INSERT INTO epochs (opened_us) VALUES (?1)",
                                 absl::ToUnixMicros(now)));
   epoch_ = database_.LastInsertId();
-  // Those that were only waiting for their turn had no part in it.
-  RETURN_IF_ERROR(
-      database_.Run("UPDATE samples SET crashes = crashes + 1 "
-                    "WHERE state = 'running' AND recorded_attempt = attempt"));
+  // Those that were only waiting for their turn had no part in it. Where none
+  // is known to have started, it was the first of them, before its first event
+  // was on disk.
+  constexpr char kCrashed[] = "UPDATE samples SET crashes = crashes + 1 WHERE ";
+  RETURN_IF_ERROR(database_.Run(absl::StrCat(
+      kCrashed, "state = 'running' AND recorded_attempt = attempt")));
+  if (database_.Changes() == 0) {
+    RETURN_IF_ERROR(database_.Run(absl::StrCat(
+        kCrashed,
+        "id = (SELECT min(id) FROM samples WHERE state = 'running')")));
+  }
   RETURN_IF_ERROR(FailPoison(now));
   return database_.Run(
       "UPDATE samples SET state = 'queued', "

@@ -85,7 +85,8 @@ class SqliteStore : public Store {
   using PendingTake = std::shared_ptr<Pending<TakeResult>>;
 
   // On the writer thread.
-  absl::Status CheckRoom() const;
+  // DISK_LOW where so many more bytes would leave too few free.
+  absl::Status CheckRoom(int64_t needed = 0) const;
   void OnCommitted(const GroupCommit::Report& report);
   void TellQueue();
   void PostTake(PendingTake pending);
@@ -145,6 +146,7 @@ void SqliteStore::OnCommitted(const GroupCommit::Report& report) {
     pace_.Ended(changes.ended, absl::Now());
     size_.waiting += changes.waiting;
     size_.running += changes.running;
+    if (size_.waiting + size_.running == 0) pace_.Pause();
     TellQueue();
   }
   if (changes.events > 0 && options_.observer != nullptr) {
@@ -164,21 +166,23 @@ void SqliteStore::TellQueue() {
   options_.observer->OnQueue(size_.waiting, size_.running);
 }
 
-absl::Status SqliteStore::CheckRoom() const {
+absl::Status SqliteStore::CheckRoom(int64_t needed) const {
+  if (options_.min_free_bytes == 0) return absl::OkStatus();
   std::error_code error;
   const std::filesystem::space_info space =
       std::filesystem::space(database_->path(), error);
   // Where nobody can tell, the disk says it itself when it is full.
   if (error ||
-      space.available >= static_cast<uintmax_t>(options_.min_free_bytes))
+      space.available >= static_cast<uintmax_t>(options_.min_free_bytes) +
+                             static_cast<uintmax_t>(needed))
     return absl::OkStatus();
   constexpr absl::Duration kRetryAfter = absl::Seconds(30);
   return WithRetryAfter(
       WithReason(absl::UnavailableError(absl::StrCat(
                      "the server's disk has ", space.available >> 20,
-                     " MiB left and takes new work from ",
+                     " MiB left; this needs ", needed >> 20, " MiB and leaves ",
                      options_.min_free_bytes >> 20,
-                     " MiB on; what runs goes on, and reading works")),
+                     " MiB free; what runs goes on, and reading works")),
                  "DISK_LOW"),
       kRetryAfter);
 }
@@ -254,6 +258,10 @@ absl::StatusOr<std::vector<Event>> SqliteStore::ReadAfter(
 
 absl::StatusOr<std::unique_ptr<std::istream>> SqliteStore::ExportRun(
     std::string_view run_id) {
+  // A run is at most as large as all of them.
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(database_->path(), error);
+  RETURN_IF_ERROR(CheckRoom(error ? 0 : static_cast<int64_t>(size)));
   return exports_.Make(run_id);
 }
 

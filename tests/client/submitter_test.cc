@@ -69,6 +69,26 @@ TEST(MakeBatchesTest, NoSamplesStillEndTheRun) {
   EXPECT_TRUE((*batches)[0].complete());
 }
 
+SubmitPolicy Impatient(int attempts) {
+  SubmitPolicy policy;
+  policy.attempts = attempts;
+  policy.first_pause = absl::Milliseconds(1);
+  return policy;
+}
+
+TEST(SubmitBatchesTest, AWaitForAFullQueueCanBeStopped) {
+  FakeScript script = MakeScript(3, 1);
+  script.room_per_call = 0;
+  const FakeServer server(script);
+  const Connection connection(server.address());
+  SubmitPolicy policy = Impatient(1);
+  policy.stopped = [] { return true; };
+  const auto report = SubmitBatches(
+      connection, "run-1", *MakeBatches(MakeSamples(1, 5), {}),
+      [](std::string_view) {}, policy);
+  EXPECT_EQ(report.status().code(), absl::StatusCode::kCancelled);
+}
+
 TEST(SubmitBatchesTest, AnUnavailableServerIsTriedAgainAndToldOfOnce) {
   FakeScript script = MakeScript(3, 1);
   script.unavailable_submits = 2;
@@ -79,7 +99,7 @@ TEST(SubmitBatchesTest, AnUnavailableServerIsTriedAgainAndToldOfOnce) {
       connection, "run-1",
       *MakeBatches(MakeSamples(3, 5), {.samples = 2, .bytes = 1 << 20}),
       [&](std::string_view line) { messages.emplace_back(line); },
-      {.attempts = 5, .first_pause = absl::Milliseconds(1)});
+      Impatient(5));
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->accepted, 3);
   EXPECT_EQ(server.script().submits.size(), 4u);
@@ -92,10 +112,9 @@ TEST(SubmitBatchesTest, GivesUpAfterTheLastAttempt) {
   script.unavailable_submits = 100;
   const FakeServer server(script);
   const Connection connection(server.address());
-  const auto report =
-      SubmitBatches(connection, "run-1", *MakeBatches(MakeSamples(1, 5), {}),
-                    [](std::string_view) {},
-                    {.attempts = 3, .first_pause = absl::Milliseconds(1)});
+  const auto report = SubmitBatches(
+      connection, "run-1", *MakeBatches(MakeSamples(1, 5), {}),
+      [](std::string_view) {}, Impatient(3));
   EXPECT_EQ(report.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(server.script().submits.size(), 3u);
 }
@@ -119,10 +138,10 @@ TEST(SubmitBatchesTest, WhatFindsTheQueueFullIsSentAgainUntilItIsTaken) {
   const FakeServer server(script);
   const Connection connection(server.address());
   std::vector<std::string> messages;
-  const auto report =
-      SubmitBatches(connection, "run-1", *MakeBatches(MakeSamples(5, 5), {}),
-                    [&](std::string_view line) { messages.emplace_back(line); },
-                    {.attempts = 1, .first_pause = absl::Milliseconds(1)});
+  const auto report = SubmitBatches(
+      connection, "run-1", *MakeBatches(MakeSamples(5, 5), {}),
+      [&](std::string_view line) { messages.emplace_back(line); },
+      Impatient(1));
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->accepted, 5);
   EXPECT_THAT(messages, ElementsAre(HasSubstr("queue is full")));

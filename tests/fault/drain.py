@@ -14,11 +14,13 @@ import tempfile
 import time
 
 from fault_server import (
-    CLIENT, WATCH_LOG, Server, Table, client, committed, content, submit)
+    CLIENT, WATCH_LOG, Server, Table, client, committed, content,
+    start_process, submit)
 
 SAMPLES = 8
-# Beyond the drain's own seconds: streams end, the log is written out.
-GRACE = 3.0
+# Beyond the drain's own seconds: streams have five to end, then the log is
+# written out, on a machine that may be busy.
+GRACE = 10.0
 
 
 def wait_for(what, seconds=30):
@@ -112,7 +114,7 @@ def main():
         drain = Drain(folder, "stream", 50, 0)
         run = submit(drain.server, SAMPLES, 7)
         log = folder / "watched.txt"
-        watch = subprocess.Popen([WATCH_LOG, drain.server.address, run,
+        watch = start_process([WATCH_LOG, drain.server.address, run,
                                   str(log)], stdout=subprocess.PIPE)
         wait_for(lambda: log.exists() and log.stat().st_size > 60)
         drain.stop(table)
@@ -129,7 +131,7 @@ def main():
 
         # In the midst of many calls: what was acknowledged is there.
         drain = Drain(folder, "calls", 5, 0)
-        callers = [subprocess.Popen(
+        callers = [start_process(
             [CLIENT, "submit", "--prompt", "-", "--detach", "--server",
              drain.server.address], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -160,7 +162,7 @@ def main():
         status = drain.server.process.wait(timeout=30)
         seconds = time.monotonic() - start
         table.row("twice: exit, seconds", f"{status} {seconds:.2f}",
-                  "143, < 1", status == 143 and seconds < 1)
+                  "143, < 5", status == 143 and seconds < 5)
     return table.exit_status()
 
 

@@ -1,5 +1,6 @@
 """A server with made-up numbers that tests may kill, and what is checked after."""
 
+import atexit
 import json
 import os
 import pathlib
@@ -17,6 +18,22 @@ WATCH_LOG = os.environ["KVRECALL_WATCH_LOG"]
 # Of times and attempts, and of nothing else, the content may differ.
 VOLATILE = {"run_id", "create_time", "end_time", "queue_seconds",
             "prefill_seconds", "decode_seconds", "attempt", "last_sequence"}
+
+
+started = []
+
+
+def start_process(*arguments, **options):
+    """A process that does not outlive this one, whatever happens to it."""
+    started.append(subprocess.Popen(*arguments, **options))
+    return started[-1]
+
+
+@atexit.register
+def kill_started():
+    for process in started:
+        if process.poll() is None:
+            process.kill()
 
 
 def free_port():
@@ -39,7 +56,7 @@ class Server:
 
     def start(self):
         self.port_file.unlink(missing_ok=True)
-        self.process = subprocess.Popen(self.command)
+        self.process = start_process(self.command)
         deadline = time.monotonic() + 60
         while not (self.port_file.exists() and self.port_file.stat().st_size):
             if self.process.poll() is not None:

@@ -15,7 +15,9 @@ import tempfile
 import time
 
 from fault_server import (
-    WATCH_LOG, Server, Table, client, committed, content, submit)
+    WATCH_LOG, Server, Table, client, committed, content, start_process,
+    submit)
+
 
 def ends(events):
     return sum(kind == "sample_finished" for kind, _, _ in events.values())
@@ -48,7 +50,7 @@ def main():
         server.start()
         run = submit(server, samples, options.seed)
         log = folder / "watched.txt"
-        watch = subprocess.Popen(
+        watch = start_process(
             [WATCH_LOG, server.address, run, str(log)],
             stdout=subprocess.PIPE, text=True)
         before = {}

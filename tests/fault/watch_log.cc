@@ -49,7 +49,9 @@ int Main(const std::string& address, const std::string& run_id,
       log.flush();
     }
     const grpc::Status status = stream->Finish();
-    if (status.ok() || status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+    // As the client does: a server that stops cancels what does not end.
+    if (status.ok() || status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+        status.error_code() == grpc::StatusCode::CANCELLED) {
       if (!ended) std::this_thread::sleep_for(std::chrono::milliseconds(20));
       continue;
     }

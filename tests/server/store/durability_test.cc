@@ -92,6 +92,23 @@ TEST_F(DurabilityTest, ASampleThatServersDiedOfThreeTimesIsFailed) {
   EXPECT_EQ(Info(run).state, RunState::kPartiallyFailed);
 }
 
+// Its start never came to the disk, as when the tokenizer ends the process.
+TEST_F(DurabilityTest, ASampleThatKillsBeforeItsFirstEventIsFailedToo) {
+  const std::string run = Create();
+  ASSERT_TRUE(Submit(run, {TestSample("a"), TestSample("b")}, true).ok());
+  for (int death = 1; death <= 3; ++death) {
+    InKilledProcess([&] {
+      ASSERT_EQ(Lease().sample.id, "a");
+      ASSERT_EQ(Lease().sample.id, "b");
+      Flush();
+    });
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_EQ(Info(run).samples_failed, 1);
+  EXPECT_EQ(Events(run).back().sample_id, "a");
+  EXPECT_EQ(Lease().sample.id, "b");
+}
+
 // A server that is stopped gives its sample back: that is no death.
 TEST_F(DurabilityTest, SamplesThatWereGivenBackAreTriedAgainAsOftenAsItTakes) {
   const std::string run = Create();

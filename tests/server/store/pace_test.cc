@@ -24,6 +24,15 @@ TEST(PaceTest, FollowsTheLastFew) {
   EXPECT_NEAR(absl::ToDoubleSeconds(pace.TimeForOne()), 2, 0.01);
 }
 
+TEST(PaceTest, ATimeWithNothingToDoIsNoPace) {
+  Pace pace;
+  pace.Ended(1, At(0));
+  pace.Ended(1, At(2));
+  pace.Pause();
+  pace.Ended(1, At(30'000));
+  EXPECT_EQ(pace.TimeForOne(), absl::Seconds(2));
+}
+
 TEST(PaceTest, StaysWithinWhatAClientCanUse) {
   Pace pace;
   pace.Ended(1, At(0));
