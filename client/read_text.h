@@ -10,8 +10,8 @@
 namespace kvrecall {
 
 // The whole of a file, or of `standard_input` for "-". NotFound,
-// PermissionDenied or InvalidArgument (a folder, not UTF-8, or nothing in it)
-// say which file.
+// PermissionDenied or InvalidArgument (a directory, not UTF-8, or nothing in
+// it) say which file.
 absl::StatusOr<std::string> ReadTextFrom(const std::string& path,
                                          std::istream& standard_input);
 

@@ -35,7 +35,8 @@ constexpr ErrorReason kReasons[] = {
      "the server has no memory or disk left for this", "tell the operator"},
     {"SLOW_READER", Code::kResourceExhausted,
      "a message of the stream was not taken for a minute; the fact "
-     "`last_sequence` is the last that was",
+     "`last_sequence` is the last that was. A client that does not read sees a "
+     "cancelled stream instead",
      "watch again from there"},
     {"UNAVAILABLE", Code::kUnavailable, "the server cannot do it now",
      "try again"},

@@ -1,14 +1,9 @@
 #include "common/longbench/jsonl.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <optional>
-#include <system_error>
 #include <unordered_map>
 #include <utility>
 
@@ -18,6 +13,7 @@
 #include "nlohmann/json.hpp"
 
 #include "common/base/digest.h"
+#include "common/base/read_file.h"
 #include "common/base/status_macros.h"
 #include "common/longbench/unicode.h"
 
@@ -259,32 +255,6 @@ absl::StatusOr<Json> ParseObject(std::string_view line) {
   return object;
 }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (status.type() == std::filesystem::file_type::not_found) {
-    return absl::NotFoundError(absl::StrCat(path, ": no such file"));
-  }
-  if (status.type() == std::filesystem::file_type::directory) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": is a directory; expected a JSONL file"));
-  }
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    const int code = error ? error.value() : errno;
-    const std::string message =
-        absl::StrCat(path, ": cannot be read: ", std::strerror(code));
-    return code == EACCES ? absl::PermissionDeniedError(message)
-                          : absl::UnavailableError(message);
-  }
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) {
-    return absl::UnavailableError(absl::StrCat(path, ": reading failed"));
-  }
-  return text;
-}
-
 bool IsBlank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
 }
@@ -300,7 +270,7 @@ absl::Status HoldsNothing(const std::string& path, const char* what) {
 absl::Status ForEachLine(
     const std::string& path, const std::string& shown,
     absl::FunctionRef<absl::StatusOr<std::string>(std::string_view)> read) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(path));
   std::string_view rest = text;
   if (rest.starts_with(kByteOrderMark)) {
     rest.remove_prefix(kByteOrderMark.size());

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/base/error_reason.h"
 #include "sqlite3.h"
 
 namespace kvrecall {
@@ -235,9 +236,12 @@ absl::Status Database::TruncateLog() {
 }
 
 absl::Status Database::Error(int code) const {
-  return absl::Status(CodeOf(code),
-                      absl::StrCat(path_, ": ", sqlite3_errmsg(handle_),
-                                   " (SQLite error ", code, ")"));
+  absl::Status error(CodeOf(code),
+                     absl::StrCat(path_, ": ", sqlite3_errmsg(handle_),
+                                  " (SQLite error ", code, ")"));
+  return absl::IsUnavailable(error)
+             ? WithReason(std::move(error), "DATABASE_BUSY")
+             : error;
 }
 
 absl::Status InTransaction(Database& database, TransactionKind kind,

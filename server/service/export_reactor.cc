@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 
-#include "common/base/status_macros.h"
 #include "server/service/grpc_status.h"
 
 namespace kvrecall {

@@ -164,7 +164,7 @@ TEST_F(CliCustomTest, FilesThatCannotBeSentAreNamedBeforeARunIsMade) {
   Start(MakeScript(1, 1));
   const std::string prompt = Write("p", "Who?");
   EXPECT_THAT(Complaint({"submit", "--prompt", folder_ + "/none"}),
-              HasSubstr("/none: No such file"));
+              HasSubstr("/none: no such file"));
   EXPECT_THAT(Complaint({"submit", "--prompt", Write("e", "")}),
               HasSubstr("/e: is empty"));
   EXPECT_THAT(Complaint({"submit", "--prompt", "-"}),
@@ -175,7 +175,7 @@ TEST_F(CliCustomTest, FilesThatCannotBeSentAreNamedBeforeARunIsMade) {
               HasSubstr("name the file behind the @"));
   EXPECT_THAT(Complaint({"submit", "--prompt", prompt, "--template",
                          "@" + folder_ + "/none"}),
-              HasSubstr("/none: No such file"));
+              HasSubstr("/none: no such file"));
   EXPECT_THAT(
       Complaint({"submit", "--prompt", prompt, "--template", "{title}"}),
       HasSubstr("the template names {title}, and sample '"));
@@ -212,7 +212,7 @@ TEST_F(CliCustomTest, TokenizeSaysWhatIsWrong) {
   Start(MakeScript(1, 1));
   EXPECT_THAT(Complaint({"tokenize"}), HasSubstr("file"));
   EXPECT_THAT(Complaint({"tokenize", folder_ + "/none"}),
-              HasSubstr("/none: No such file"));
+              HasSubstr("/none: no such file"));
   EXPECT_THAT(Complaint({"tokenize", "-"}),
               HasSubstr("standard input: is empty"));
   const std::string text = Write("text", "a");

@@ -129,7 +129,7 @@ TEST_F(CustomSamplesTest, ATemplateIsTextOrAFilesContent) {
 TEST_F(CustomSamplesTest, ATemplateFileThatThereIsNotIsNamed) {
   const absl::Status none = ReadTemplate("@" + folder_.File("none")).status();
   EXPECT_TRUE(absl::IsNotFound(none)) << none;
-  EXPECT_THAT(std::string(none.message()), HasSubstr("none: No such file"));
+  EXPECT_THAT(std::string(none.message()), HasSubstr("none: no such file"));
   EXPECT_EQ(ReadTemplate("@").status().message(),
             "--template @: name the file behind the @");
   EXPECT_EQ(ReadTemplate("@-").status().message(),

@@ -1,6 +1,8 @@
 #include "common/base/error_reason.h"
 
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <set>
 #include <string>
 #include <vector>
@@ -16,6 +18,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 
@@ -50,6 +53,29 @@ TEST(ErrorReasonTest, EachNameStandsOnce) {
   std::set<std::string> names;
   for (const ErrorReason& reason : AllErrorReasons())
     EXPECT_TRUE(names.insert(std::string(reason.name)).second) << reason.name;
+}
+
+// What only stands in a table is a promise that nobody keeps. The first of a
+// code is given by the code itself.
+TEST(ErrorReasonTest, EachReasonIsGivenSomewhere) {
+  std::string sources;
+  for (const char* folder : {"common", "server"}) {
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(folder)) {
+      if (entry.path().extension() != ".cc" ||
+          entry.path().filename() == "error_reason.cc")
+        continue;
+      std::ifstream file(entry.path());
+      sources.append(std::istreambuf_iterator<char>(file), {});
+    }
+  }
+  ASSERT_FALSE(sources.empty());
+  std::set<absl::StatusCode> codes;
+  for (const ErrorReason& reason : AllErrorReasons()) {
+    if (codes.insert(reason.code).second) continue;
+    EXPECT_THAT(sources,
+                HasSubstr(absl::StrCat("\"", std::string(reason.name), "\"")));
+  }
 }
 
 // The rows of server/ARCHITECTURE.md's table of reasons.

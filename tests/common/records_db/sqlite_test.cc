@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/base/error_reason.h"
 #include "tests/common/records_db/temp_dir.h"
 
 namespace kvrecall {
@@ -124,8 +125,10 @@ TEST_F(SqliteTest, ErrorsAreMapped) {
       Database::Open(db_->path(), {.busy_timeout = absl::Milliseconds(1)});
   ASSERT_TRUE(other.ok());
   EXPECT_TRUE(InTransaction(*db_, TransactionKind::kWrite, [&] {
-                EXPECT_TRUE(absl::IsUnavailable(
-                    (*other)->Run("INSERT INTO t (a) VALUES (1)")));
+                const absl::Status locked =
+                    (*other)->Run("INSERT INTO t (a) VALUES (1)");
+                EXPECT_TRUE(absl::IsUnavailable(locked)) << locked;
+                EXPECT_EQ(ReasonOf(locked), "DATABASE_BUSY");
                 return absl::OkStatus();
               }).ok());
 
