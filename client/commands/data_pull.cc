@@ -31,7 +31,7 @@ constexpr char kByHand[] =
     "; it can be downloaded by hand and given to 'kvrecall-client data add "
     "FILE'";
 
-struct PullOptions {
+struct DataPullOptions {
   std::string url;
   std::string data;
   bool force = false;
@@ -48,7 +48,8 @@ struct Pull {
   absl::Notification& interrupted;
 };
 
-std::string UrlOf(const PullOptions& options, const Environment& environment) {
+std::string UrlOf(const DataPullOptions& options,
+                  const Environment& environment) {
   if (!options.url.empty()) return options.url;
   return environment.longbench_url.empty() ? kLongBenchUrl
                                            : environment.longbench_url;
@@ -163,7 +164,7 @@ absl::Status PutAway(Pull& pull, bool keep) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int> RunPull(const PullOptions& options,
+absl::StatusOr<int> RunPull(const DataPullOptions& options,
                             const CommandContext& context) {
   const std::string folder = TargetFolder(options.data, context);
   RETURN_IF_ERROR(MakeDataFolder(folder));
@@ -192,7 +193,7 @@ absl::StatusOr<int> RunPull(const PullOptions& options,
 }  // namespace
 
 void AddDataPullCommand(CLI::App& group, CommandContext& context) {
-  auto options = std::make_shared<PullOptions>();
+  auto options = std::make_shared<DataPullOptions>();
   CLI::App* command = group.add_subcommand(
       "pull", "Download LongBench's files to the data folder");
   command->add_option("--url", options->url,
