@@ -18,7 +18,7 @@
 #include "client/commands/tasks.h"
 #include "client/commands/tokenize.h"
 #include "client/commands/watch.h"
-#include "client/connection.h"
+#include "client/server_target.h"
 
 namespace kvrecall {
 namespace {
@@ -35,24 +35,43 @@ int Fail(const Environment& environment, const absl::Status& status) {
   }
 }
 
+void AddServerOptions(CLI::App& app, ServerChoice& server) {
+  const char* const kGroup = "Server";
+  app.add_option("--server", server.address,
+                 "host:port of the server (or set KVRECALL_SERVER)")
+      ->capture_default_str()
+      ->group(kGroup);
+  app.add_option("--ca", server.authority,
+                 "PEM file of the authority that vouches for the server, its "
+                 "ca.crt, or 'system': encrypts the connection (or set "
+                 "KVRECALL_CA)")
+      ->group(kGroup);
+  app.add_option("--token-file", server.token_file,
+                 "file of your token (or set KVRECALL_TOKEN_FILE, or "
+                 "KVRECALL_TOKEN to the token itself)")
+      ->group(kGroup);
+  app.add_option("--cert", server.certificate,
+                 "PEM file of your certificate, where the server wants one "
+                 "(or set KVRECALL_CERT)")
+      ->group(kGroup);
+  app.add_option("--key", server.key, "PEM file of its key (or KVRECALL_KEY)")
+      ->group(kGroup);
+}
+
 }  // namespace
 
 int RunCli(int argc, const char* const* argv, const Environment& environment,
            Interrupt& interrupt) {
   CommandContext context{.environment = environment,
                          .interrupt = interrupt,
-                         .server = environment.default_server.empty()
-                                       ? std::string(kDefaultServer)
-                                       : environment.default_server,
+                         .server = environment.server,
                          .run = nullptr};
   CLI::App app("Measures token entropy and KV-cache recall on a server",
                "kvrecall-client");
   app.set_version_flag("--version", KVRECALL_VERSION);
   app.require_subcommand(1);
   app.fallthrough();  // --server may stand behind the subcommand
-  app.add_option("--server", context.server,
-                 "host:port of the server (or set KVRECALL_SERVER)")
-      ->capture_default_str();
+  AddServerOptions(app, context.server);
   AddSubmitCommand(app, context);
   AddTasksCommand(app, context);
   AddDataCommand(app, context);
@@ -75,7 +94,7 @@ int RunCli(int argc, const char* const* argv, const Environment& environment,
   } catch (const CLI::ParseError& e) {
     return Fail(environment, absl::InvalidArgumentError(e.what()));
   }
-  context.server = ServerAddress(context.server);
+  context.server.address = ServerAddress(context.server.address);
   const absl::StatusOr<int> exit_code = context.run();
   return exit_code.ok() ? *exit_code : Fail(environment, exit_code.status());
 }

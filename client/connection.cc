@@ -1,11 +1,13 @@
 #include "client/connection.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
+#include "client/tls_diagnosis.h"
 #include "common/base/status_macros.h"
 #include "proto/convert/error_convert.h"
 #include "proto/convert/record_convert.h"
@@ -20,7 +22,17 @@ constexpr int kEventsPerPage = 500;
 // Pages of records with a recall per layer are larger than gRPC's default.
 constexpr int kMaxReceiveBytes = 256 << 20;
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+std::shared_ptr<grpc::ChannelCredentials> MakeCredentials(
+    const ServerTarget& target) {
+  if (!target.is_encrypted) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = target.authorities;
+  options.pem_cert_chain = target.certificate;
+  options.pem_private_key = target.key;
+  return grpc::SslCredentials(options);
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const ServerTarget& target) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   // A server is named by the user; a web proxy has no part in it.
@@ -32,28 +44,35 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // A server that is started a moment later is found at once.
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
+  return grpc::CreateCustomChannel(target.address, MakeCredentials(target),
                                    arguments);
-}
-
-void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {
-  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
 }
 
 }  // namespace
 
-std::string ServerAddress(std::string_view given) {
-  if (given.find(':') != std::string_view::npos) return std::string(given);
-  const std::string_view port =
-      kDefaultServer.substr(kDefaultServer.rfind(':'));
-  return std::string(given) + std::string(port);
+absl::StatusOr<Connection> Connect(const ServerChoice& server) {
+  ASSIGN_OR_RETURN(ServerTarget target, ReadTarget(server));
+  return Connection(std::move(target));
 }
 
-Connection::Connection(std::string address)
-    : address_(std::move(address)),
-      channel_(MakeChannel(address_)),
+Connection::Connection(ServerTarget target)
+    : target_(std::move(target)),
+      channel_(MakeChannel(target_)),
       runs_(v1::RunService::NewStub(channel_)),
       models_(v1::ModelService::NewStub(channel_)) {}
+
+void Connection::Identify(grpc::ClientContext& context) const {
+  if (!target_.token.empty())
+    context.AddMetadata("authorization",
+                        absl::StrCat("Bearer ", target_.token));
+  if (!target_.user.empty()) context.AddMetadata("kvrecall-user", target_.user);
+}
+
+void Connection::Prepare(grpc::ClientContext& context,
+                         absl::Duration timeout) const {
+  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+  Identify(context);
+}
 
 absl::Status Connection::ToStatus(const grpc::Status& status) const {
   if (status.ok()) return absl::OkStatus();
@@ -62,17 +81,19 @@ absl::Status Connection::ToStatus(const grpc::Status& status) const {
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE &&
       status.error_details().empty() &&
       channel_->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) {
+    if (const std::optional<std::string> why = DiagnoseTls(target_))
+      return absl::FailedPreconditionError(*why);
     return absl::UnavailableError(
-        absl::StrCat("no server at ", address_,
+        absl::StrCat("no server at ", target_.address,
                      "; start one with kvrecall-server or set --server"));
   }
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
-    return absl::DeadlineExceededError(
-        absl::StrCat("the server at ", address_, " did not answer in time"));
+    return absl::DeadlineExceededError(absl::StrCat(
+        "the server at ", target_.address, " did not answer in time"));
   }
   if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
     return absl::UnimplementedError(absl::StrCat(
-        "the server at ", address_,
+        "the server at ", target_.address,
         " does not know this call: is it a kvrecall-server of this version?"));
   }
   // gRPC's codes are Abseil's. One line, whatever the server wrote.
@@ -86,7 +107,7 @@ absl::Status Connection::ToStatus(const grpc::Status& status) const {
 absl::StatusOr<v1::ServerInfo> Connection::GetServerInfo(
     absl::Duration timeout) const {
   grpc::ClientContext context;
-  SetTimeout(context, timeout);
+  Prepare(context, timeout);
   v1::ServerInfo response;
   RETURN_IF_ERROR(ToStatus(models_->GetServerInfo(&context, {}, &response)));
   return response;
@@ -95,7 +116,7 @@ absl::StatusOr<v1::ServerInfo> Connection::GetServerInfo(
 absl::StatusOr<RunInfo> Connection::CreateRun(const std::string& request_id,
                                               const RunConfig& config) const {
   grpc::ClientContext context;
-  SetTimeout(context, kCallTimeout);
+  Prepare(context, kCallTimeout);
   v1::CreateRunRequest request;
   request.set_request_id(request_id);
   *request.mutable_config() = ToProto(config);
@@ -106,7 +127,7 @@ absl::StatusOr<RunInfo> Connection::CreateRun(const std::string& request_id,
 
 absl::StatusOr<RunInfo> Connection::GetRun(const std::string& run_id) const {
   grpc::ClientContext context;
-  SetTimeout(context, kCallTimeout);
+  Prepare(context, kCallTimeout);
   v1::GetRunRequest request;
   request.set_run_id(run_id);
   v1::Run response;
@@ -121,7 +142,7 @@ absl::StatusOr<std::vector<RunInfo>> Connection::ListRuns(int64_t limit) const {
     request.set_page_size(static_cast<int32_t>(std::min<int64_t>(
         limit - static_cast<int64_t>(runs.size()), kRunsPerPage)));
     grpc::ClientContext context;
-    SetTimeout(context, kCallTimeout);
+    Prepare(context, kCallTimeout);
     v1::ListRunsResponse response;
     RETURN_IF_ERROR(ToStatus(runs_->ListRuns(&context, request, &response)));
     for (const v1::Run& message : response.runs()) {
@@ -136,7 +157,7 @@ absl::StatusOr<std::vector<RunInfo>> Connection::ListRuns(int64_t limit) const {
 
 absl::StatusOr<RunInfo> Connection::CancelRun(const std::string& run_id) const {
   grpc::ClientContext context;
-  SetTimeout(context, kCallTimeout);
+  Prepare(context, kCallTimeout);
   v1::CancelRunRequest request;
   request.set_run_id(run_id);
   v1::Run response;
@@ -147,7 +168,7 @@ absl::StatusOr<RunInfo> Connection::CancelRun(const std::string& run_id) const {
 absl::StatusOr<v1::SubmitSamplesResponse> Connection::SubmitSamples(
     const v1::SubmitSamplesRequest& request) const {
   grpc::ClientContext context;
-  SetTimeout(context, kCallTimeout);
+  Prepare(context, kCallTimeout);
   v1::SubmitSamplesResponse response;
   RETURN_IF_ERROR(ToStatus(runs_->SubmitSamples(&context, request, &response)));
   return response;
@@ -163,7 +184,7 @@ absl::Status Connection::ReadRecords(
   while (read < last_sequence) {
     request.set_after_sequence(read);
     grpc::ClientContext context;
-    SetTimeout(context, kCallTimeout);
+    Prepare(context, kCallTimeout);
     v1::ListRecordsResponse response;
     RETURN_IF_ERROR(ToStatus(runs_->ListRecords(&context, request, &response)));
     for (const v1::Event& message : response.events()) {
@@ -191,6 +212,7 @@ absl::StatusOr<ExportedFile> Connection::ExportRun(
     const std::string& run_id,
     const std::function<absl::Status(const std::string&)>& visit) const {
   grpc::ClientContext context;
+  Identify(context);
   v1::ExportRunRequest request;
   request.set_run_id(run_id);
   const auto reader = runs_->ExportRun(&context, request);
@@ -214,7 +236,7 @@ absl::StatusOr<ExportedFile> Connection::ExportRun(
 absl::StatusOr<v1::TokenizeResponse> Connection::Tokenize(
     const std::string& text) const {
   grpc::ClientContext context;
-  SetTimeout(context, kCallTimeout);
+  Prepare(context, kCallTimeout);
   v1::TokenizeRequest request;
   request.set_text(text);
   v1::TokenizeResponse response;

@@ -7,7 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -15,18 +15,13 @@
 #include "absl/time/time.h"
 #include "grpcpp/grpcpp.h"
 
+#include "client/server_target.h"
 #include "common/record/record.h"
 #include "common/record/run_info.h"
 #include "kvrecall/v1/model_service.grpc.pb.h"
 #include "kvrecall/v1/run_service.grpc.pb.h"
 
 namespace kvrecall {
-
-inline constexpr std::string_view kDefaultServer = "127.0.0.1:50551";
-
-// "host" gets the default port; "host:port" and gRPC's own forms ("unix:…",
-// "[::1]:50551") stay.
-std::string ServerAddress(std::string_view given);
 
 // What ExportRun says of the whole file.
 struct ExportedFile {
@@ -37,13 +32,21 @@ struct ExportedFile {
 class Connection {
  public:
   // Connects lazily: a wrong address shows at the first call.
-  explicit Connection(std::string address);
+  explicit Connection(ServerTarget target);
+  // In clear, and without saying who calls.
+  explicit Connection(std::string address)
+      : Connection(
+            ServerTarget{std::move(address), false, {}, {}, {}, {}, {}}) {}
 
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return target_.address; }
   v1::RunService::Stub& runs() const { return *runs_; }
 
-  // UNAVAILABLE where no server answers; the message says what to do then.
-  // Anything else is the server's own answer. All calls below fail like this.
+  // Says in the call's headers who makes it.
+  void Identify(grpc::ClientContext& context) const;
+
+  // UNAVAILABLE where no server answers, FAILED_PRECONDITION where TLS fails;
+  // the message says what to do then. Anything else is the server's own answer.
+  // All calls below fail like this.
   absl::Status ToStatus(const grpc::Status& status) const;
 
   absl::StatusOr<v1::ServerInfo> GetServerInfo(
@@ -73,10 +76,16 @@ class Connection {
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const std::string& text) const;
 
  private:
-  std::string address_;
+  // Ready for a call.
+  void Prepare(grpc::ClientContext& context, absl::Duration timeout) const;
+
+  ServerTarget target_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::RunService::Stub> runs_;
   std::unique_ptr<v1::ModelService::Stub> models_;
 };
+
+// As ReadTarget fails.
+absl::StatusOr<Connection> Connect(const ServerChoice& server);
 
 }  // namespace kvrecall

@@ -24,6 +24,21 @@ int TerminalColumns() {
   return 80;
 }
 
+ServerChoice ServerFromVariables() {
+  ServerChoice server;
+  if (const std::string address = Variable("KVRECALL_SERVER"); !address.empty())
+    server.address = address;
+  server.authority = Variable("KVRECALL_CA");
+  server.certificate = Variable("KVRECALL_CERT");
+  server.key = Variable("KVRECALL_KEY");
+  server.token = Variable("KVRECALL_TOKEN");
+  server.token_file = Variable("KVRECALL_TOKEN_FILE");
+  char host[256] = "";
+  gethostname(host, sizeof(host) - 1);
+  server.user = Variable("USER") + "@" + host;
+  return server;
+}
+
 // The XDG base directory rule: a variable that is unset, empty or relative
 // does not count.
 std::string DataHome() {
@@ -41,7 +56,7 @@ Environment SystemEnvironment() {
   environment.err = &std::cerr;
   environment.err_is_terminal = isatty(STDERR_FILENO) == 1;
   environment.err_columns = TerminalColumns;
-  environment.default_server = Variable("KVRECALL_SERVER");
+  environment.server = ServerFromVariables();
   environment.longbench_url = Variable("KVRECALL_LONGBENCH_URL");
   environment.data_home = DataHome();
   std::error_code error;

@@ -8,6 +8,8 @@
 #include <ostream>
 #include <string>
 
+#include "client/server_target.h"
+
 namespace kvrecall {
 
 struct Environment {
@@ -16,10 +18,12 @@ struct Environment {
   std::ostream* err = nullptr;       // progress and messages
   bool err_is_terminal = false;      // draw a progress bar there
   std::function<int()> err_columns;  // width of that terminal, now
-  std::string default_server;        // KVRECALL_SERVER, may be empty
-  std::string longbench_url;         // KVRECALL_LONGBENCH_URL, may be empty
-  std::string data_home;             // $XDG_DATA_HOME, or what stands for it
-  std::string executable_folder;     // where the program's file lies
+  // KVRECALL_SERVER, _CA, _CERT, _KEY, _TOKEN, _TOKEN_FILE, and who the user
+  // is.
+  ServerChoice server;
+  std::string longbench_url;      // KVRECALL_LONGBENCH_URL, may be empty
+  std::string data_home;          // $XDG_DATA_HOME, or what stands for it
+  std::string executable_folder;  // where the program's file lies
 };
 
 // That of this process. The streams are std::cin, std::cout and std::cerr.

@@ -12,7 +12,8 @@ namespace {
 
 class ServerSource final : public RunSource {
  public:
-  explicit ServerSource(const std::string& address) : connection_(address) {}
+  explicit ServerSource(Connection connection)
+      : connection_(std::move(connection)) {}
 
   absl::StatusOr<RunInfo> GetRun(const std::string& run_id) override {
     return connection_.GetRun(run_id);
@@ -76,8 +77,11 @@ class DatabaseSource final : public RunSource {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RunSource>> OpenRunSource(
-    const std::string& address, const std::string& database) {
-  if (database.empty()) return std::make_unique<ServerSource>(address);
+    const ServerChoice& server, const std::string& database) {
+  if (database.empty()) {
+    ASSIGN_OR_RETURN(Connection connection, Connect(server));
+    return std::make_unique<ServerSource>(std::move(connection));
+  }
   ASSIGN_OR_RETURN(std::unique_ptr<RecordsReader> reader,
                    RecordsReader::Open(database));
   return std::make_unique<DatabaseSource>(std::move(reader));

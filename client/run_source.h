@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
+#include "client/server_target.h"
 #include "common/record/record.h"
 #include "common/record/run_info.h"
 #include "common/records_db/event_page.h"
@@ -36,9 +37,9 @@ class RunSource {
       const std::function<absl::Status(const Event&)>& visit) = 0;
 };
 
-// Of the server at `address`, or, where `database` is not empty, of that file.
-// NotFound: no such file.
+// Of a server, or, where `database` is not empty, of that file. NotFound: no
+// such file. Else as ReadTarget fails.
 absl::StatusOr<std::unique_ptr<RunSource>> OpenRunSource(
-    const std::string& address, const std::string& database);
+    const ServerChoice& server, const std::string& database);
 
 }  // namespace kvrecall

@@ -103,6 +103,7 @@ absl::Status Watcher::Follow(
     if (detached_) return absl::CancelledError("detached");
     context_ = &context;
   }
+  connection_.Identify(context);
   SilenceGuard guard(context, policy_.longest_silence);
   v1::WatchRunRequest request;
   request.set_run_id(run_id);

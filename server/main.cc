@@ -21,6 +21,8 @@
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
 #include "grpc/support/log.h"
+#include "server/access/access_control.h"
+#include "server/access/commands.h"
 #include "server/assembly.h"
 #include "server/engine/linear.h"
 #include "server/observability/metrics.h"
@@ -58,6 +60,12 @@ absl::StatusOr<std::string> ChooseDatabase(const ServerOptions& options) {
     return absl::PermissionDeniedError(absl::StrCat(
         "cannot make the folder ", folder.string(), ": ", error.message()));
   return path;
+}
+
+absl::StatusOr<std::unique_ptr<AccessControl>> MakeAccess(
+    const ServerOptions& options) {
+  if (options.tokens.empty()) return std::make_unique<AccessControl>();
+  return AccessControl::WithTokens(options.tokens);
 }
 
 // Makes the series of runs with default policies and budgets.
@@ -124,12 +132,16 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   RpcServerOptions rpc_options;
   rpc_options.address = options.listen;
   rpc_options.allow_plaintext_remote = options.allow_plaintext_remote;
+  rpc_options.tls = {options.tls_certificate, options.tls_key,
+                     options.tls_client_ca};
+  ASSIGN_OR_RETURN(const std::unique_ptr<AccessControl> access,
+                   MakeAccess(options));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<RpcServer> rpc,
-      RpcServer::Start(
-          rpc_options,
-          {store.get(), &planner, &metrics, TokenizeWith(*loaded.prompts),
-           DescribeModel(loaded), DescribeServer(database)}));
+      RpcServer::Start(rpc_options,
+                       {store.get(), &planner, &metrics, access.get(),
+                        TokenizeWith(*loaded.prompts), DescribeModel(loaded),
+                        DescribeServer(database)}));
   const std::unique_ptr<Runner> runner =
       Runner::Start(*loaded.model, *loaded.prompts, *store, metrics);
   metrics.SetServing(true);
@@ -154,10 +166,23 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   return store->Close();
 }
 
+// The exit status, after one line if there is something to say.
+int Report(const absl::Status& status, bool is_usage) {
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "kvrecall-server: %s\n",
+               std::string(status.message()).c_str());
+  return is_usage ? 2 : 1;
+}
+
 }  // namespace
 }  // namespace kvrecall
 
 int main(int argc, char** argv) {
+  if (kvrecall::IsAccessCommand(argc, argv)) {
+    const absl::Status status =
+        kvrecall::RunAccessCommand(argc, argv, std::cout);
+    return kvrecall::Report(status, absl::IsInvalidArgument(status));
+  }
   const auto options = kvrecall::ParseOptions(argc, argv, std::cout);
   if (options.ok() && !options->has_value()) return 0;
   absl::Status status = options.status();
@@ -166,8 +191,5 @@ int main(int argc, char** argv) {
     kvrecall::SetUpLog((*options)->log_level);
     status = kvrecall::Serve(**options, signals);
   }
-  if (status.ok()) return 0;
-  std::fprintf(stderr, "kvrecall-server: %s\n",
-               std::string(status.message()).c_str());
-  return options.ok() ? 1 : 2;
+  return kvrecall::Report(status, /*is_usage=*/!options.ok());
 }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_replace.h"
 
 #include "common/base/version.h"
+#include "server/access/access_folder.h"
 
 namespace kvrecall {
 namespace {
@@ -50,6 +51,18 @@ void AddServiceFlags(CLI::App& app, ServerOptions& options) {
   app.add_flag("--allow-plaintext-remote", options.allow_plaintext_remote,
                "let --listen be an address that other machines reach, without "
                "encryption or authentication");
+  app.add_option("--access", options.access,
+                 "folder that 'kvrecall-server init' made: encrypts "
+                 "connections, and lets in who has one of its tokens");
+  app.add_option("--tls-certificate", options.tls_certificate,
+                 "PEM file of a certificate (default: --access's)");
+  app.add_option("--tls-key", options.tls_key, "PEM file of its key");
+  app.add_option("--tls-client-ca", options.tls_client_ca,
+                 "PEM file: only clients with a certificate by one of these "
+                 "authorities are let in");
+  app.add_option("--tokens", options.tokens,
+                 "file of those who are let in (default: --access's); changes "
+                 "count at once");
   app.add_option("--metrics", options.metrics,
                  "host:port of Prometheus metrics; empty: none")
       ->capture_default_str();
@@ -77,6 +90,16 @@ void AddServiceFlags(CLI::App& app, ServerOptions& options) {
                  "where to write the bound ports as JSON once it serves");
 }
 
+void FillInAccess(ServerOptions& options) {
+  if (options.access.empty()) return;
+  const AccessFolder folder(options.access);
+  if (options.tls_certificate.empty() && options.tls_key.empty()) {
+    options.tls_certificate = folder.certificate();
+    options.tls_key = folder.key();
+  }
+  if (options.tokens.empty()) options.tokens = folder.tokens();
+}
+
 }  // namespace
 
 absl::StatusOr<std::optional<ServerOptions>> ParseOptions(
@@ -90,6 +113,9 @@ absl::StatusOr<std::optional<ServerOptions>> ParseOptions(
                                                  " (", kCommit, ")"));
   // As shells do it: the last of a repeated flag counts.
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.footer(
+      "kvrecall-server init | token | certificate: who may call; see "
+      "their --help");
   AddModelFlags(app, options);
   AddServiceFlags(app, options);
   try {
@@ -106,6 +132,7 @@ absl::StatusOr<std::optional<ServerOptions>> ParseOptions(
         "--model is required: a Hugging Face model directory, a downloaded "
         "model as owner/name, or nano for the embedded model");
   if (options.model.empty()) options.model = "nano";
+  FillInAccess(options);
   return options;
 }
 

@@ -17,6 +17,10 @@ struct ServerOptions {
   int64_t scripted_delay_ms = 0;  // of each of its prefill chunks and steps
   std::string listen = "127.0.0.1:50551";
   bool allow_plaintext_remote = false;
+  // Made by `kvrecall-server init`; gives the files below where they are not
+  // given themselves. Empty: neither TLS nor tokens unless they are.
+  std::string access;
+  std::string tls_certificate, tls_key, tls_client_ca, tokens;
   std::string metrics = "127.0.0.1:9464";  // empty: none
   std::string database;                    // empty: DefaultDatabase()
   int64_t max_queue = 100'000;             // samples that wait or run; 0: any

@@ -11,7 +11,7 @@ namespace {
 
 absl::StatusOr<int> Cancel(const std::string& run_id,
                            const CommandContext& context) {
-  const Connection connection(context.server);
+  ASSIGN_OR_RETURN(const Connection connection, Connect(context.server));
   ASSIGN_OR_RETURN(const RunInfo run, connection.CancelRun(run_id));
   *context.environment.out << "run " << run.run_id << ": "
                            << RunStateName(run.state) << ", "

@@ -2,19 +2,17 @@
 
 #include "absl/strings/str_cat.h"
 
-#include "client/connection.h"
+#include "client/server_target.h"
 
 namespace kvrecall {
 
 std::string CommandFor(const CommandContext& context, const char* command,
                        const std::string& run_id) {
-  const std::string& usual = context.environment.default_server.empty()
-                                 ? std::string(kDefaultServer)
-                                 : context.environment.default_server;
   return absl::StrCat("kvrecall-client ", command, " ", run_id,
-                      context.server == usual
+                      context.server.address ==
+                              ServerAddress(context.environment.server.address)
                           ? ""
-                          : absl::StrCat(" --server ", context.server));
+                          : absl::StrCat(" --server ", context.server.address));
 }
 
 }  // namespace kvrecall

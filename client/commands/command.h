@@ -11,6 +11,7 @@
 
 #include "client/environment.h"
 #include "client/interrupt.h"
+#include "client/server_target.h"
 
 namespace kvrecall {
 
@@ -27,7 +28,7 @@ enum ExitCode : int {
 struct CommandContext {
   const Environment& environment;
   Interrupt& interrupt;
-  std::string server;  // --server, or what stands for it
+  ServerChoice server;  // as options and environment say
   // Set by the subcommand that was named; called once, after parsing.
   std::function<absl::StatusOr<int>()> run;
 };

@@ -21,7 +21,7 @@ struct PullOptions {
 
 absl::StatusOr<int> Pull(const PullOptions& options,
                          const CommandContext& context) {
-  const Connection connection(context.server);
+  ASSIGN_OR_RETURN(const Connection connection, Connect(context.server));
   ASSIGN_OR_RETURN(const RunInfo run, connection.GetRun(options.run_id));
   const std::string path =
       options.out.empty() ? options.run_id + ".db" : options.out;

@@ -33,12 +33,13 @@ class LocalRun {
     if (!pulled_.empty()) std::filesystem::remove(pulled_, error);
   }
 
-  absl::Status Fetch(const RunOption& run, const std::string& server,
+  absl::Status Fetch(const RunOption& run, const ServerChoice& server,
                      const std::string& near) {
     database_ = run.database;
     if (!database_.empty()) return absl::OkStatus();
     database_ = near + ".db.tmp";
-    RETURN_IF_ERROR(PullRun(Connection(server), run.run_id, database_,
+    ASSIGN_OR_RETURN(const Connection connection, Connect(server));
+    RETURN_IF_ERROR(PullRun(connection, run.run_id, database_,
                             /*overwrite=*/true, [](int64_t) {}));
     pulled_ = database_;
     return absl::OkStatus();

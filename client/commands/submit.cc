@@ -177,7 +177,7 @@ absl::StatusOr<int> Submit(const SubmitOptions& options,
   ASSIGN_OR_RETURN(const RunConfig config, ReadConfig(options));
   ASSIGN_OR_RETURN(const std::vector<Sample> samples,
                    ReadTaskSamples(options, config, context.environment));
-  const Connection connection(context.server);
+  ASSIGN_OR_RETURN(const Connection connection, Connect(context.server));
   ASSIGN_OR_RETURN(const v1::ServerInfo server, connection.GetServerInfo());
   ASSIGN_OR_RETURN(auto batches, MakeBatches(samples, LimitsOf(server)));
   TellMissingScopes(config, err);

@@ -24,7 +24,7 @@ struct Row {
 absl::StatusOr<int> ListTasks(const std::string& data,
                               const CommandContext& context) {
   std::vector<Row> rows;
-  const Connection connection(context.server);
+  ASSIGN_OR_RETURN(const Connection connection, Connect(context.server));
   if (const auto server = connection.GetServerInfo(absl::Seconds(3));
       server.ok()) {
     for (const v1::TaskInfo& task : server->tasks()) {

@@ -23,7 +23,7 @@ absl::StatusOr<int> Tokenize(const TokenizeOptions& options,
                              const CommandContext& context) {
   ASSIGN_OR_RETURN(const std::string text,
                    ReadTextFrom(options.file, *context.environment.in));
-  const Connection connection(context.server);
+  ASSIGN_OR_RETURN(const Connection connection, Connect(context.server));
   ASSIGN_OR_RETURN(const v1::TokenizeResponse tokens,
                    connection.Tokenize(text));
   nlohmann::ordered_json json;

@@ -18,7 +18,7 @@ struct WatchOptions {
 
 absl::StatusOr<int> Watch(const WatchOptions& options,
                           const CommandContext& context) {
-  const Connection connection(context.server);
+  ASSIGN_OR_RETURN(const Connection connection, Connect(context.server));
   ASSIGN_OR_RETURN(const RunInfo run, connection.GetRun(options.run_id));
   Watcher watcher(connection);
   const Interrupt::Scope scope(context.interrupt,

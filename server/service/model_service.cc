@@ -59,13 +59,12 @@ void FillCatalog(v1::ServerInfo* info) {
 
 ModelServiceImpl::ModelServiceImpl(v1::Model model, v1::ServerInfo info,
                                    TokenizeFunction tokenize,
-                                   ReadExecutor* executor,
-                                   RpcObserver* observer)
+                                   ReadExecutor* executor, const RpcGate& gate)
     : model_(std::move(model)),
       info_(std::move(info)),
       tokenize_(std::move(tokenize)),
       executor_(executor),
-      observer_(observer) {
+      gate_(gate) {
   info_.set_definitions_version(kDefinitionsVersion);
   info_.set_max_samples_per_call(kMaxSamplesPerCall);
   info_.set_max_message_bytes(kMaxMessageBytes);
@@ -83,25 +82,26 @@ ModelServiceImpl::ModelServiceImpl(v1::Model model, v1::ServerInfo info,
 grpc::ServerUnaryReactor* ModelServiceImpl::GetModel(
     grpc::CallbackServerContext* context, const v1::GetModelRequest*,
     v1::Model* response) {
-  const UnaryCall call(context, "GetModel", observer_);
-  *response = model_;
-  return call.Finish(absl::OkStatus());
+  const UnaryCall call(context, "GetModel", gate_);
+  if (call.admitted().ok()) *response = model_;
+  return call.Finish(call.admitted());
 }
 
 grpc::ServerUnaryReactor* ModelServiceImpl::GetServerInfo(
     grpc::CallbackServerContext* context, const v1::GetServerInfoRequest*,
     v1::ServerInfo* response) {
-  const UnaryCall call(context, "GetServerInfo", observer_);
-  *response = info_;
-  return call.Finish(absl::OkStatus());
+  const UnaryCall call(context, "GetServerInfo", gate_);
+  if (call.admitted().ok()) *response = info_;
+  return call.Finish(call.admitted());
 }
 
 grpc::ServerUnaryReactor* ModelServiceImpl::Tokenize(
     grpc::CallbackServerContext* context, const v1::TokenizeRequest* request,
     v1::TokenizeResponse* response) {
-  const UnaryCall call(context, "Tokenize", observer_);
-  if (absl::Status bad = CheckTokenize(*request); !bad.ok())
-    return call.Finish(bad);
+  const UnaryCall call(context, "Tokenize", gate_);
+  absl::Status bad = call.admitted();
+  if (bad.ok()) bad = CheckTokenize(*request);
+  if (!bad.ok()) return call.Finish(bad);
   executor_->Post([this, call, request, response] {
     TokenizedText text =
         tokenize_(request->text(), request->add_special_tokens());

@@ -11,7 +11,7 @@
 
 #include "kvrecall/v1/model_service.grpc.pb.h"
 #include "server/service/read_executor.h"
-#include "server/service/rpc_observer.h"
+#include "server/service/rpc_gate.h"
 
 namespace kvrecall {
 
@@ -29,10 +29,10 @@ class ModelServiceImpl final : public v1::ModelService::CallbackService {
  public:
   // `info` as far as the caller knows it; tasks, policies, triggers, limits and
   // the version of the definitions are filled in here. `executor`, which
-  // tokenises, and `observer` outlive the service.
+  // tokenises, outlives the service.
   ModelServiceImpl(v1::Model model, v1::ServerInfo info,
                    TokenizeFunction tokenize, ReadExecutor* executor,
-                   RpcObserver* observer);
+                   const RpcGate& gate);
 
   grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* context,
                                      const v1::GetModelRequest* request,
@@ -50,7 +50,7 @@ class ModelServiceImpl final : public v1::ModelService::CallbackService {
   v1::ServerInfo info_;
   const TokenizeFunction tokenize_;
   ReadExecutor* const executor_;
-  RpcObserver* const observer_;
+  const RpcGate gate_;
 };
 
 }  // namespace kvrecall

@@ -9,9 +9,9 @@
 #include "absl/time/clock.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
-#include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
 
+#include "common/base/address.h"
 #include "common/base/status_macros.h"
 #include "grpc/grpc.h"
 #include "server/service/validate.h"
@@ -19,16 +19,7 @@
 namespace kvrecall {
 namespace {
 
-// "host" of "host:port" or "[host]:port".
-std::string_view HostOf(std::string_view address) {
-  const size_t colon = address.rfind(':');
-  std::string_view host = address.substr(0, colon);
-  if (host.size() >= 2 && host.front() == '[' && host.back() == ']')
-    host = host.substr(1, host.size() - 2);
-  return host;
-}
-
-absl::Status CheckAddress(const RpcServerOptions& options) {
+absl::Status CheckAddress(const RpcServerOptions& options, bool needs_token) {
   const std::string& address = options.address;
   if (absl::StartsWith(address, "unix:")) return absl::OkStatus();
   const size_t colon = address.rfind(':');
@@ -40,13 +31,20 @@ absl::Status CheckAddress(const RpcServerOptions& options) {
         absl::StrCat("listen address '", address,
                      "': write host:port, such as "
                      "127.0.0.1:50551"));
-  if (IsLoopback(address) || options.allow_plaintext_remote)
+  const bool is_encrypted = !options.tls.certificate.empty();
+  const bool knows_clients =
+      needs_token || !options.tls.client_authorities.empty();
+  if (IsLoopback(address) || options.allow_plaintext_remote ||
+      (is_encrypted && knows_clients))
     return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      "listen address ", address,
-      " can be reached from other machines, and "
-      "the connection is neither encrypted nor authenticated; listen on "
-      "127.0.0.1 and use a tunnel, or give --allow-plaintext-remote"));
+      "listen address ", address, " can be reached from other machines, and ",
+      is_encrypted ? "anyone there could use the server; give --tokens or "
+                     "--tls-client-ca, "
+                   : "the connection would not be encrypted; give --access "
+                     "with what 'kvrecall-server init' makes, ",
+      "listen on 127.0.0.1 and use a tunnel, or give "
+      "--allow-plaintext-remote"));
 }
 
 void Configure(grpc::ServerBuilder& builder) {
@@ -64,21 +62,13 @@ void Configure(grpc::ServerBuilder& builder) {
 
 }  // namespace
 
-bool IsLoopback(std::string_view address) {
-  if (address.substr(0, 5) == "unix:") return true;
-  const std::string_view host = HostOf(address);
-  return host == "localhost" || host == "::1" ||
-         // An address, not a name that begins like one.
-         (host.substr(0, 4) == "127." &&
-          host.find_first_not_of("0123456789.") == std::string_view::npos);
-}
-
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     const RpcServerOptions& options, RpcBackends backends) {
-  RETURN_IF_ERROR(CheckAddress(options));
+  RETURN_IF_ERROR(CheckAddress(options, backends.access->needs_token()));
+  ASSIGN_OR_RETURN(auto credentials, MakeServerCredentials(options.tls));
   std::unique_ptr<RpcServer> server(
       new RpcServer(options, std::move(backends)));
-  RETURN_IF_ERROR(server->Listen(options.address));
+  RETURN_IF_ERROR(server->Listen(options.address, std::move(credentials)));
   return server;
 }
 
@@ -88,19 +78,22 @@ RpcServer::RpcServer(const RpcServerOptions& options, RpcBackends backends)
       hub_(options.heartbeat, options.write_timeout),
       run_service_({backends.store, &executor_, &hub_, backends.observer},
                    {backends.store, &export_executor_, backends.observer},
-                   backends.planner, backends.model.context_window()),
+                   backends.planner, {backends.access, backends.observer},
+                   backends.model.context_window()),
       model_service_(std::move(backends.model), std::move(backends.info),
                      std::move(backends.tokenize), &executor_,
-                     backends.observer) {}
+                     {backends.access, backends.observer}) {}
 
 RpcServer::~RpcServer() { Shutdown(absl::ZeroDuration()); }
 
-absl::Status RpcServer::Listen(const std::string& address) {
+absl::Status RpcServer::Listen(
+    const std::string& address,
+    std::shared_ptr<grpc::ServerCredentials> credentials) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   Configure(builder);
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+  builder.AddListeningPort(address, std::move(credentials), &port_);
   builder.RegisterService(&run_service_);
   builder.RegisterService(&model_service_);
   server_ = builder.BuildAndStart();

@@ -1,13 +1,13 @@
 #pragma once
 
 // The gRPC listener with everything behind it: RunService, ModelService, the
-// standard health service and reflection. Plaintext.
+// standard health service and reflection, which are open to everyone: they say
+// nothing of what is in the database.
 //
 // Start, BeginDrain and Shutdown are called by one thread, main's.
 
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -15,11 +15,13 @@
 #include "grpcpp/server.h"
 
 #include "kvrecall/v1/model_service.pb.h"
+#include "server/access/access_control.h"
 #include "server/service/model_service.h"
 #include "server/service/read_executor.h"
 #include "server/service/rpc_observer.h"
 #include "server/service/run_planner.h"
 #include "server/service/run_service.h"
+#include "server/service/server_credentials.h"
 #include "server/service/watch_hub.h"
 #include "server/store/store.h"
 
@@ -27,8 +29,9 @@ namespace kvrecall {
 
 struct RpcServerOptions {
   std::string address = "127.0.0.1:50551";  // port 0: any free one
-  // Without it, an address that is not loopback is refused: there is no
-  // encryption and no authentication.
+  TlsFiles tls;
+  // Without it, an address that is not loopback is refused unless the
+  // connection is encrypted and its client is known, by token or certificate.
   bool allow_plaintext_remote = false;
   absl::Duration heartbeat = absl::Seconds(15);  // of an idle stream
   // After which a stream that its client does not read is given up.
@@ -41,17 +44,16 @@ struct RpcBackends {
   Store* store = nullptr;
   RunPlanner* planner = nullptr;
   RpcObserver* observer = nullptr;
+  const AccessControl* access = nullptr;  // who may call what
   TokenizeFunction tokenize;
   v1::Model model;
   v1::ServerInfo info;  // as ModelServiceImpl takes it
 };
 
-// True for 127.0.0.0/8, [::1], localhost and unix: addresses.
-bool IsLoopback(std::string_view address);
-
 class RpcServer {
  public:
-  // InvalidArgument: not an address, or a remote one without leave.
+  // InvalidArgument: not an address, or a remote one without leave; or what
+  // MakeServerCredentials says.
   // Unavailable: the port is in use, or cannot be bound.
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(
       const RpcServerOptions& options, RpcBackends backends);
@@ -75,7 +77,8 @@ class RpcServer {
 
  private:
   RpcServer(const RpcServerOptions& options, RpcBackends backends);
-  absl::Status Listen(const std::string& address);
+  absl::Status Listen(const std::string& address,
+                      std::shared_ptr<grpc::ServerCredentials> credentials);
 
   ReadExecutor executor_, export_executor_;
   WatchHub hub_;

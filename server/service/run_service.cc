@@ -129,14 +129,25 @@ class RefusedStream final : public grpc::ServerWriteReactor<Message> {
   void OnDone() override { delete this; }
 };
 
+template <typename Message>
+grpc::ServerWriteReactor<Message>* Refuse(std::string_view method,
+                                          const absl::Status& why,
+                                          RpcObserver& observer) {
+  const grpc::Status reply = ToGrpcStatus(why);
+  observer.OnCallHandled(method, reply.error_code());
+  return new RefusedStream<Message>(reply);
+}
+
 }  // namespace
 
 RunServiceImpl::RunServiceImpl(const WatchContext& context,
                                const ExportContext& exports,
-                               RunPlanner* planner, int64_t context_window)
+                               RunPlanner* planner, const RpcGate& gate,
+                               int64_t context_window)
     : context_(context),
       exports_(exports),
       planner_(planner),
+      gate_(gate),
       context_window_(context_window) {}
 
 absl::Status RunServiceImpl::CheckNotDraining() const {
@@ -172,7 +183,8 @@ absl::StatusOr<NewRun> RunServiceImpl::PlanRun(
 grpc::ServerUnaryReactor* RunServiceImpl::CreateRun(
     grpc::CallbackServerContext* context, const v1::CreateRunRequest* request,
     v1::Run* response) {
-  const UnaryCall call(context, "CreateRun", context_.observer);
+  const UnaryCall call(context, "CreateRun", gate_);
+  if (!call.admitted().ok()) return call.Finish(call.admitted());
   absl::StatusOr<NewRun> run = PlanRun(*request);
   if (!run.ok()) return call.Finish(run.status());
   context_.store->CreateRun(
@@ -187,9 +199,10 @@ grpc::ServerUnaryReactor* RunServiceImpl::CreateRun(
 grpc::ServerUnaryReactor* RunServiceImpl::GetRun(
     grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
     v1::Run* response) {
-  const UnaryCall call(context, "GetRun", context_.observer);
-  if (absl::Status bad = CheckRunId(request->run_id()); !bad.ok())
-    return call.Finish(bad);
+  const UnaryCall call(context, "GetRun", gate_);
+  absl::Status bad = call.admitted();
+  if (bad.ok()) bad = CheckRunId(request->run_id());
+  if (!bad.ok()) return call.Finish(bad);
   context_.executor->Post([call, request, response, store = context_.store] {
     call.Finish(Answer(store->GetRun(request->run_id()), response));
   });
@@ -199,13 +212,13 @@ grpc::ServerUnaryReactor* RunServiceImpl::GetRun(
 grpc::ServerUnaryReactor* RunServiceImpl::ListRuns(
     grpc::CallbackServerContext* context, const v1::ListRunsRequest* request,
     v1::ListRunsResponse* response) {
-  const UnaryCall call(context, "ListRuns", context_.observer);
+  const UnaryCall call(context, "ListRuns", gate_);
   const absl::StatusOr<int> page_size =
       PageSize(request->page_size(), kDefaultRunsPage);
-  if (!page_size.ok()) return call.Finish(page_size.status());
-  if (absl::Status bad = CheckText("page_token", request->page_token(), 0, 256);
-      !bad.ok())
-    return call.Finish(bad);
+  absl::Status bad = call.admitted();
+  if (bad.ok()) bad = page_size.status();
+  if (bad.ok()) bad = CheckText("page_token", request->page_token(), 0, 256);
+  if (!bad.ok()) return call.Finish(bad);
   context_.executor->Post(
       [call, request, response, size = *page_size, store = context_.store] {
         call.Finish(ReadRuns(store, size, request->page_token(), response));
@@ -216,9 +229,10 @@ grpc::ServerUnaryReactor* RunServiceImpl::ListRuns(
 grpc::ServerUnaryReactor* RunServiceImpl::CancelRun(
     grpc::CallbackServerContext* context, const v1::CancelRunRequest* request,
     v1::Run* response) {
-  const UnaryCall call(context, "CancelRun", context_.observer);
-  if (absl::Status bad = CheckRunId(request->run_id()); !bad.ok())
-    return call.Finish(bad);
+  const UnaryCall call(context, "CancelRun", gate_);
+  absl::Status bad = call.admitted();
+  if (bad.ok()) bad = CheckRunId(request->run_id());
+  if (!bad.ok()) return call.Finish(bad);
   context_.store->CancelRun(request->run_id(),
                             [call, response](absl::StatusOr<RunInfo> run) {
                               call.Finish(Answer(run, response));
@@ -230,8 +244,9 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitSamples(
     grpc::CallbackServerContext* context,
     const v1::SubmitSamplesRequest* request,
     v1::SubmitSamplesResponse* response) {
-  const UnaryCall call(context, "SubmitSamples", context_.observer);
-  absl::Status bad = CheckNotDraining();
+  const UnaryCall call(context, "SubmitSamples", gate_);
+  absl::Status bad = call.admitted();
+  if (bad.ok()) bad = CheckNotDraining();
   if (bad.ok()) bad = CheckSubmission(*request);
   if (!bad.ok()) return call.Finish(bad);
   context_.executor->Post([call, request, response, store = context_.store] {
@@ -242,13 +257,11 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitSamples(
 
 grpc::ServerWriteReactor<v1::WatchRunResponse>* RunServiceImpl::WatchRun(
     grpc::CallbackServerContext* context, const v1::WatchRunRequest* request) {
-  absl::Status bad = CheckRunId(request->run_id());
+  absl::Status bad = gate_.Admit(*context, "WatchRun").status();
+  if (bad.ok()) bad = CheckRunId(request->run_id());
   if (bad.ok()) bad = CheckAfterSequence(request->after_sequence());
-  if (!bad.ok()) {
-    const grpc::Status reply = ToGrpcStatus(bad);
-    context_.observer->OnCallHandled("WatchRun", reply.error_code());
-    return new RefusedStream<v1::WatchRunResponse>(reply);
-  }
+  if (!bad.ok())
+    return Refuse<v1::WatchRunResponse>("WatchRun", bad, gate_.observer());
   return WatchReactor::Start(context_, context, request->run_id(),
                              request->after_sequence());
 }
@@ -256,10 +269,11 @@ grpc::ServerWriteReactor<v1::WatchRunResponse>* RunServiceImpl::WatchRun(
 grpc::ServerUnaryReactor* RunServiceImpl::ListRecords(
     grpc::CallbackServerContext* context, const v1::ListRecordsRequest* request,
     v1::ListRecordsResponse* response) {
-  const UnaryCall call(context, "ListRecords", context_.observer);
+  const UnaryCall call(context, "ListRecords", gate_);
   const absl::StatusOr<int> page_size =
       PageSize(request->page_size(), kDefaultRecordsPage);
-  absl::Status bad = CheckRunId(request->run_id());
+  absl::Status bad = call.admitted();
+  if (bad.ok()) bad = CheckRunId(request->run_id());
   if (bad.ok()) bad = page_size.status();
   if (bad.ok()) bad = CheckAfterSequence(request->after_sequence());
   if (!bad.ok()) return call.Finish(bad);
@@ -271,12 +285,11 @@ grpc::ServerUnaryReactor* RunServiceImpl::ListRecords(
 }
 
 grpc::ServerWriteReactor<v1::ExportRunResponse>* RunServiceImpl::ExportRun(
-    grpc::CallbackServerContext*, const v1::ExportRunRequest* request) {
-  if (absl::Status bad = CheckRunId(request->run_id()); !bad.ok()) {
-    const grpc::Status reply = ToGrpcStatus(bad);
-    context_.observer->OnCallHandled("ExportRun", reply.error_code());
-    return new RefusedStream<v1::ExportRunResponse>(reply);
-  }
+    grpc::CallbackServerContext* context, const v1::ExportRunRequest* request) {
+  absl::Status bad = gate_.Admit(*context, "ExportRun").status();
+  if (bad.ok()) bad = CheckRunId(request->run_id());
+  if (!bad.ok())
+    return Refuse<v1::ExportRunResponse>("ExportRun", bad, gate_.observer());
   return ExportReactor::Start(exports_, request->run_id());
 }
 

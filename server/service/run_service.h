@@ -12,7 +12,7 @@
 #include "kvrecall/v1/run_service.grpc.pb.h"
 #include "server/service/export_reactor.h"
 #include "server/service/read_executor.h"
-#include "server/service/rpc_observer.h"
+#include "server/service/rpc_gate.h"
 #include "server/service/run_planner.h"
 #include "server/service/watch_hub.h"
 #include "server/service/watch_reactor.h"
@@ -25,7 +25,8 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   // All outlive the service. `context_window`: positions that the model can
   // attend.
   RunServiceImpl(const WatchContext& context, const ExportContext& exports,
-                 RunPlanner* planner, int64_t context_window);
+                 RunPlanner* planner, const RpcGate& gate,
+                 int64_t context_window);
 
   // From now on CreateRun and SubmitSamples are refused with UNAVAILABLE;
   // reads, streams and CancelRun go on.
@@ -65,6 +66,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   const WatchContext context_;
   const ExportContext exports_;
   RunPlanner* const planner_;
+  const RpcGate gate_;
   const int64_t context_window_;
   std::atomic<bool> draining_ = false;
 };

@@ -8,7 +8,7 @@
 #include "grpcpp/support/server_callback.h"
 
 #include "server/service/grpc_status.h"
-#include "server/service/rpc_observer.h"
+#include "server/service/rpc_gate.h"
 
 namespace kvrecall {
 
@@ -17,12 +17,17 @@ namespace kvrecall {
 class UnaryCall {
  public:
   UnaryCall(grpc::CallbackServerContext* context, std::string_view method,
-            RpcObserver* observer)
+            const RpcGate& gate)
       : reactor_(context->DefaultReactor()),
         method_(method),
-        observer_(observer) {}
+        observer_(&gate.observer()),
+        caller_(gate.Admit(*context, method)) {}
 
   grpc::ServerUnaryReactor* reactor() const { return reactor_; }
+
+  // Whether the caller may make this call. The request is looked at only then.
+  absl::Status admitted() const { return caller_.status(); }
+  const Caller& caller() const { return *caller_; }  // where admitted
 
   grpc::ServerUnaryReactor* Finish(const absl::Status& status) const {
     const grpc::Status reply = ToGrpcStatus(status);
@@ -35,6 +40,7 @@ class UnaryCall {
   grpc::ServerUnaryReactor* reactor_;
   std::string_view method_;  // a literal
   RpcObserver* observer_;
+  absl::StatusOr<Caller> caller_;
 };
 
 }  // namespace kvrecall

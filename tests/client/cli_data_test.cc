@@ -29,7 +29,7 @@ class CliDataTest : public CliTest {
   void SetUp() override {
     CliTest::SetUp();
     setenv("no_proxy", "127.0.0.1", /*overwrite=*/1);
-    environment_.default_server = "127.0.0.1:1";
+    environment_.server.address = "127.0.0.1:1";
     data_ = folder_ + "/kvrecall/data";
   }
 

@@ -287,7 +287,7 @@ TEST_F(CliTest, SubmitDetachPrintsTheNameAndHowToComeBack) {
 
 TEST_F(CliTest, AServerThatIsNotTheUsualOneIsNamedInTheWayBack) {
   Start(MakeScript(1, 1));
-  environment_.default_server = "";
+  environment_.server = {};
   EXPECT_EQ(Run({"submit", "--task", "demo", "--data", WriteSamples(1),
                  "--detach", "--server", server_->address()}),
             kExitOk);
@@ -334,7 +334,7 @@ TEST_F(CliTest, WithoutAServerTheErrorSaysWhatToDo) {
   server_.reset();
   EXPECT_EQ(Run({"runs"}), kExitError);
   EXPECT_EQ(err_.str(), "kvrecall-client: no server at " +
-                            environment_.default_server +
+                            environment_.server.address +
                             "; start one with kvrecall-server or set "
                             "--server\n");
 }

@@ -37,7 +37,7 @@ class CliTest : public testing::Test {
 
   void Start(FakeScript script) {
     server_ = std::make_unique<FakeServer>(std::move(script));
-    environment_.default_server = server_->address();
+    environment_.server.address = server_->address();
   }
 
   int Run(std::vector<std::string> arguments) {

@@ -50,6 +50,7 @@ class RpcTest : public ::testing::Test {
     backends.store = &store_;
     backends.planner = &planner_;
     backends.observer = &observer_;
+    backends.access = &access_;
     backends.model.set_name("fake");
     backends.model.set_context_window(kWindow);
     backends.info.set_version("1.2.3");
@@ -113,6 +114,7 @@ class RpcTest : public ::testing::Test {
 
   FakeStore store_;
   FakePlanner planner_;
+  AccessControl access_;
   CountingObserver observer_;
   std::unique_ptr<RpcServer> server_;
   std::unique_ptr<v1::RunService::Stub> runs_;

@@ -1,0 +1,102 @@
+#include "server/access/access_control.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "spdlog/spdlog.h"
+
+#include "common/base/read_file.h"
+#include "common/base/status_macros.h"
+
+namespace kvrecall {
+namespace {
+
+constexpr std::string_view kBearer = "Bearer ";
+
+absl::StatusOr<TokenList> ParseFile(const std::string& path,
+                                    std::string_view text) {
+  absl::StatusOr<TokenList> tokens = TokenList::Parse(text);
+  if (!tokens.ok())
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": ", tokens.status().message()));
+  return tokens;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<AccessControl>> AccessControl::WithTokens(
+    std::string path, absl::Duration reload) {
+  ASSIGN_OR_RETURN(std::string text, ReadWholeFile(path));
+  ASSIGN_OR_RETURN(TokenList tokens, ParseFile(path, text));
+  std::unique_ptr<AccessControl> access(
+      new AccessControl(std::move(path), std::move(text), std::move(tokens)));
+  access->reloading_ =
+      std::thread([access = access.get(), reload] { access->Reload(reload); });
+  return access;
+}
+
+AccessControl::AccessControl(std::string path, std::string text,
+                             TokenList tokens)
+    : path_(std::move(path)),
+      text_(std::move(text)),
+      tokens_(std::move(tokens)) {}
+
+AccessControl::~AccessControl() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    is_stopping_ = true;
+  }
+  if (reloading_.joinable()) reloading_.join();
+}
+
+// Reads the whole file each time: it is small, and a time of change may stay
+// the same when a file is replaced within its resolution.
+void AccessControl::Reload(absl::Duration interval) {
+  std::string last_complaint;
+  absl::MutexLock lock(&mutex_);
+  while (!mutex_.AwaitWithTimeout(absl::Condition(&is_stopping_), interval)) {
+    mutex_.Unlock();
+    absl::StatusOr<std::string> text = ReadWholeFile(path_);
+    absl::StatusOr<TokenList> tokens = text.status();
+    const bool has_changed = text.ok() && *text != text_;
+    if (text.ok()) tokens = ParseFile(path_, *text);
+    const std::string complaint(tokens.status().message());
+    if (complaint != last_complaint && !complaint.empty())
+      spdlog::error("{}; the tokens stay as they were", complaint);
+    last_complaint = complaint;
+    mutex_.Lock();
+    if (!has_changed || !tokens.ok()) continue;
+    text_ = *std::move(text);
+    tokens_ = *std::move(tokens);
+    spdlog::info("{}: {} tokens", path_, tokens_.entries().size());
+  }
+}
+
+absl::StatusOr<Caller> AccessControl::Admit(std::string_view authorization,
+                                            std::string_view method) const {
+  if (!needs_token()) return Caller{};
+  if (authorization.empty())
+    return absl::UnauthenticatedError(
+        "this server wants a token: give one with --token-file or in "
+        "KVRECALL_TOKEN");
+  Caller caller;
+  {
+    const absl::MutexLock lock(&mutex_);
+    const TokenEntry* entry =
+        authorization.starts_with(kBearer)
+            ? tokens_.Find(authorization.substr(kBearer.size()))
+            : nullptr;
+    if (entry == nullptr)
+      return absl::UnauthenticatedError(
+          "the token is not one of this server's: ask its operator for one");
+    caller = {entry->name, entry->scope};
+  }
+  if (const AccessScope needed = ScopeNeededFor(method); caller.scope < needed)
+    return absl::PermissionDeniedError(absl::StrCat(
+        "this needs a token of scope ", std::string(AccessScopeName(needed)),
+        "; that of ", caller.name, " has scope ",
+        std::string(AccessScopeName(caller.scope))));
+  return caller;
+}
+
+}  // namespace kvrecall

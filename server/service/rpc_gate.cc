@@ -1,0 +1,49 @@
+#include "server/service/rpc_gate.h"
+
+#include <string>
+
+#include "absl/strings/escaping.h"
+
+#include "common/base/status_macros.h"
+
+namespace kvrecall {
+namespace {
+
+// A name of one's own choice is cut to what a token's may be.
+constexpr size_t kLongestName = 64;
+
+std::string_view View(grpc::string_ref text) {
+  return {text.data(), text.size()};
+}
+
+// Empty where there is none; with several, as with none: nobody can tell which
+// one counts.
+std::string_view Header(const grpc::CallbackServerContext& context,
+                        const char* name) {
+  const auto [begin, end] = context.client_metadata().equal_range(name);
+  if (begin == end || std::next(begin) != end) return "";
+  return View(begin->second);
+}
+
+// Whom the client's certificate, which gRPC has checked, names.
+std::string CertificateName(const grpc::CallbackServerContext& context) {
+  const auto auth = context.auth_context();
+  if (auth == nullptr || !auth->IsPeerAuthenticated()) return "";
+  const auto names = auth->FindPropertyValues("x509_common_name");
+  return names.empty() ? "" : std::string(View(names.front()));
+}
+
+}  // namespace
+
+absl::StatusOr<Caller> RpcGate::Admit(
+    const grpc::CallbackServerContext& context, std::string_view method) const {
+  ASSIGN_OR_RETURN(Caller caller,
+                   access_.Admit(Header(context, "authorization"), method));
+  if (caller.name.empty()) caller.name = CertificateName(context);
+  if (caller.name.empty())
+    caller.name = absl::CHexEscape(
+        std::string(Header(context, "kvrecall-user").substr(0, kLongestName)));
+  return caller;
+}
+
+}  // namespace kvrecall
