@@ -132,7 +132,8 @@ absl::StatusOr<std::unique_ptr<Database>> OpenForWriting(
   RETURN_IF_ERROR(database->Exec("PRAGMA temp_store = MEMORY"));
   RETURN_IF_ERROR(database->Exec("PRAGMA cell_size_check = ON"));
   RETURN_IF_ERROR(database->Exec("PRAGMA cache_size = -16384"));  // 16 MiB
-  RETURN_IF_ERROR(database->Exec("PRAGMA wal_autocheckpoint = 4000"));
+  RETURN_IF_ERROR(database->Exec(
+      absl::StrCat("PRAGMA wal_autocheckpoint = ", options.checkpoint_pages)));
   RETURN_IF_ERROR(
       database->Exec(absl::StrCat("PRAGMA journal_size_limit = ", kLogBytes)));
   RETURN_IF_ERROR(LimitSize(*database, options.max_bytes));

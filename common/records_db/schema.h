@@ -27,6 +27,8 @@ struct WriterOptions {
   // Limit of the database's size; 0: none. Reached, writes fail with
   // ResourceExhausted as they do on a full disk.
   int64_t max_bytes = 0;
+  // Pages of the log from which a commit also brings them into the database.
+  int64_t checkpoint_pages = 4000;
 };
 
 // InvalidArgument: a directory. NotFound: the path's folder does not exist.

@@ -147,11 +147,11 @@ class Runner::Threads {
   }
 
   void Fail(const LeasedSample& lease, const absl::Status& status) {
-    SampleFailure failure = FailureOf(status);
+    const SampleFailure failure = FailureOf(status);
+    // Where the disk itself has failed, the sample has not: the store reports
+    // it, and the sample goes back to its queue.
+    if (!AppendEvent(lease, failure).ok()) return store_.Release(lease);
     observer_.OnSampleFailed(lease.config, failure);
-    // Where the disk itself has failed there is nowhere left to say it: the
-    // store reports it, and the sample goes back to its queue.
-    if (!AppendEvent(lease, std::move(failure)).ok()) store_.Release(lease);
   }
 
   absl::Status AppendEvent(const LeasedSample& lease,

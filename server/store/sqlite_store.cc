@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "spdlog/spdlog.h"
 
 #include "common/base/error_reason.h"
 #include "common/base/status_macros.h"
@@ -28,6 +30,8 @@
 
 namespace kvrecall {
 namespace {
+
+constexpr absl::Duration kLogEvery = absl::Minutes(1);
 
 absl::Status ShuttingDown() {
   return absl::CancelledError("the store is shutting down");
@@ -88,10 +92,14 @@ class SqliteStore : public Store {
   // DISK_LOW where so many more bytes would leave too few free.
   absl::Status CheckRoom(int64_t needed = 0) const;
   void OnCommitted(const GroupCommit::Report& report);
+  // Of a write that nobody waits for: the operator is told.
+  void OnWriteFailed(const absl::Status& status);
   void TellQueue();
   void PostTake(PendingTake pending);
   void OnTaken(const PendingTake& pending, std::optional<TakenSample> taken);
+  void Park(const PendingTake& pending);
   void RetryParked();
+  void RetryParkedLater();
   Command ReleaseCommand(std::shared_ptr<LeaseEntry> lease);
   Command AppendCommand(std::shared_ptr<LeaseEntry> lease,
                         std::vector<Event> events);
@@ -110,6 +118,8 @@ class SqliteStore : public Store {
   RunQueue queue_;
   QueueSize size_;
   Pace pace_;
+  bool writes_fail_ = false;  // and the log says so
+  absl::Time failure_logged_ = absl::InfinitePast();
 
   ReaderPool readers_;
   RunExports exports_;
@@ -117,8 +127,9 @@ class SqliteStore : public Store {
   LeaseTable leases_;
 
   std::mutex parked_mutex_;
-  std::vector<PendingTake> parked_;  // callers of Lease, the queue being empty
-  bool stop_leasing_ = false;        // guarded by parked_mutex_
+  // Callers of Lease: the queue is empty, or could not be looked at.
+  std::vector<PendingTake> parked_;
+  bool stop_leasing_ = false;  // guarded by parked_mutex_
 
   std::mutex close_mutex_;
   std::optional<absl::Status> closed_;  // what Close returned
@@ -142,6 +153,12 @@ absl::Status SqliteStore::Start() {
 
 void SqliteStore::OnCommitted(const GroupCommit::Report& report) {
   const Changes& changes = report.changes;
+  // What changes nothing is no proof.
+  if (writes_fail_ &&
+      (changes.events > 0 || changes.waiting != 0 || changes.running != 0)) {
+    writes_fail_ = false;
+    spdlog::warn("{}: can be written again", database_->path());
+  }
   if (changes.waiting != 0 || changes.running != 0) {
     pace_.Ended(changes.ended, absl::Now());
     size_.waiting += changes.waiting;
@@ -159,6 +176,17 @@ void SqliteStore::OnCommitted(const GroupCommit::Report& report) {
   runs.erase(std::unique(runs.begin(), runs.end()), runs.end());
   for (const std::string& run : runs) listeners_.Notify(run);
   if (size_.waiting > 0) RetryParked();
+}
+
+void SqliteStore::OnWriteFailed(const absl::Status& status) {
+  if (absl::IsCancelled(status) || absl::IsUnavailable(status)) return;
+  // A disk that takes some writes and refuses others must not fill the log.
+  const absl::Time now = absl::Now();
+  if (writes_fail_ || now - failure_logged_ < kLogEvery) return;
+  writes_fail_ = true;
+  failure_logged_ = now;
+  spdlog::error("{}; what runs waits in the queue and is tried again",
+                std::string(status.message()));
 }
 
 void SqliteStore::TellQueue() {
@@ -312,11 +340,10 @@ void SqliteStore::PostTake(PendingTake pending) {
         return queue_.Take(absl::Now(), changes);
       },
       [this, pending](absl::StatusOr<std::optional<TakenSample>> taken) {
-        if (taken.ok()) {
-          OnTaken(pending, *std::move(taken));
-        } else {
-          pending->Set(taken.status());
-        }
+        if (taken.ok()) return OnTaken(pending, *std::move(taken));
+        OnWriteFailed(taken.status());
+        Park(pending);
+        RetryParkedLater();
       });
   command.patient = true;
   writer_->Post(std::move(command));
@@ -332,16 +359,18 @@ void SqliteStore::OnTaken(const PendingTake& pending,
     pending->Set(Taken{*std::move(taken), std::move(lease)});
     return;
   }
-  {
-    std::lock_guard lock(parked_mutex_);
-    if (stop_leasing_) {
-      pending->Set(ShuttingDown());
-      return;
-    }
-    parked_.push_back(pending);
-  }
+  Park(pending);
   // Something may have been queued in the same transaction, after the look.
   if (size_.waiting > 0) RetryParked();
+}
+
+void SqliteStore::Park(const PendingTake& pending) {
+  std::lock_guard lock(parked_mutex_);
+  if (stop_leasing_) {
+    pending->Set(ShuttingDown());
+  } else {
+    parked_.push_back(pending);
+  }
 }
 
 void SqliteStore::RetryParked() {
@@ -351,6 +380,15 @@ void SqliteStore::RetryParked() {
     parked.swap(parked_);
   }
   for (PendingTake& pending : parked) PostTake(std::move(pending));
+}
+
+void SqliteStore::RetryParkedLater() {
+  Command command;
+  command.execute = [](Changes&) { return absl::OkStatus(); };
+  command.finish = [this](const absl::Status&) { RetryParked(); };
+  command.patient = true;
+  // False: the store is closing, which has woken who was parked.
+  writer_->PostLater(std::move(command), options_.retry_interval);
 }
 
 void SqliteStore::StopLeasing() {
@@ -365,7 +403,15 @@ void SqliteStore::StopLeasing() {
 
 void SqliteStore::Release(const LeasedSample& sample) {
   std::shared_ptr<LeaseEntry> lease = leases_.BeginRelease(sample);
-  if (lease != nullptr) writer_->Post(ReleaseCommand(std::move(lease)));
+  if (lease == nullptr) return;
+  if (leases_.Failure(*lease).ok()) {
+    writer_->Post(ReleaseCommand(std::move(lease)));
+  } else {
+    // Not at once, so that a disk that still takes a little is not filled up
+    // with the first events of one attempt after another.
+    writer_->PostLater(ReleaseCommand(std::move(lease)),
+                       options_.retry_interval);
+  }
 }
 
 Command SqliteStore::ReleaseCommand(std::shared_ptr<LeaseEntry> lease) {
@@ -374,10 +420,11 @@ Command SqliteStore::ReleaseCommand(std::shared_ptr<LeaseEntry> lease) {
     return queue_.Release(lease->key, changes);
   };
   command.finish = [this, lease](const absl::Status& status) {
-    // Kept until it succeeds, or the next server finds the sample.
-    if (!status.ok() &&
-        writer_->PostLater(ReleaseCommand(lease), options_.retry_interval)) {
-      return;
+    if (!status.ok()) {
+      OnWriteFailed(status);
+      // Kept until it succeeds, or the next server finds the sample.
+      if (writer_->PostLater(ReleaseCommand(lease), options_.retry_interval))
+        return;
     }
     leases_.Remove(*lease);
   };
@@ -410,9 +457,11 @@ Command SqliteStore::AppendCommand(std::shared_ptr<LeaseEntry> lease,
   };
   command.finish = [this, lease, ends](const absl::Status& status) {
     if (!status.ok()) {
+      OnWriteFailed(status);
       leases_.Fail(*lease, status);
       // The caller thinks the sample ended and will not release it.
-      if (ends) writer_->PostLater(ReleaseCommand(lease), absl::ZeroDuration());
+      if (ends)
+        writer_->PostLater(ReleaseCommand(lease), options_.retry_interval);
     } else if (ends) {
       leases_.Remove(*lease);
     }

@@ -39,9 +39,10 @@ struct SqliteStoreOptions {
 // or a newer kvrecall's database), InvalidArgument (a directory), NotFound (no
 // such folder), PermissionDenied, DataLoss (damaged, or not a database).
 //
-// Where Append fails, the caller stops the sample and calls Release; the
-// sample is run again as a new attempt. While another process has the
-// database locked, calls fail with Unavailable; events and leases wait.
+// Where Append fails, the caller stops the sample and calls Release; after
+// retry_interval the sample is run again as a new attempt. While another
+// process has the database locked, calls fail with Unavailable; events and
+// leases wait.
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(
     const std::string& path, const SqliteStoreOptions& options);
 

@@ -130,8 +130,8 @@ class Store {
   virtual std::shared_ptr<void> Subscribe(std::string run_id,
                                           std::function<void()> listener) = 0;
 
-  // Takes the oldest queued sample; waits until there is one. Cancelled: the
-  // store is shutting down.
+  // Takes the oldest queued sample; waits until there is one, and while the
+  // disk fails. Cancelled: the store is shutting down.
   virtual absl::StatusOr<LeasedSample> Lease() = 0;
 
   // Gives a leased sample back to the queue, not run; its next lease counts

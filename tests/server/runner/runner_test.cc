@@ -6,12 +6,14 @@
 #include <map>
 #include <mutex>
 
+#include "absl/time/clock.h"
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include "server/engine/scripted_model.h"
 #include "server/runner/planner.h"
 #include "server/store/sqlite_store.h"
+#include "tests/fault/faulty_disk.h"
 
 namespace kvrecall {
 namespace {
@@ -331,6 +333,38 @@ TEST_F(RunnerTest, StoppingGivesTheSampleBackToTheQueue) {
   const RunInfo run = WaitForEnd(run_id);
   EXPECT_EQ(run.state, RunState::kSucceeded);
   EXPECT_EQ(run.samples_done, 2);
+}
+
+// Every run is taken up where the disk is well again, by the same runner; that
+// the disk failed is not said of the samples.
+TEST_F(RunnerTest, ADiskThatWasFullCostsNoSample) {
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();
+  FaultyDisk disk;
+  SqliteStoreOptions store_options;
+  store_options.retry_interval = absl::Milliseconds(10);
+  auto store = OpenSqliteStore(directory_ + "/test.db", store_options);
+  ASSERT_TRUE(store.ok()) << store.status();
+  store_ = std::move(*store);
+  std::atomic<int> steps = 0;
+  options_.hook = [&](const ScriptedPoint& point) {
+    if (point.phase == ScriptedPoint::Phase::kStep && ++steps == 5)
+      disk.FailAt(1, DiskFault::kFull, /*lasting=*/true);
+    return absl::OkStatus();
+  };
+  const std::string run_id = CreateRun("a", 7);
+  Submit(run_id, 4);
+  StartRunner();
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  while (disk.faults() < 20) ASSERT_LT(absl::Now(), deadline);
+  disk.Mend();
+  const RunInfo run = WaitForEnd(run_id);
+  EXPECT_EQ(run.state, RunState::kSucceeded);
+  EXPECT_EQ(run.samples_done, 4);
+  runner_->Stop(absl::Seconds(10));
+  EXPECT_EQ(observer_.failed, 0);
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();  // before the disk
 }
 
 }  // namespace
