@@ -1,6 +1,7 @@
 """A server with made-up numbers that tests may kill, and what is checked after."""
 
 import atexit
+import contextlib
 import json
 import os
 import pathlib
@@ -43,7 +44,7 @@ def free_port():
 
 
 class Server:
-    def __init__(self, database, delay_ms, port=None, extra=()):
+    def __init__(self, database, delay_ms, port=None, extra=(), log=None):
         self.address = f"127.0.0.1:{port or free_port()}"
         self.database = pathlib.Path(database)
         self.command = [
@@ -52,11 +53,14 @@ class Server:
             str(database), "--port-file", f"{database}.port", "--log-level",
             "warning", *extra]
         self.port_file = pathlib.Path(f"{database}.port")
+        self.log = log  # where what it says goes; None: to where this one's goes
         self.process = None
 
     def start(self):
         self.port_file.unlink(missing_ok=True)
-        self.process = start_process(self.command)
+        with contextlib.ExitStack() as files:
+            log = self.log and files.enter_context(open(self.log, "ab"))
+            self.process = start_process(self.command, stderr=log)
         deadline = time.monotonic() + 60
         while not (self.port_file.exists() and self.port_file.stat().st_size):
             if self.process.poll() is not None:
@@ -108,11 +112,12 @@ def content(text):
 
 
 def committed(database):
-    """{sequence: (kind, sample, attempt)} of the only run."""
+    """{sequence: (kind, sample, attempt)} of the first run."""
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
         rows = db.execute("""
-            SELECT sequence, 'step', sample, attempt FROM steps UNION ALL
-            SELECT sequence, kind, sample, attempt FROM sample_events""")
+            SELECT sequence, 'step', sample, attempt FROM steps WHERE run = 1
+            UNION ALL SELECT sequence, kind, sample, attempt
+            FROM sample_events WHERE run = 1""")
         return {row[0]: row[1:] for row in rows}
 
 

@@ -6,8 +6,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cmake --preset release > /dev/null
-cmake --build --preset release --target kvrecall-server kvrecall-client watch_log \
-  > /dev/null
+targets=(kvrecall-server kvrecall-client watch_log)
+if [[ "$1" == disk ]]; then
+  targets+=(disk_fault_test)
+  export KVRECALL_DISK_FAULT_TEST="$PWD/build/release/tests/disk_fault_test"
+fi
+cmake --build --preset release --target "${targets[@]}" > /dev/null
 export KVRECALL_SERVER_BINARY="$PWD/build/release/bin/kvrecall-server"
 export KVRECALL_CLIENT_BINARY="$PWD/build/release/bin/kvrecall-client"
 export KVRECALL_WATCH_LOG="$PWD/build/release/bin/watch_log"
