@@ -1,5 +1,7 @@
 #include "client/tls_diagnosis.h"
 
+#include <cerrno>
+#include <csignal>
 #include <memory>
 #include <string>
 #include <vector>
@@ -7,13 +9,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "common/base/address.h"
 
@@ -27,7 +33,7 @@ struct Freed {
     free(object);
   }
 };
-using Bio = std::unique_ptr<BIO, Freed<BIO_free_all>>;
+using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
 using Context = std::unique_ptr<SSL_CTX, Freed<SSL_CTX_free>>;
 using Session = std::unique_ptr<SSL, Freed<SSL_free>>;
 using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
@@ -36,20 +42,81 @@ Bio Reading(const std::string& text) {
   return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 
-// A TCP connection whose reads and writes give up after `timeout`.
-Bio Connect(const std::string& address, absl::Duration timeout) {
-  Bio bio(BIO_new_connect(address.c_str()));
-  if (bio == nullptr) return nullptr;
-  const int seconds = static_cast<int>(absl::ToInt64Seconds(timeout));
-  if (BIO_do_connect_retry(bio.get(), seconds, /*nap_milliseconds=*/20) != 1)
-    return nullptr;
-  int file = -1;
-  BIO_get_fd(bio.get(), &file);
-  const timeval limit = absl::ToTimeval(timeout);
-  setsockopt(file, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-  setsockopt(file, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-  BIO_socket_nbio(file, 0);
-  return bio;
+// OpenSSL writes to a socket that may be closed, and a signal would end the
+// program. This thread gets none meanwhile.
+class NoSigpipe {
+ public:
+  NoSigpipe() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~NoSigpipe() {
+    const timespec now{};
+    if (!sigismember(&before_, SIGPIPE)) sigtimedwait(&pipe_, nullptr, &now);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  NoSigpipe(const NoSigpipe&) = delete;
+  NoSigpipe& operator=(const NoSigpipe&) = delete;
+
+ private:
+  sigset_t pipe_, before_;
+};
+
+class Socket {
+ public:
+  explicit Socket(int file) : file_(file) {}
+  ~Socket() {
+    if (file_ >= 0) close(file_);
+  }
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+  int get() const { return file_; }
+
+ private:
+  const int file_;
+};
+
+bool ConnectWithin(int file, const addrinfo& address, absl::Duration timeout) {
+  const int flags = fcntl(file, F_GETFL);
+  fcntl(file, F_SETFL, flags | O_NONBLOCK);
+  if (connect(file, address.ai_addr, address.ai_addrlen) != 0) {
+    pollfd waiting{file, POLLOUT, 0};
+    int error = 0;
+    socklen_t size = sizeof(error);
+    if (errno != EINPROGRESS ||
+        poll(&waiting, 1,
+             static_cast<int>(absl::ToInt64Milliseconds(timeout))) != 1 ||
+        getsockopt(file, SOL_SOCKET, SO_ERROR, &error, &size) != 0 ||
+        error != 0)
+      return false;
+  }
+  fcntl(file, F_SETFL, flags);
+  return true;
+}
+
+// A TCP connection whose reads and writes give up after `timeout`; -1 where
+// there is none.
+int ConnectTo(const std::string& address, absl::Duration timeout) {
+  const std::string host(HostOf(address));
+  const std::string port = address.substr(address.rfind(':') + 1);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), port.c_str(), &hints, &found) != 0) return -1;
+  const std::unique_ptr<addrinfo, Freed<freeaddrinfo>> addresses(found);
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    const int file = socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC, 0);
+    if (file < 0) continue;
+    if (ConnectWithin(file, *one, timeout)) {
+      const timeval limit = absl::ToTimeval(timeout);
+      setsockopt(file, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+      setsockopt(file, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+      return file;
+    }
+    close(file);
+  }
+  return -1;
 }
 
 void TrustAuthorities(SSL_CTX* context, const std::string& pem) {
@@ -73,6 +140,27 @@ void ShowCertificate(SSL_CTX* context, const ServerTarget& target) {
                               none));
   SSL_CTX_use_certificate(context, certificate.get());
   SSL_CTX_use_PrivateKey(context, key.get());
+}
+
+// OpenSSL's callback for when a server asks for a certificate.
+int NoteThatAsked(SSL*, void* asked) {
+  *static_cast<bool*>(asked) = true;
+  return 1;
+}
+
+Context MakeContext(const ServerTarget& target, bool& asked_for_certificate) {
+  Context context(SSL_CTX_new(TLS_client_method()));
+  SSL_CTX_set_cert_cb(context.get(), NoteThatAsked, &asked_for_certificate);
+  const unsigned char protocols[] = {2, 'h', '2'};
+  SSL_CTX_set_alpn_protos(context.get(), protocols, sizeof(protocols));
+  // The handshake goes on whatever the certificate is, so that there is
+  // something to say of it. Nothing else is sent.
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
+  if (target.is_encrypted) {
+    TrustAuthorities(context.get(), target.authorities);
+    ShowCertificate(context.get(), target);
+  }
+  return context;
 }
 
 void ExpectHost(SSL* session, const std::string& host) {
@@ -145,35 +233,27 @@ std::string WhyNotTrusted(const ServerTarget& target, X509* certificate,
                       X509_verify_cert_error_string(why));
 }
 
-// What the server answered with, by the first of OpenSSL's errors.
-std::optional<std::string> WhyBroken(const ServerTarget& target) {
-  const unsigned long error = ERR_get_error();
-  const int reason = ERR_GET_REASON(error);
+// Why a server whose certificate is in order ended the connection. Not every
+// one says so by an alert; gRPC's just closes it.
+std::optional<std::string> WhyClosed(const ServerTarget& target,
+                                     bool asked_for_certificate) {
+  const int reason = ERR_GET_REASON(ERR_get_error());
   ERR_clear_error();
   const std::string server = absl::StrCat("the server at ", target.address);
-  switch (reason) {
-    case SSL_R_WRONG_VERSION_NUMBER:
-    case SSL_R_HTTP_REQUEST:
-    case SSL_R_PACKET_LENGTH_TOO_LONG:
-      return absl::StrCat(server,
-                          " does not speak TLS: leave out --ca (and "
-                          "KVRECALL_CA), or start it with --access");
-    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-    case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
-      return absl::StrCat(server,
-                          " wants a certificate of its client: give one with "
-                          "--cert and --key");
-    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
-    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
-    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
-    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
-    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:
-      return absl::StrCat(server,
-                          " does not accept the certificate of --cert (",
-                          ERR_reason_error_string(error), ")");
-    default:
-      return std::nullopt;
-  }
+  if (asked_for_certificate)
+    return target.certificate.empty()
+               ? absl::StrCat(server,
+                              " wants a certificate of its client: give one "
+                              "with --cert and --key")
+               : absl::StrCat(server,
+                              " does not accept the certificate of --cert: has "
+                              "it expired, or is it another authority's?");
+  if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
+      reason == SSL_R_PACKET_LENGTH_TOO_LONG)
+    return absl::StrCat(server,
+                        " does not speak TLS: leave out --ca (and "
+                        "KVRECALL_CA), or start it with --access");
+  return std::nullopt;
 }
 
 }  // namespace
@@ -182,24 +262,15 @@ std::optional<std::string> DiagnoseTls(const ServerTarget& target,
                                        absl::Duration timeout) {
   if (target.address.starts_with("unix:")) return std::nullopt;
   ERR_clear_error();
-  Bio bio = Connect(target.address, timeout);
-  if (bio == nullptr) {
-    ERR_clear_error();
-    return std::nullopt;
-  }
-  const Context context(SSL_CTX_new(TLS_client_method()));
-  const unsigned char protocols[] = {2, 'h', '2'};
-  SSL_CTX_set_alpn_protos(context.get(), protocols, sizeof(protocols));
-  if (target.is_encrypted) {
-    TrustAuthorities(context.get(), target.authorities);
-    ShowCertificate(context.get(), target);
-    SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-  }
+  const NoSigpipe no_sigpipe;
+  const Socket socket(ConnectTo(target.address, timeout));
+  if (socket.get() < 0) return std::nullopt;
+  bool asked_for_certificate = false;
+  const Context context = MakeContext(target, asked_for_certificate);
   const Session session(SSL_new(context.get()));
   if (target.is_encrypted)
     ExpectHost(session.get(), std::string(HostOf(target.address)));
-  BIO* const raw = bio.release();
-  SSL_set_bio(session.get(), raw, raw);  // takes it
+  SSL_set_fd(session.get(), socket.get());
 
   bool is_done = SSL_connect(session.get()) == 1;
   if (!target.is_encrypted) {
@@ -224,7 +295,7 @@ std::optional<std::string> DiagnoseTls(const ServerTarget& target,
     ERR_clear_error();
     return std::nullopt;
   }
-  return WhyBroken(target);
+  return WhyClosed(target, asked_for_certificate);
 }
 
 }  // namespace kvrecall

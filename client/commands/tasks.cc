@@ -10,6 +10,7 @@
 #include "client/data.h"
 #include "client/render/data_text.h"
 #include "client/render/text_table.h"
+#include "common/base/status_macros.h"
 #include "common/longbench/task.h"
 
 namespace kvrecall {

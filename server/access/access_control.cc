@@ -57,9 +57,9 @@ void AccessControl::Reload(absl::Duration interval) {
   while (!mutex_.AwaitWithTimeout(absl::Condition(&is_stopping_), interval)) {
     mutex_.Unlock();
     absl::StatusOr<std::string> text = ReadWholeFile(path_);
-    absl::StatusOr<TokenList> tokens = text.status();
+    absl::StatusOr<TokenList> tokens =
+        text.ok() ? ParseFile(path_, *text) : text.status();
     const bool has_changed = text.ok() && *text != text_;
-    if (text.ok()) tokens = ParseFile(path_, *text);
     const std::string complaint(tokens.status().message());
     if (complaint != last_complaint && !complaint.empty())
       spdlog::error("{}; the tokens stay as they were", complaint);

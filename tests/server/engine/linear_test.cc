@@ -16,7 +16,7 @@ namespace {
 
 // Rows of a tile more than fit the registers, and one more than that.
 constexpr int64_t kVectors[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17};
-constexpr int64_t kSizes[] = {1, 15, 31, 32, 33, 64, 65, 96, 127, 1000};
+constexpr int64_t kWidths[] = {1, 15, 31, 32, 33, 64, 65, 96, 127, 1000};
 
 template <typename T>
 at::Tensor Multiply(const cpu::Kernels& kernels, const at::Tensor& x,
@@ -44,7 +44,7 @@ void CompareVectors(at::ScalarType dtype) {
   at::manual_seed(31);
   for (const cpu::Kernels* kernels : cpu::SupportedKernels())
     for (const int64_t vectors : kVectors)
-      for (const int64_t size : kSizes) {
+      for (const int64_t size : kWidths) {
         SCOPED_TRACE(::testing::Message() << kernels->name << ", " << vectors
                                           << " vectors of " << size);
         const at::Tensor x = at::randn({vectors, size}).to(dtype);

@@ -15,18 +15,18 @@
 namespace kvrecall {
 namespace {
 
-struct Shape {
+struct MaskedShape {
   int64_t lanes, past, query_heads, kv_heads, head_dim;
 };
 
-std::ostream& operator<<(std::ostream& out, const Shape& s) {
+std::ostream& operator<<(std::ostream& out, const MaskedShape& s) {
   return out << s.lanes << " lanes, past " << s.past << ", heads "
              << s.query_heads << "/" << s.kv_heads << ", size " << s.head_dim;
 }
 
 // Odd lengths on both sides of a block (256) and of a range (1024), past = 0,
 // groups of 1 to 8, head sizes 32 to 128 and odd ones.
-constexpr Shape kShapes[] = {
+constexpr MaskedShape kShapes[] = {
     {1, 0, 1, 1, 32},     {3, 0, 8, 2, 64},    {2, 1, 2, 2, 32},
     {6, 15, 14, 2, 64},   {4, 16, 3, 1, 48},   {5, 255, 6, 2, 32},
     {3, 256, 8, 1, 128},  {2, 257, 10, 2, 80}, {7, 511, 4, 4, 64},
@@ -35,7 +35,7 @@ constexpr Shape kShapes[] = {
 
 // One layer's past and the lanes that look at it.
 struct Case {
-  Shape shape;
+  MaskedShape shape;
   at::Tensor past_keys, past_values;  // [past + 1, kv_heads, head_dim]
   LaneQueries lanes;
 };
@@ -68,7 +68,7 @@ at::Tensor Mask(int64_t lane, int64_t kv_heads, int64_t past) {
   }
 }
 
-Case MakeCase(const Shape& s, at::ScalarType dtype) {
+Case MakeCase(const MaskedShape& s, at::ScalarType dtype) {
   Case c;
   c.shape = s;
   c.past_keys = Draw({s.past + 1, s.kv_heads, s.head_dim}, dtype);
@@ -86,7 +86,7 @@ Case MakeCase(const Shape& s, at::ScalarType dtype) {
 
 // One query head after another, one position at a time.
 at::Tensor AttendSlowly(const Case& c) {
-  const Shape& s = c.shape;
+  const MaskedShape& s = c.shape;
   const auto wide = [](const at::Tensor& t) { return t.to(at::kDouble); };
   const at::Tensor queries = wide(c.lanes.queries), keys = wide(c.past_keys),
                    values = wide(c.past_values), own_keys = wide(c.lanes.keys),
@@ -125,7 +125,7 @@ at::Tensor AttendSlowly(const Case& c) {
 // A cache whose second layer holds the case's past, and behind it what the
 // oracle wrote for the lanes' position.
 std::unique_ptr<KvCache> CacheOf(const CacheMaker& maker, const Case& c) {
-  const Shape& s = c.shape;
+  const MaskedShape& s = c.shape;
   std::unique_ptr<KvCache> cache = maker.make(
       {2, s.kv_heads, s.head_dim, s.past + 1}, c.past_keys.options());
   cache->Write(1, 0, c.past_keys, c.past_values);
@@ -147,7 +147,7 @@ TEST(MaskedAttentionTwinTest, EveryKernelEqualsIt) {
   at::manual_seed(21);
   for (const auto& [dtype, tolerance] :
        {std::pair(at::kFloat, 1e-5), std::pair(at::kBFloat16, 1e-2)})
-    for (const Shape& shape : kShapes) {
+    for (const MaskedShape& shape : kShapes) {
       const Case c = MakeCase(shape, dtype);
       const at::Tensor want = AttendSlowly(c);
       for (const CacheMaker& maker : CacheMakers()) {

@@ -1,0 +1,97 @@
+#include "client/server_target.h"
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace kvrecall {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class ServerTargetTest : public ::testing::Test {
+ protected:
+  ServerTargetTest() {
+    std::filesystem::create_directories(folder_);
+    choice_.address = "gpu1.lab:50551";
+  }
+  ~ServerTargetTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string Write(const std::string& name, const std::string& text) {
+    const std::string path = folder_ + "/" + name;
+    std::ofstream(path) << text;
+    return path;
+  }
+  std::string WritePem(const std::string& name, const std::string& kind) {
+    return Write(name, "-----BEGIN " + kind + "-----\nAA==\n-----END " + kind +
+                           "-----\n");
+  }
+
+  const std::string folder_ = ::testing::TempDir() + "/server_target";
+  ServerChoice choice_;
+};
+
+TEST_F(ServerTargetTest, WithoutAnAuthorityItIsPlaintextAndHasNoToken) {
+  const auto target = ReadTarget(choice_);
+  ASSERT_TRUE(target.ok()) << target.status();
+  EXPECT_FALSE(target->is_encrypted);
+  EXPECT_EQ(target->token, "");
+}
+
+TEST_F(ServerTargetTest, ATokenGoesOverNoNetworkInClear) {
+  choice_.token = "kvr_secret";
+  const absl::Status refused = ReadTarget(choice_).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()),
+              AllOf(HasSubstr("gpu1.lab:50551 in clear"), HasSubstr("--ca"),
+                    HasSubstr("ssh -L"), Not(HasSubstr("kvr_secret"))));
+  choice_.address = "localhost:50551";
+  EXPECT_EQ(ReadTarget(choice_)->token, "kvr_secret");
+  choice_.address = "gpu1.lab:50551";
+  choice_.authority = WritePem("ca.crt", "CERTIFICATE");
+  const auto target = ReadTarget(choice_);
+  ASSERT_TRUE(target.ok()) << target.status();
+  EXPECT_TRUE(target->is_encrypted);
+  EXPECT_EQ(target->token, "kvr_secret");
+}
+
+TEST_F(ServerTargetTest, ATokenFileComesBeforeTheVariable) {
+  choice_.address = "localhost:1";
+  choice_.token = "variable";
+  choice_.token_file = Write("token", "kvr_file\n");
+  EXPECT_EQ(ReadTarget(choice_)->token, "kvr_file");
+}
+
+TEST_F(ServerTargetTest, FilesThatAreNotWhatTheyShouldBeAreNamed) {
+  choice_.authority = Write("ca.crt", "hello");
+  EXPECT_THAT(std::string(ReadTarget(choice_).status().message()),
+              HasSubstr("ca.crt: has no certificate in PEM"));
+  choice_.authority = folder_ + "/none";
+  EXPECT_EQ(ReadTarget(choice_).status().code(), absl::StatusCode::kNotFound);
+  choice_.authority = WritePem("ca.crt", "CERTIFICATE");
+  choice_.token_file = Write("token", " \n");
+  EXPECT_THAT(std::string(ReadTarget(choice_).status().message()),
+              HasSubstr("token: has no token"));
+  choice_.token_file = Write("token", "two words\n");
+  EXPECT_EQ(ReadTarget(choice_).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(ServerTargetTest, ACertificateComesWithItsKeyAndEncryption) {
+  choice_.certificate = WritePem("me.crt", "CERTIFICATE");
+  EXPECT_THAT(std::string(ReadTarget(choice_).status().message()),
+              HasSubstr("--cert and --key"));
+  choice_.key = WritePem("me.key", "PRIVATE KEY");
+  EXPECT_THAT(std::string(ReadTarget(choice_).status().message()),
+              HasSubstr("--cert needs --ca"));
+  choice_.authority = WritePem("ca.crt", "CERTIFICATE");
+  EXPECT_TRUE(ReadTarget(choice_).ok());
+}
+
+}  // namespace
+}  // namespace kvrecall
