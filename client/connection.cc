@@ -114,12 +114,14 @@ absl::StatusOr<v1::ServerInfo> Connection::GetServerInfo(
 }
 
 absl::StatusOr<RunInfo> Connection::CreateRun(const std::string& request_id,
-                                              const RunConfig& config) const {
+                                              const RunConfig& config,
+                                              bool reuse_records) const {
   grpc::ClientContext context;
   Prepare(context, kCallTimeout);
   v1::CreateRunRequest request;
   request.set_request_id(request_id);
   *request.mutable_config() = ToProto(config);
+  request.set_reuse_records(reuse_records);
   v1::Run response;
   RETURN_IF_ERROR(ToStatus(runs_->CreateRun(&context, request, &response)));
   return FromProto(response);

@@ -234,6 +234,8 @@ absl::StatusOr<RunSummary> SummaryBuilder::Summarize() const {
     if (sample.start) summary.prompt_tokens += sample.start->prompt_tokens;
     if (sample.result) {
       ++summary.samples_done;
+      if (sample.start && !sample.start->reused_from.empty())
+        ++summary.samples_reused;
       summary.generated_tokens += sample.result->generated_tokens;
       score.Add(sample.result->score);
     } else if (sample.failure) {

@@ -71,6 +71,7 @@ struct SampleProblem {
 struct RunSummary {
   RunConfig config;
   int64_t samples_done = 0;
+  int64_t samples_reused = 0;  // of these: with records of an earlier run
   int64_t samples_failed = 0;
   int64_t samples_unfinished = 0;  // started, with no end yet
   int64_t steps = 0;               // of the attempts that count

@@ -103,7 +103,7 @@ KVRECALL_SERVER="127.0.0.1:$(json_value grpc < "$port_file")"
 metrics="127.0.0.1:$(json_value metrics < "$port_file")"
 
 echo "quickstart.sh: the server is at $KVRECALL_SERVER; running the demo"
-run_id="$("$client" submit --task demo "${submit_options[@]}" --detach)"
+run_id="$("$client" submit --task demo --fresh "${submit_options[@]}" --detach)"
 [[ "$run_id" =~ ^[0-9A-Za-z_-]+$ ]] || fail "no run was made"
 echo
 "$client" watch "$run_id"

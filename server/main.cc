@@ -116,7 +116,9 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   ASSIGN_OR_RETURN(const std::string database, ChooseDatabase(options));
   SqliteStoreOptions store_options;
   store_options.observer = &metrics;
-  store_options.max_open_samples = options.max_queue;
+  store_options.limits = {options.max_queue, options.max_queue_tokens,
+                          options.max_queue_each,
+                          options.max_queue_tokens_each};
   store_options.min_free_bytes = options.min_free_disk_mib << 20;
   ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
                    OpenSqliteStore(database, store_options));

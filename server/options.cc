@@ -74,6 +74,18 @@ void AddServiceFlags(CLI::App& app, ServerOptions& options) {
                  "come")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  app.add_option("--max-queue-tokens", options.max_queue_tokens,
+                 "their tokens, estimated at four bytes each; 0: any number")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--max-queue-each", options.max_queue_each,
+                 "samples of one client that wait or run; 0: any number")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--max-queue-tokens-each", options.max_queue_tokens_each,
+                 "their tokens; 0: any number")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--min-free-disk", options.min_free_disk_mib,
                  "MiB; with less room on the database's disk new work is "
                  "refused")

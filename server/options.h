@@ -23,8 +23,13 @@ struct ServerOptions {
   std::string tls_certificate, tls_key, tls_client_ca, tokens;
   std::string metrics = "127.0.0.1:9464";  // empty: none
   std::string database;                    // empty: DefaultDatabase()
-  int64_t max_queue = 100'000;             // samples that wait or run; 0: any
-  int64_t min_free_disk_mib = 256;         // of the database's file system
+  // Samples that wait or run, and their estimated tokens, of all clients and of
+  // each; 0: any.
+  int64_t max_queue = 100'000;
+  int64_t max_queue_tokens = 0;
+  int64_t max_queue_each = 0;
+  int64_t max_queue_tokens_each = 0;
+  int64_t min_free_disk_mib = 256;  // of the database's file system
   std::string dtype = "auto";
   std::string device = "auto";
   int threads = 0;  // 0: all cores

@@ -41,6 +41,7 @@ struct SubmitOptions {
   std::string gaps;   // empty: none
   std::string force;  // empty: none
   int64_t limit = 0;  // samples; 0: all
+  bool fresh = false;
   bool detach = false;
   bool json = false;
 };
@@ -181,7 +182,8 @@ absl::StatusOr<int> Submit(const SubmitOptions& options,
   ASSIGN_OR_RETURN(const v1::ServerInfo server, connection.GetServerInfo());
   ASSIGN_OR_RETURN(auto batches, MakeBatches(samples, LimitsOf(server)));
   TellMissingScopes(config, err);
-  ASSIGN_OR_RETURN(RunInfo run, connection.CreateRun(NewRequestId(), config));
+  ASSIGN_OR_RETURN(RunInfo run, connection.CreateRun(NewRequestId(), config,
+                                                     !options.fresh));
   err << "run " << run.run_id << ": " << samples.size() << " samples of "
       << config.task << std::endl;
 
@@ -289,6 +291,9 @@ void AddSubmitCommand(CLI::App& app, CommandContext& context) {
       ->add_option("--chat-template", options->config.chat_template,
                    "auto, none or chatml")
       ->capture_default_str();
+  command->add_flag("--fresh", options->fresh,
+                    "Compute every sample, also those of which an earlier run "
+                    "has records by the same program, model and options");
   command->add_flag("--detach", options->detach,
                     "Do not wait for the run; print its name");
   command->add_flag("--json", options->json, "Print one JSON object");

@@ -92,6 +92,7 @@ std::string RunLine(const RunInfo& run) {
   json["samples_failed"] = run.samples_failed;
   json["complete"] = run.complete;
   json["last_sequence"] = run.last_sequence;
+  json["owner"] = run.owner;
   json["create_time"] = TimeToJson(run.create_time);
   json["end_time"] = TimeToJson(run.end_time);
   return Dump(json);
@@ -206,6 +207,7 @@ absl::Status JsonLinesWriter::WriteSample(const Event& last,
   json["truncated"] = sample.start.truncated;
   json["queue_seconds"] = sample.start.queue_seconds;
   json["length"] = sample.start.length;
+  json["reused_from"] = sample.start.reused_from;
   if (result != nullptr) {
     json["prefill_seconds"] = result->prefill_seconds;
     json["decode_seconds"] = result->decode_seconds;

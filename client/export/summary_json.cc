@@ -22,6 +22,7 @@ Json SummaryToJson(const RunInfo& run, const RunSummary& summary) {
   json["last_sequence"] = run.last_sequence;
   json["samples"] = {{"submitted", run.samples_submitted},
                      {"done", summary.samples_done},
+                     {"reused", summary.samples_reused},
                      {"failed", summary.samples_failed},
                      {"unfinished", summary.samples_unfinished}};
   json["steps"] = summary.steps;

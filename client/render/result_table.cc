@@ -60,6 +60,10 @@ std::string BinTable(const RunSummary& summary) {
 
 std::string Totals(const RunSummary& summary) {
   std::string samples = absl::StrCat(summary.samples_done, " done");
+  if (summary.samples_reused > 0) {
+    absl::StrAppend(&samples, " (", summary.samples_reused,
+                    " with the records of an earlier run)");
+  }
   if (summary.samples_failed > 0) {
     absl::StrAppend(&samples, ", ", summary.samples_failed, " failed");
   }
@@ -239,12 +243,14 @@ std::string RenderRuns(const std::vector<RunInfo>& runs) {
                    {"done"},
                    {"failed"},
                    {"samples"},
-                   {"created (UTC)", Align::kLeft}});
+                   {"created (UTC)", Align::kLeft},
+                   {"owner", Align::kLeft}});
   for (const RunInfo& run : runs) {
     table.AddRow(
         {run.run_id, RunStateName(run.state), run.config.task,
          absl::StrCat(run.samples_done), absl::StrCat(run.samples_failed),
-         absl::StrCat(run.samples_submitted), Timestamp(run.create_time)});
+         absl::StrCat(run.samples_submitted), Timestamp(run.create_time),
+         run.owner.empty() ? "–" : run.owner});
   }
   return table.ToString();
 }

@@ -94,6 +94,8 @@ struct SampleStart {
   bool truncated = false;         // the middle was cut out
   double queue_seconds = 0;       // from submission to the engine
   int64_t length = 0;  // as the sample's file counts it; 0: not given
+  // The run that computed these records; empty: this one.
+  std::string reused_from;
 
   friend bool operator==(const SampleStart&, const SampleStart&) = default;
 };

@@ -15,6 +15,7 @@ namespace kvrecall {
 
 struct RunInfo {
   std::string run_id;
+  std::string owner;  // who made it; empty: nobody knows
   RunState state = RunState::kQueued;
   RunConfig config;
   Provenance provenance;

@@ -17,7 +17,8 @@ Json ToJson(const SampleStart& start) {
           {"raw_prompt_tokens", start.raw_prompt_tokens},
           {"truncated", start.truncated},
           {"queue_seconds", start.queue_seconds},
-          {"length", start.length}};
+          {"length", start.length},
+          {"reused_from", start.reused_from}};
 }
 
 Json ToJson(const SampleResult& result) {
@@ -48,6 +49,7 @@ SampleStart StartFrom(const Json& json) {
   json.at("queue_seconds").get_to(start.queue_seconds);
   // Not in databases that were written before it was recorded.
   start.length = json.value("length", int64_t{0});
+  start.reused_from = json.value("reused_from", "");
   return start;
 }
 

@@ -21,7 +21,7 @@ constexpr std::string_view kPageTokenPrefix = "runs-before-";
 #define KVR_RUN_COLUMNS                                                 \
   "id, run_id, state, config, provenance, samples_submitted, "          \
   "samples_done, samples_failed, complete, last_sequence, created_us, " \
-  "ended_us"
+  "ended_us, owner"
 
 absl::StatusOr<RunInfo> RunFrom(const Statement& row) {
   RunInfo run;
@@ -36,6 +36,7 @@ absl::StatusOr<RunInfo> RunFrom(const Statement& row) {
   run.last_sequence = row.Int(9);
   run.create_time = absl::FromUnixMicros(row.Int(10));
   if (!row.IsNull(11)) run.end_time = absl::FromUnixMicros(row.Int(11));
+  run.owner = row.Text(12);
   return run;
 }
 
@@ -105,8 +106,12 @@ absl::StatusOr<SampleInfo> SampleFrom(const Statement& row) {
   sample.attempt = row.Int(3);
   sample.submit_time = absl::FromUnixMicros(row.Int(4));
   if (!row.IsNull(5)) {
-    sample.start = SampleStart{row.Int(5), row.Int(6), row.Int(7) != 0,
-                               row.Double(8), row.IsNull(18) ? 0 : row.Int(18)};
+    sample.start = SampleStart{row.Int(5),
+                               row.Int(6),
+                               row.Int(7) != 0,
+                               row.Double(8),
+                               row.IsNull(18) ? 0 : row.Int(18),
+                               std::string(row.Text(19))};
   }
   if (!row.IsNull(9)) {
     SampleResult& result = sample.result.emplace();
@@ -230,7 +235,8 @@ absl::StatusOr<std::vector<SampleInfo>> RecordsReader::ListSamples(
           "SELECT sample_id, ordinal, state, recorded_attempt, submitted_us, "
           "prompt_tokens, raw_prompt_tokens, truncated, queue_seconds, "
           "generated_tokens, text, score, finish_reason, prefill_seconds, "
-          "decode_seconds, error_reason, error_message, gap_scores, length "
+          "decode_seconds, error_reason, error_message, gap_scores, length, "
+          "reused_from "
           "FROM samples "
           "WHERE run = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3"));
   RETURN_IF_ERROR(row.Bind(run.id, after, limit));

@@ -1,4 +1,4 @@
--- The database of kvrecall, version 3: runs, their queue of samples, and every
+-- The database of kvrecall, version 4: runs, their queue of samples, and every
 -- event that they yielded. One kvrecall-server writes it; anybody may read it
 -- at any time (sqlite3, pandas, DuckDB: start with the views `recalls` and
 -- `gaps`).
@@ -8,7 +8,7 @@
 -- to check them.
 
 PRAGMA application_id = 0x6b767265;  -- "kvre"
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 -- What a client asked to measure, and what produced the numbers.
 CREATE TABLE runs (
@@ -26,10 +26,13 @@ CREATE TABLE runs (
   samples_failed INTEGER NOT NULL DEFAULT 0,
   last_sequence INTEGER NOT NULL DEFAULT 0,  -- events so far
   created_us INTEGER NOT NULL,
-  ended_us INTEGER               -- NULL while it goes on
+  ended_us INTEGER,              -- NULL while it goes on
+  owner TEXT NOT NULL DEFAULT '',  -- who made it; '': nobody knows
+  may_reuse INTEGER NOT NULL DEFAULT 0  -- 1: see samples.record_key
 ) STRICT;
 
--- A run's samples; those in state 'queued' are the queue, oldest id first.
+-- A run's samples; those in state 'queued' are the queue: owners take turns, and
+-- of one owner's the oldest id comes first.
 CREATE TABLE samples (
   id INTEGER PRIMARY KEY,        -- grows with submission, over all runs
   run INTEGER NOT NULL REFERENCES runs (id),
@@ -66,12 +69,20 @@ CREATE TABLE samples (
   length INTEGER,                -- words, as its file gives it; 0: it does not
   -- Times that a server ended without a word while it ran this sample.
   crashes INTEGER NOT NULL DEFAULT 0,
+  owner TEXT NOT NULL DEFAULT '',  -- the run's
+  cost INTEGER NOT NULL DEFAULT 1,  -- tokens, estimated; decides whose turn it is
+  -- SHA-256 of all that its records follow from; NULL: not known. Where the run
+  -- may reuse records, those of a finished sample with the same key are copied.
+  record_key TEXT,
+  -- Known once it has started: the run whose records these are; NULL: its own.
+  reused_from TEXT,
   UNIQUE (run, sample_id),
   UNIQUE (run, ordinal)
 ) STRICT;
 
-CREATE INDEX samples_queued ON samples (id) WHERE state = 'queued';
+CREATE INDEX samples_queued ON samples (owner, id) WHERE state = 'queued';
 CREATE INDEX samples_running ON samples (id) WHERE state = 'running';
+CREATE INDEX samples_by_key ON samples (record_key) WHERE state = 'done';
 
 -- The samples' inputs as JSON lines of LongBench. Apart from `samples`, so
 -- that a change of state does not rewrite a long context.

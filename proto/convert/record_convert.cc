@@ -24,6 +24,7 @@ class BodyWriter {
     to->set_truncated(start.truncated);
     to->set_queue_seconds(start.queue_seconds);
     to->set_length(start.length);
+    to->set_reused_from(start.reused_from);
   }
 
   void operator()(const StepRecord& step) {
@@ -66,6 +67,7 @@ SampleStart ReadStarted(const v1::SampleStarted& from) {
   start.truncated = from.truncated();
   start.queue_seconds = from.queue_seconds();
   start.length = from.length();
+  start.reused_from = from.reused_from();
   return start;
 }
 

@@ -261,6 +261,7 @@ v1::Run ToProto(const RunInfo& run) {
   message.set_samples_failed(run.samples_failed);
   message.set_complete(run.complete);
   message.set_last_sequence(run.last_sequence);
+  message.set_owner(run.owner);
   *message.mutable_create_time() = ToTimestamp(run.create_time);
   if (run.end_time) *message.mutable_end_time() = ToTimestamp(*run.end_time);
   return message;
@@ -280,6 +281,7 @@ absl::StatusOr<RunInfo> FromProto(const v1::Run& message,
   run.samples_failed = message.samples_failed();
   run.complete = message.complete();
   run.last_sequence = message.last_sequence();
+  run.owner = message.owner();
   run.create_time = FromTimestamp(message.create_time());
   if (message.has_end_time()) run.end_time = FromTimestamp(message.end_time());
   return run;

@@ -30,7 +30,8 @@ std::string CertificateName(const grpc::CallbackServerContext& context) {
   const auto auth = context.auth_context();
   if (auth == nullptr || !auth->IsPeerAuthenticated()) return "";
   const auto names = auth->FindPropertyValues("x509_common_name");
-  return names.empty() ? "" : std::string(View(names.front()));
+  return names.empty() ? ""
+                       : absl::CHexEscape(std::string(View(names.front())));
 }
 
 }  // namespace

@@ -91,12 +91,25 @@ void FillOutcomes(const SubmitReply& reply,
       static_cast<int32_t>(milliseconds % 1000) * 1'000'000);
 }
 
+// A run that the caller may change: its owner's and the administrators' alone.
+// Where nobody is asked who he is, everyone is one of these.
+absl::StatusOr<RunInfo> OwnRun(Store* store, const std::string& run_id,
+                               const Caller& caller) {
+  absl::StatusOr<RunInfo> run = store->GetRun(run_id);
+  if (!run.ok() || caller.scope == AccessScope::kAdmin ||
+      run->owner == caller.name)
+    return run;
+  return absl::PermissionDeniedError(absl::StrCat(
+      "run '", run_id, "' was made by someone else (or it might not exist)"));
+}
+
 // Hands the samples that can be run to the store, and answers the call for all
 // of them. What a sample needs depends on its run, so this reads the store.
 void Submit(Store* store, const UnaryCall& call,
             const v1::SubmitSamplesRequest& request,
             v1::SubmitSamplesResponse* response) {
-  const absl::StatusOr<RunInfo> run = store->GetRun(request.run_id());
+  const absl::StatusOr<RunInfo> run =
+      OwnRun(store, request.run_id(), call.caller());
   if (!run.ok()) {
     call.Finish(run.status());
     return;
@@ -175,6 +188,7 @@ absl::StatusOr<NewRun> RunServiceImpl::PlanRun(
   ASSIGN_OR_RETURN(RunConfig config,
                    CompleteDefaults(std::move(requested), context_window_));
   ASSIGN_OR_RETURN(Plan plan, planner_->Complete(std::move(config)));
+  run.may_reuse = request.reuse_records();
   run.config = std::move(plan.config);
   run.provenance = std::move(plan.provenance);
   return run;
@@ -187,6 +201,7 @@ grpc::ServerUnaryReactor* RunServiceImpl::CreateRun(
   if (!call.admitted().ok()) return call.Finish(call.admitted());
   absl::StatusOr<NewRun> run = PlanRun(*request);
   if (!run.ok()) return call.Finish(run.status());
+  run->owner = call.caller().name;
   context_.store->CreateRun(
       *std::move(run), [call, response](absl::StatusOr<RunInfo> created) {
         if (created.ok())
@@ -233,10 +248,19 @@ grpc::ServerUnaryReactor* RunServiceImpl::CancelRun(
   absl::Status bad = call.admitted();
   if (bad.ok()) bad = CheckRunId(request->run_id());
   if (!bad.ok()) return call.Finish(bad);
-  context_.store->CancelRun(request->run_id(),
-                            [call, response](absl::StatusOr<RunInfo> run) {
-                              call.Finish(Answer(run, response));
-                            });
+  context_.executor->Post([call, request, response, store = context_.store] {
+    const absl::StatusOr<RunInfo> run =
+        OwnRun(store, request->run_id(), call.caller());
+    if (!run.ok()) {
+      call.Finish(run.status());
+      return;
+    }
+    store->CancelRun(
+        request->run_id(),
+        [call, response](const absl::StatusOr<RunInfo>& cancelled) {
+          call.Finish(Answer(cancelled, response));
+        });
+  });
   return call.reactor();
 }
 

@@ -239,9 +239,10 @@ absl::Status EventLog::AppendOther(const LeaseKey& key, int64_t sequence,
 absl::Status EventLog::Record(const LeaseKey& key, const SampleStart& start) {
   return database_.Run(
       "UPDATE samples SET prompt_tokens = ?2, raw_prompt_tokens = ?3, "
-      "truncated = ?4, queue_seconds = ?5, length = ?6 WHERE id = ?1",
+      "truncated = ?4, queue_seconds = ?5, length = ?6, "
+      "reused_from = nullif(?7, '') WHERE id = ?1",
       key.sample, start.prompt_tokens, start.raw_prompt_tokens, start.truncated,
-      start.queue_seconds, start.length);
+      start.queue_seconds, start.length, start.reused_from);
 }
 
 absl::Status EventLog::Record(const LeaseKey& key, const SampleResult& result,

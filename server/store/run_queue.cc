@@ -1,5 +1,6 @@
 #include "server/store/run_queue.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "common/record/json.h"
 #include "common/records_db/reader.h"
+#include "server/store/record_reuse.h"
 
 namespace kvrecall {
 namespace {
@@ -23,6 +25,13 @@ const char* BudgetKindName(Budget::Kind kind) {
       return "tokens";
   }
   return "";
+}
+
+// Tokens, before anyone has counted them: English has some four bytes a token.
+// It decides only whose turn it is, and how much may wait.
+int64_t EstimateCost(const NewSample& sample, int64_t max_new_tokens) {
+  constexpr int64_t kBytesPerToken = 4;
+  return std::ssize(sample.payload) / kBytesPerToken + max_new_tokens + 1;
 }
 
 }  // namespace
@@ -103,9 +112,11 @@ absl::StatusOr<RunInfo> RunQueue::Create(const NewRun& run, absl::Time now) {
   const std::string run_id = run_ids_.Next(now);
   RETURN_IF_ERROR(database_.Run(
       "INSERT INTO runs (run_id, request_id, body_digest, state, config, "
-      "provenance, created_us) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6)",
+      "provenance, created_us, owner, may_reuse) "
+      "VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?7, ?8)",
       run_id, run.request_id, run.body_digest, ConfigToJson(run.config).dump(),
-      ProvenanceToJson(run.provenance).dump(), absl::ToUnixMicros(now)));
+      ProvenanceToJson(run.provenance).dump(), absl::ToUnixMicros(now),
+      run.owner, run.may_reuse));
   RETURN_IF_ERROR(InsertLanes(database_.LastInsertId(), run.config));
   return ReadRun(database_, run_id);
 }
@@ -140,28 +151,58 @@ absl::StatusOr<RunQueue::RunRow> RunQueue::FindRun(const std::string& run_id) {
   ASSIGN_OR_RETURN(
       Statement row,
       database_.Prepare("SELECT id, state, complete, ended_us IS NOT NULL, "
-                        "samples_submitted FROM runs WHERE run_id = ?1"));
+                        "samples_submitted, owner, config, provenance, "
+                        "coalesce(config ->> '$.max_new_tokens', 0) "
+                        "FROM runs WHERE run_id = ?1"));
   RETURN_IF_ERROR(row.Bind(run_id));
   ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) {
     return absl::NotFoundError(
         absl::StrCat("run '", run_id, "' does not exist"));
   }
-  return RunRow{row.Int(0), std::string(row.Text(1)), row.Int(2) != 0,
-                row.Int(3) != 0, row.Int(4)};
+  return RunRow{row.Int(0),
+                std::string(row.Text(1)),
+                row.Int(2) != 0,
+                row.Int(3) != 0,
+                row.Int(4),
+                std::string(row.Text(5)),
+                std::string(row.Text(6)),
+                std::string(row.Text(7)),
+                row.Int(8)};
 }
 
-absl::StatusOr<int64_t> RunQueue::Room() {
-  if (max_open_ == 0) return INT64_MAX;
-  ASSIGN_OR_RETURN(const QueueSize size, Size());
-  return max_open_ - size.waiting - size.running;
+absl::Status RunQueue::Limit(int64_t samples, int64_t tokens,
+                             const std::optional<std::string>& owner,
+                             Room& room) {
+  // The sum goes through the whole queue: only where it is asked for.
+  if (samples == 0 && tokens == 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(Statement open,
+                   database_.Prepare(absl::StrCat(
+                       "SELECT count(*)", tokens == 0 ? ", 0" : ", total(cost)",
+                       " FROM samples WHERE state IN ('queued', 'running')"
+                       " AND (?1 IS NULL OR owner = ?1)")));
+  RETURN_IF_ERROR(open.Bind(owner));
+  RETURN_IF_ERROR(open.Step().status());
+  if (samples > 0) room.samples = std::min(room.samples, samples - open.Int(0));
+  if (tokens > 0)
+    room.tokens =
+        std::min(room.tokens, tokens - static_cast<int64_t>(open.Double(1)));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RunQueue::Room> RunQueue::RoomFor(const std::string& owner) {
+  Room room;
+  RETURN_IF_ERROR(Limit(limits_.samples, limits_.tokens, std::nullopt, room));
+  RETURN_IF_ERROR(
+      Limit(limits_.samples_each, limits_.tokens_each, owner, room));
+  return room;
 }
 
 absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
     const std::string& run_id, const std::vector<NewSample>& samples,
     bool complete, absl::Time now, Changes& changes) {
   ASSIGN_OR_RETURN(const RunRow run, FindRun(run_id));
-  ASSIGN_OR_RETURN(const int64_t room, Room());
+  ASSIGN_OR_RETURN(Room room, RoomFor(run.owner));
   std::vector<SubmitOutcome> outcomes;
   int64_t accepted = 0;
   for (const NewSample& sample : samples) {
@@ -177,13 +218,19 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
                                  : "was declared complete",
                        "; sample '", sample.id, "' needs a new run"));
     }
-    if (accepted >= room) {
+    const int64_t cost = EstimateCost(sample, run.max_new_tokens);
+    if (room.samples < 1 || room.tokens < cost) {
+      // Nor those after it, so that a run's samples keep their order.
+      room.samples = 0;
       outcomes.push_back(SubmitOutcome::kQueueFull);
       complete = false;
       continue;
     }
+    room.samples -= 1;
+    room.tokens -= cost;
     ++accepted;
-    RETURN_IF_ERROR(InsertSample(run, run.submitted + accepted, sample, now));
+    RETURN_IF_ERROR(
+        InsertSample(run, run.submitted + accepted, sample, cost, now));
     outcomes.push_back(SubmitOutcome::kAccepted);
   }
   // What ended stays as it is: a repeated call changes nothing.
@@ -208,11 +255,13 @@ absl::StatusOr<bool> RunQueue::HasSample(const RunRow& run,
 }
 
 absl::Status RunQueue::InsertSample(const RunRow& run, int64_t ordinal,
-                                    const NewSample& sample, absl::Time now) {
+                                    const NewSample& sample, int64_t cost,
+                                    absl::Time now) {
   RETURN_IF_ERROR(database_.Run(
-      "INSERT INTO samples (run, ordinal, sample_id, state, submitted_us) "
-      "VALUES (?1, ?2, ?3, 'queued', ?4)",
-      run.id, ordinal, sample.id, absl::ToUnixMicros(now)));
+      "INSERT INTO samples (run, ordinal, sample_id, state, submitted_us, "
+      "owner, cost, record_key) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?7)",
+      run.id, ordinal, sample.id, absl::ToUnixMicros(now), run.owner, cost,
+      RecordKey(run.config, run.provenance, sample.digest)));
   return database_.Run(
       "INSERT INTO sample_inputs (sample, payload) VALUES (?1, ?2)",
       database_.LastInsertId(), sample.payload);
@@ -237,8 +286,33 @@ absl::StatusOr<RunInfo> RunQueue::Cancel(const std::string& run_id,
   return ReadRun(database_, run_id);
 }
 
+absl::StatusOr<std::optional<int64_t>> RunQueue::NextSample() {
+  std::vector<Waiting> waiting;
+  std::vector<int64_t> samples;
+  std::string least;
+  while (true) {
+    // A seek in the index for each owner with samples that wait.
+    ASSIGN_OR_RETURN(Statement row,
+                     database_.Prepare("SELECT owner, id, cost FROM samples "
+                                       "WHERE state = 'queued' AND owner >= ?1 "
+                                       "ORDER BY owner, id LIMIT 1"));
+    RETURN_IF_ERROR(row.Bind(least));
+    ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) break;
+    waiting.push_back(
+        {std::string(row.Text(0)), std::max<int64_t>(1, row.Int(2))});
+    // Above this name and below every other: names have no such character.
+    least = waiting.back().owner + '\x01';
+    samples.push_back(row.Int(1));
+  }
+  if (waiting.empty()) return std::optional<int64_t>();
+  return std::optional(samples[turns_.Next(waiting)]);
+}
+
 absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
                                                           Changes& changes) {
+  ASSIGN_OR_RETURN(const std::optional<int64_t> next, NextSample());
+  if (!next) return std::optional<TakenSample>();
   ASSIGN_OR_RETURN(
       Statement row,
       database_.Prepare(
@@ -246,9 +320,12 @@ absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
           "sample_id, config, payload, submitted_us FROM samples "
           "JOIN runs ON runs.id = samples.run "
           "JOIN sample_inputs ON sample_inputs.sample = samples.id "
-          "WHERE samples.state = 'queued' ORDER BY samples.id LIMIT 1"));
+          "WHERE samples.id = ?1"));
+  RETURN_IF_ERROR(row.Bind(*next));
   ASSIGN_OR_RETURN(const bool found, row.Step());
-  if (!found) return std::optional<TakenSample>();
+  if (!found)
+    return absl::DataLossError(absl::StrCat(
+        database_.path(), ": sample ", *next, " of the queue has no input"));
   TakenSample taken;
   taken.key = {row.Int(1), row.Int(0), row.Int(2)};
   taken.run_id = row.Text(3);
@@ -265,6 +342,9 @@ absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
       taken.key.run));
   changes.waiting -= 1;
   changes.running += 1;
+  ASSIGN_OR_RETURN(const bool is_reused,
+                   ReuseRecords(database_, log_, taken.key, now, changes));
+  if (is_reused) return std::optional<TakenSample>();
   return std::optional<TakenSample>(std::move(taken));
 }
 

@@ -16,6 +16,7 @@
 #include "common/record/run_info.h"
 #include "common/records_db/sqlite.h"
 #include "server/store/event_log.h"
+#include "server/store/fair_turns.h"
 #include "server/store/run_id.h"
 #include "server/store/store.h"
 
@@ -25,6 +26,14 @@ namespace kvrecall {
 struct NewSample {
   std::string id;
   std::string payload;
+  std::string digest;  // of the payload
+};
+
+// Of samples that wait or run, and of their estimated tokens; of all clients
+// together, and of each. 0: without limit.
+struct QueueLimits {
+  int64_t samples = 0, tokens = 0;
+  int64_t samples_each = 0, tokens_each = 0;
 };
 
 // A sample taken from the queue, as the database has it.
@@ -48,9 +57,8 @@ inline constexpr int kMostCrashes = 3;
 
 class RunQueue {
  public:
-  // `max_open`: samples that wait or run, at most; 0: without limit.
-  RunQueue(Database* database, EventLog* log, int64_t max_open)
-      : database_(*database), log_(*log), max_open_(max_open) {}
+  RunQueue(Database* database, EventLog* log, const QueueLimits& limits)
+      : database_(*database), log_(*log), limits_(limits) {}
 
   // At opening, once: begins an epoch and gives the samples that earlier ones
   // left leased back to the queue; their next lease is a new attempt if events
@@ -67,7 +75,9 @@ class RunQueue {
   absl::StatusOr<RunInfo> Cancel(const std::string& run_id, absl::Time now,
                                  Changes& changes);
 
-  // The oldest queued sample, now leased; nothing if there is none.
+  // The next queued sample, now leased; clients take turns (FairTurns), and of
+  // one client's the oldest comes first. Nothing if there is none, or if it got
+  // another's records and has ended with that.
   absl::StatusOr<std::optional<TakenSample>> Take(absl::Time now,
                                                   Changes& changes);
 
@@ -81,19 +91,31 @@ class RunQueue {
     bool complete = false;
     bool ended = false;
     int64_t submitted = 0;
+    std::string owner, config, provenance;
+    int64_t max_new_tokens = 0;
+  };
+  // What may still be queued.
+  struct Room {
+    int64_t samples = INT64_MAX, tokens = INT64_MAX;
   };
   absl::Status FailPoison(absl::Time now);
   absl::StatusOr<RunRow> FindRun(const std::string& run_id);
   absl::Status InsertLanes(int64_t run, const RunConfig& config);
-  // How many more samples may wait.
-  absl::StatusOr<int64_t> Room();
+  absl::StatusOr<Room> RoomFor(const std::string& owner);
+  // Lessens `room` by what is open of that owner, or of all; 0: no limit.
+  absl::Status Limit(int64_t samples, int64_t tokens,
+                     const std::optional<std::string>& owner, Room& room);
+  // The id of the sample whose turn it is; nothing if none waits.
+  absl::StatusOr<std::optional<int64_t>> NextSample();
   absl::StatusOr<bool> HasSample(const RunRow& run, const std::string& id);
   absl::Status InsertSample(const RunRow& run, int64_t ordinal,
-                            const NewSample& sample, absl::Time now);
+                            const NewSample& sample, int64_t cost,
+                            absl::Time now);
 
   Database& database_;
   EventLog& log_;
-  const int64_t max_open_;
+  const QueueLimits limits_;
+  FairTurns turns_;
   RunIdGenerator run_ids_;
   int64_t epoch_ = 0;
 };

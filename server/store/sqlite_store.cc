@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "spdlog/spdlog.h"
 
+#include "common/base/digest.h"
 #include "common/base/error_reason.h"
 #include "common/base/status_macros.h"
 #include "common/record/json.h"
@@ -46,7 +47,7 @@ class SqliteStore : public Store {
         lock_(std::move(lock)),
         database_(std::move(database)),
         log_(database_.get()),
-        queue_(database_.get(), &log_, options.max_open_samples),
+        queue_(database_.get(), &log_, options.limits),
         readers_(path),
         exports_(path) {}
   ~SqliteStore() override { Close().IgnoreError(); }
@@ -234,7 +235,10 @@ void SqliteStore::SubmitSamples(
   for (const Sample& sample : samples) {
     absl::StatusOr<std::string> payload = SampleToJson(sample);
     bad.Update(payload.status());
-    if (payload.ok()) rows.push_back({sample.id, *std::move(payload)});
+    if (payload.ok()) {
+      std::string digest = Sha256Hex(*payload);
+      rows.push_back({sample.id, *std::move(payload), std::move(digest)});
+    }
   }
   writer_->Post(CommandFor<SubmitReply>(
       [this, run_id = std::move(run_id), rows = std::move(rows), complete,

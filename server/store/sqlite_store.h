@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 
 #include "common/records_db/schema.h"
+#include "server/store/run_queue.h"
 #include "server/store/store.h"
 
 namespace kvrecall {
@@ -28,8 +29,7 @@ struct SqliteStoreOptions {
   // New runs and samples are refused with DISK_LOW while the database's file
   // system has less room than this; what runs goes on, and all reads do.
   int64_t min_free_bytes = 0;
-  // Samples that wait or run, of all runs; 0: without limit.
-  int64_t max_open_samples = 0;
+  QueueLimits limits;
 };
 
 // Opens the database, making it if there is none, and gives the samples that

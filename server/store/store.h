@@ -41,6 +41,10 @@ struct NewRun {
   std::string body_digest;  // SHA-256 of what was asked, to tell reuse
   RunConfig config;         // completed with defaults
   Provenance provenance;
+  std::string owner;  // who makes it; empty: nobody knows
+  // Finished samples of other runs with the same record key may stand for its
+  // own (see record_reuse.h).
+  bool may_reuse = false;
 };
 
 enum class SubmitOutcome { kAccepted, kDuplicate, kQueueFull };

@@ -109,7 +109,7 @@ int Main(const std::string& path, int64_t samples, int64_t steps) {
     const LeasedSample leased = store.Lease().value();
     const double level = std::fabs(maker.Noise(0.5));
     std::vector<Event> events = {
-        {0, "", 1, SampleStart{8000, 8000, false, 0, 5000}}};
+        {0, "", 1, SampleStart{8000, 8000, false, 0, 5000, ""}}};
     for (int64_t t = 1; t <= steps; ++t)
       events.push_back(maker.Step(t, 8000, level));
     SampleResult result;

@@ -237,7 +237,7 @@ TEST_F(CliReportTest, TextOfTheRunEndsNeitherScriptNorElement) {
   std::get<StepRecord>(script.events[2].body).token = "\xFF\x01";
   script.run.provenance.model = evil;
   script.run.provenance.prompt_template = evil;
-  script.events[4].body = SampleStart{20, 20, false, 0, 0};
+  script.events[4].body = SampleStart{20, 20, false, 0, 0, ""};
   script.events[7].body = SampleFailure{"ENGINE_ERROR", evil};
   const std::string page = Report(script);
   EXPECT_THAT(page, Not(HasSubstr("<script>alert")));

@@ -245,7 +245,8 @@ FakeScript MakeScript(int samples, int steps) {
                         .raw_prompt_tokens = 20,
                         .truncated = false,
                         .queue_seconds = 0.5,
-                        .length = 3000 * s});
+                        .length = 3000 * s,
+                        .reused_from = ""});
     for (int t = 1; t <= steps; ++t) {
       StepRecord step;
       step.step = t;

@@ -24,7 +24,8 @@ class DemoTest(unittest.TestCase):
         cls.addClassCleanup(cls.folder.cleanup)
         with ServerProcess(cls.folder.name) as server:
             submitted = server.client(
-                "submit", "--task", "demo", "--limit", str(SAMPLES), "--json")
+                "submit", "--task", "demo", "--limit", str(SAMPLES), "--json",
+                "--fresh")
             cls.progress = submitted.stderr
             cls.result = json.loads(submitted.stdout)
             cls.run_id = cls.result["run_id"]

@@ -8,7 +8,7 @@ namespace {
 // Every kind comes back equal, with and without its optional fields.
 TEST(EventDetailTest, RoundTrip) {
   const std::vector<EventBody> bodies = {
-      SampleStart{123, 456, true, 0.1 + 0.2},
+      SampleStart{123, 456, true, 0.1 + 0.2, 7, "run"},
       SampleStart{},
       SampleResult{7,
                    "tea ☕ \"x\"\n",

@@ -142,7 +142,8 @@ TEST_F(MigrationTest, RecordsAreKeptAndReadBack) {
       {1, 0.5, 0.25, none, 0.75, 1.0, none, none, none, {}, {}},
       {1, 0.5, 0.25, 0.5, 0.75, 1.0, none, none, none, {1.0f, 2.0f}, {}}};
   const SampleResult result{1, "text", 0.5, {}, FinishReason::kEos, 2, 3};
-  EXPECT_EQ((*events)[0].body, EventBody((SampleStart{5, 6, true, 0.25, 0})));
+  EXPECT_EQ((*events)[0].body,
+            EventBody((SampleStart{5, 6, true, 0.25, 0, ""})));
   EXPECT_EQ((*events)[1].body, EventBody(step));
   EXPECT_EQ((*events)[2].body, EventBody(result));
 

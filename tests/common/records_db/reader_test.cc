@@ -96,7 +96,8 @@ TEST_F(ReaderTest, RebuildsEvents) {
        {{3, 0.25f, " a"}, {0, 0.1f, "b"}}},
       {1, 0.5, 0.25, 0.5, 0.75, 1.0, 0.0, 0.375, 1.5, {1.0f, 2.0f}, {}}};
   step.gaps = {{0.5, -0.25, 0.125, 42, true}, {0.0, 0.25, -1.5, 7, false}};
-  EXPECT_EQ((*events)[0], (Event{1, "s", 2, SampleStart{5, 6, true, 0.25, 7}}));
+  EXPECT_EQ((*events)[0],
+            (Event{1, "s", 2, SampleStart{5, 6, true, 0.25, 7, ""}}));
   EXPECT_EQ((*events)[1], (Event{2, "s", 2, step}));
   EXPECT_EQ((*events)[2], (Event{3, "s", 2, SampleFailure{"R", "m"}}));
 }

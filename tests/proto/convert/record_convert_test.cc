@@ -75,7 +75,7 @@ TEST(RecordConvertTest, StepsSurviveTheWireBitForBit) {
 }
 
 TEST(RecordConvertTest, EveryOtherKindSurvivesTheWire) {
-  const SampleStart start{31000, 40000, true, 1.5, 12345};
+  const SampleStart start{31000, 40000, true, 1.5, 12345, "run"};
   EXPECT_EQ(RoundTrip({1, "a", 1, start}), (Event{1, "a", 1, start}));
   for (FinishReason reason : {FinishReason::kEos, FinishReason::kLength}) {
     SampleResult result{7, "two words", std::nullopt, {}, reason, 2.5, 0.25};

@@ -26,7 +26,7 @@ using QueueTest = StoreTest;
 // Exactly as many as there is room for, whoever asks; those that run count, and
 // those that have ended make room.
 TEST_F(QueueTest, AFullQueueTakesExactlyItsLimit) {
-  options_.max_open_samples = 3;
+  options_.limits.samples = 3;
   Reopen();
   const std::string run = Create();
   EXPECT_THAT(*Submit(run, {TestSample("a"), TestSample("b")}),

@@ -85,7 +85,7 @@ class EventMaker {
 
   Event Start() {
     return {0, "", 1,
-            SampleStart{Int(), Int(), random_() % 2 == 0, Real(), Int()}};
+            SampleStart{Int(), Int(), random_() % 2 == 0, Real(), Int(), ""}};
   }
 
   Event Step(int64_t step) {
