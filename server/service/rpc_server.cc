@@ -84,7 +84,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
 
 RpcServer::RpcServer(const RpcServerOptions& options, RpcBackends backends)
     : executor_(options.read_threads),
-      export_executor_(1),
+      export_executor_(1, "exporter"),
       hub_(options.heartbeat, options.write_timeout),
       run_service_({backends.store, &executor_, &hub_, backends.observer},
                    {backends.store, &export_executor_, backends.observer},

@@ -6,11 +6,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cmake --preset release > /dev/null
-cmake --build --preset release --target kvrecall-server kvrecall-client watch_log \
-  > /dev/null
+cmake --build --preset release --target kvrecall-server kvrecall-client \
+  watch_log kvrecall-load > /dev/null
 export KVRECALL_SERVER_BINARY="$PWD/build/release/bin/kvrecall-server"
 export KVRECALL_CLIENT_BINARY="$PWD/build/release/bin/kvrecall-client"
 export KVRECALL_WATCH_LOG="$PWD/build/release/bin/watch_log"
+export KVRECALL_LOAD="$PWD/build/release/bin/kvrecall-load"
 export PYTHONDONTWRITEBYTECODE=1
 name="$1"
 shift

@@ -1,0 +1,28 @@
+#pragma once
+
+// Calls of SubmitSamples as no good client makes them. Each returns what
+// kvrecall-load prints of it.
+
+#include <cstdint>
+#include <string>
+
+#include "tests/fault/load_figures.h"
+
+namespace kvrecall {
+
+// One sample a call, `samples` calls at once, over `connections` connections:
+// how many of each outcome, and how long the calls took.
+Json SubmitAtOnce(const std::string& address, const std::string& run_id,
+                  int samples, int connections);
+
+// Calls that must be refused, one after another, while somebody else asks
+// after the run again and again.
+struct Flood {
+  int64_t text_bytes = 0;     // of the one sample's context
+  int64_t empty_samples = 0;  // in one call
+  int calls = 1;
+};
+Json SendFlood(const std::string& address, const std::string& run_id,
+               const Flood& flood);
+
+}  // namespace kvrecall
