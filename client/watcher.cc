@@ -67,7 +67,9 @@ class SilenceGuard {
 // it cancels is not one that this client does.
 bool IsWorthAnotherTry(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsCancelled(status) ||
-         ReasonOf(status) == "SLOW_READER";
+         ReasonOf(status) == "SLOW_READER" ||
+         // gRPC's own: its buffers are full.
+         (absl::IsResourceExhausted(status) && ReasonOf(status).empty());
 }
 
 }  // namespace

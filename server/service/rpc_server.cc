@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/resource_quota.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
 
@@ -18,6 +19,9 @@
 
 namespace kvrecall {
 namespace {
+
+// Of all connections together: a thousand watchers need a fifth of it.
+constexpr size_t kMaxBufferBytes = 256 << 20;
 
 // "host" of "host:port" or "[host]:port".
 std::string_view HostOf(std::string_view address) {
@@ -51,6 +55,12 @@ absl::Status CheckAddress(const RpcServerOptions& options) {
 
 void Configure(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  // gRPC takes a message in whole before it looks at its size: without this,
+  // one of 4 GB would be held before it is refused. Beyond it, streams are
+  // ended until there is room, and watchers watch again.
+  grpc::ResourceQuota buffers("kvrecall");
+  buffers.Resize(kMaxBufferBytes);
+  builder.SetResourceQuota(buffers);
   // A second server on the port is an error, not a silent half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // A laptop that went away without a word is noticed; one that asks whether

@@ -1,5 +1,6 @@
 #include "server/service/run_service.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "proto/convert/run_convert.h"
 #include "proto/convert/sample_convert.h"
 #include "server/service/defaults.h"
+#include "server/service/submission.h"
 #include "server/service/unary_call.h"
 #include "server/service/validate.h"
 
@@ -91,11 +93,24 @@ void FillOutcomes(const SubmitReply& reply,
       static_cast<int32_t>(milliseconds % 1000) * 1'000'000);
 }
 
+// One call of SubmitSamples, and where its answer goes.
+struct Submission {
+  v1::SubmitSamplesRequest request;
+  v1::SubmitSamplesResponse response;
+  grpc::ByteBuffer* bytes = nullptr;  // gRPC's, until the call is finished
+
+  void WriteResponse() {
+    bool own_buffer = false;
+    grpc::SerializationTraits<v1::SubmitSamplesResponse>::Serialize(
+        response, bytes, &own_buffer);
+  }
+};
+
 // Hands the samples that can be run to the store, and answers the call for all
 // of them. What a sample needs depends on its run, so this reads the store.
 void Submit(Store* store, const UnaryCall& call,
-            const v1::SubmitSamplesRequest& request,
-            v1::SubmitSamplesResponse* response) {
+            const std::shared_ptr<Submission>& submission) {
+  const v1::SubmitSamplesRequest& request = submission->request;
   const absl::StatusOr<RunInfo> run = store->GetRun(request.run_id());
   if (!run.ok()) {
     call.Finish(run.status());
@@ -104,7 +119,7 @@ void Submit(Store* store, const UnaryCall& call,
   std::vector<Sample> samples;
   for (int i = 0; i < request.samples_size(); ++i) {
     const v1::Sample& sample = request.samples(i);
-    auto* result = response->add_results();
+    auto* result = submission->response.add_results();
     result->set_sample_id(sample.sample_id());
     if (auto why = WhyRefused(sample, i, run->config)) {
       result->set_outcome(v1::SubmitSamplesResponse::OUTCOME_REFUSED);
@@ -115,8 +130,11 @@ void Submit(Store* store, const UnaryCall& call,
   }
   store->SubmitSamples(
       request.run_id(), std::move(samples), request.complete(),
-      [call, response](const absl::StatusOr<SubmitReply>& reply) {
-        if (reply.ok()) FillOutcomes(*reply, response);
+      [call, submission](const absl::StatusOr<SubmitReply>& reply) {
+        if (reply.ok()) {
+          FillOutcomes(*reply, &submission->response);
+          submission->WriteResponse();
+        }
         call.Finish(reply.status());
       });
 }
@@ -227,15 +245,17 @@ grpc::ServerUnaryReactor* RunServiceImpl::CancelRun(
 }
 
 grpc::ServerUnaryReactor* RunServiceImpl::SubmitSamples(
-    grpc::CallbackServerContext* context,
-    const v1::SubmitSamplesRequest* request,
-    v1::SubmitSamplesResponse* response) {
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
   const UnaryCall call(context, "SubmitSamples", context_.observer);
+  const auto submission = std::make_shared<Submission>();
+  submission->bytes = response;
   absl::Status bad = CheckNotDraining();
-  if (bad.ok()) bad = CheckSubmission(*request);
+  if (bad.ok()) bad = ReadSubmission(*request, &submission->request);
+  if (bad.ok()) bad = CheckSubmission(submission->request);
   if (!bad.ok()) return call.Finish(bad);
-  context_.executor->Post([call, request, response, store = context_.store] {
-    Submit(store, call, *request, response);
+  context_.executor->Post([call, submission, store = context_.store] {
+    Submit(store, call, submission);
   });
   return call.reactor();
 }

@@ -20,7 +20,12 @@
 
 namespace kvrecall {
 
-class RunServiceImpl final : public v1::RunService::CallbackService {
+// SubmitSamples comes as bytes, so that they can be counted before they are
+// taken apart.
+using RunServiceBase = v1::RunService::WithRawCallbackMethod_SubmitSamples<
+    v1::RunService::CallbackService>;
+
+class RunServiceImpl final : public RunServiceBase {
  public:
   // All outlive the service. `context_window`: positions that the model can
   // attend.
@@ -43,10 +48,9 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* CancelRun(grpc::CallbackServerContext* context,
                                       const v1::CancelRunRequest* request,
                                       v1::Run* response) override;
-  grpc::ServerUnaryReactor* SubmitSamples(
-      grpc::CallbackServerContext* context,
-      const v1::SubmitSamplesRequest* request,
-      v1::SubmitSamplesResponse* response) override;
+  grpc::ServerUnaryReactor* SubmitSamples(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<v1::WatchRunResponse>* WatchRun(
       grpc::CallbackServerContext* context,
       const v1::WatchRunRequest* request) override;

@@ -16,10 +16,10 @@
 namespace kvrecall {
 namespace {
 
-// Events of one read, and bytes of one message: well below the 4 MiB that a
-// client accepts by default.
-constexpr int kEventsPerRead = 256;
-constexpr size_t kBytesPerMessage = 1 << 20;
+// A message of this size, in the making and on the wire, is what a reader costs
+// that stalls: several times as much as its bytes.
+constexpr size_t kBytesPerMessage = 128 << 10;
+constexpr size_t kEventsPerRead = 256;  // at most
 
 }  // namespace
 
@@ -75,6 +75,8 @@ void WatchCursor::Pump() {
       return sink_->StartWrite(&response_);
     }
     if (!woken_) {
+      // A message that was cleared keeps the room that it had.
+      v1::WatchRunResponse().Swap(&response_);
       state_ = State::kIdle;
       return;
     }
@@ -83,20 +85,26 @@ void WatchCursor::Pump() {
 
 // Fills `response_` with the events after the cursor, as many as fit.
 absl::Status WatchCursor::ReadPage() {
+  const size_t limit = std::clamp<size_t>(kBytesPerMessage / bytes_per_event_,
+                                          1, kEventsPerRead);
   // Only the holder of the state moves the cursor, so no lock is needed here.
-  ASSIGN_OR_RETURN(const std::vector<Event> events,
-                   context_.store->ReadAfter(run_id_, cursor_, kEventsPerRead));
+  ASSIGN_OR_RETURN(
+      const std::vector<Event> events,
+      context_.store->ReadAfter(run_id_, cursor_, static_cast<int>(limit)));
   if (events.empty()) return absl::OkStatus();
   size_t bytes = 0;
+  size_t converted = 0;
   for (const Event& event : events) {
     v1::Event message = ToProto(event);
     bytes += message.ByteSizeLong();
+    ++converted;
     if (response_.events_size() > 0 && bytes > kBytesPerMessage) break;
     end_sent_ = std::holds_alternative<RunEnd>(event.body);
     *response_.add_events() = std::move(message);
   }
+  bytes_per_event_ = bytes / converted + 1;
   int64_t last = events.back().sequence;
-  if (events.size() == kEventsPerRead) {
+  if (events.size() == limit) {
     ASSIGN_OR_RETURN(const RunInfo run, context_.store->GetRun(run_id_));
     last = run.last_sequence;
   }

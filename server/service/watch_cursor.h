@@ -119,6 +119,8 @@ class WatchCursor final : public WatchStream,
   // Of the holder of the state alone.
   v1::WatchRunResponse response_;
   bool end_sent_ = false;
+  size_t bytes_per_event_ =
+      4096;  // a mean over the last page; at first a guess
 
   std::mutex mutex_;
   State state_ = State::kReading;

@@ -48,6 +48,36 @@ struct Submission {
   }
 };
 
+// The name of a new run with 18 recalls a step; empty: refused.
+std::string MakeRun(const std::string& address, int steps) {
+  grpc::ClientContext context;
+  v1::CreateRunRequest request;
+  request.set_request_id("load-" + std::to_string(MonotonicNanos()));
+  v1::RunConfig& config = *request.mutable_config();
+  config.set_task("custom");
+  for (const char* policy :
+       {"h2o", "tova", "streaming", "random", "snapkv", "oracle"})
+    config.add_policies(policy);
+  config.add_scopes(v1::SCOPE_GLOBAL);
+  for (const double ratio : {0.1, 0.2, 0.3})
+    config.add_budgets()->set_current_ratio(ratio);
+  config.set_max_new_tokens(steps);
+  config.set_ignore_eos(true);
+  config.set_chat_template("none");
+  v1::Run response;
+  Connect(address)->CreateRun(&context, request, &response);
+  return response.run_id();
+}
+
+grpc::Status Complete(Stub& stub, const std::string& run_id) {
+  grpc::ClientContext context;
+  v1::SubmitSamplesRequest request;
+  request.set_run_id(run_id);
+  request.set_complete(true);
+  v1::SubmitSamplesResponse response;
+  return stub.SubmitSamples(&context, request, &response);
+}
+
 // Asks after a run again and again, over a connection of its own.
 class Bystander {
  public:
@@ -96,23 +126,23 @@ v1::SubmitSamplesRequest FloodRequest(const std::string& run_id,
 
 }  // namespace
 
-Json SubmitAtOnce(const std::string& address, const std::string& run_id,
-                  int samples, int connections) {
+Json SubmitAtOnce(const std::string& address, const Burst& burst) {
+  const std::string run_id = MakeRun(address, burst.steps);
   std::vector<std::unique_ptr<Stub>> stubs;
-  for (int i = 0; i < connections; ++i) stubs.push_back(Connect(address));
-  std::vector<Submission> calls(samples);
-  std::atomic<int> left = samples;
-  for (int i = 0; i < samples; ++i) {
+  for (int i = 0; i < burst.connections; ++i) stubs.push_back(Connect(address));
+  std::vector<Submission> calls(burst.samples);
+  std::atomic<int> left = burst.samples;
+  for (size_t i = 0; i < calls.size(); ++i) {
     Submission& call = calls[i];
     call.request.set_run_id(run_id);
     v1::Sample* sample = call.request.add_samples();
     sample->set_sample_id("s" + std::to_string(i));
     sample->set_input("Question " + std::to_string(i) + "?");
   }
-  for (int i = 0; i < samples; ++i) {
+  for (size_t i = 0; i < calls.size(); ++i) {
     Submission& call = calls[i];
     call.began = MonotonicNanos();
-    stubs[i % connections]->async()->SubmitSamples(
+    stubs[i % stubs.size()]->async()->SubmitSamples(
         &call.context, &call.request, &call.response,
         [&call, &left](grpc::Status status) {
           call.ended = MonotonicNanos();
@@ -128,7 +158,9 @@ Json SubmitAtOnce(const std::string& address, const std::string& run_id,
   Json outcomes = Json::object();
   for (auto& [outcome, nanos] : took)
     outcomes[outcome] = Milliseconds(std::move(nanos));
-  return outcomes;
+  if (!burst.stays_open && !Complete(*stubs[0], run_id).ok())
+    outcomes["not completed"] = 1;
+  return {{"run", run_id}, {"outcomes", outcomes}};
 }
 
 Json SendFlood(const std::string& address, const std::string& run_id,

@@ -10,10 +10,16 @@
 
 namespace kvrecall {
 
-// One sample a call, `samples` calls at once, over `connections` connections:
-// how many of each outcome, and how long the calls took.
-Json SubmitAtOnce(const std::string& address, const std::string& run_id,
-                  int samples, int connections);
+// Short samples of a new run, one a call, all at once.
+struct Burst {
+  int samples = 1;
+  int connections = 1;
+  int steps = 1;            // of each sample
+  bool stays_open = false;  // the run is not said to be complete
+};
+// The run's name, how many samples had each outcome, and how long their calls
+// took.
+Json SubmitAtOnce(const std::string& address, const Burst& burst);
 
 // Calls that must be refused, one after another, while somebody else asks
 // after the run again and again.

@@ -3,7 +3,7 @@
 // figures and judge.
 //
 //   kvrecall-load watch ADDRESS RUN …   many readers of one run
-//   kvrecall-load submit ADDRESS RUN …  many samples at once
+//   kvrecall-load submit ADDRESS …      many samples at once
 //   kvrecall-load flood ADDRESS RUN …   calls that must be refused
 //
 // watch says "read" when the readers that do not stall have read all, and takes
@@ -56,21 +56,21 @@ bool AllDone(const Readers& readers) {
                      [](const auto& reader) { return reader->done(); });
 }
 
-// Until all streams have ended.
+// Until all streams have ended, or are told to.
 void Obey(const Readers& readers, const Readers& stalled) {
   bool said = false;
-  while (!AllDone(readers) || !AllDone(stalled)) {
+  while (true) {
     if (!said && AllDone(readers)) {
       said = true;
       Say("read");
     }
+    if (said && AllDone(stalled)) return;
     const std::string command = NextCommand();
     for (const Readers* all : {&readers, &stalled})
       for (const auto& reader : *all) {
         if (command == "wake") reader->Wake();
         if (command == "cancel") reader->Cancel();
       }
-    // All are told once; what is left is to wait for them.
     if (command == "cancel") return;
   }
 }
@@ -104,7 +104,7 @@ Json Summary(const Readers& readers, const std::vector<int64_t>& committed) {
       delays.push_back(arrivals.events[i] - earliest[i]);
     for (size_t i = 1; i < arrivals.messages.size(); ++i)
       pauses.push_back(arrivals.messages[i] - arrivals.messages[i - 1]);
-    if (events > 0) last = std::max(last, arrivals.events.back());
+    if (!arrivals.events.empty()) last = std::max(last, arrivals.events.back());
   }
   const int64_t took = earliest.empty() ? 0 : last - earliest.front();
   return {{"readers", readers.size()},
@@ -157,33 +157,36 @@ int Main(int argc, char** argv) {
   const auto add = [&](const char* name, const char* what) {
     CLI::App* command = app.add_subcommand(name, what);
     command->add_option("address", address)->required();
-    command->add_option("run", run_id)->required();
     return command;
   };
 
   WatchOptions watch_options;
   CLI::App* watch = add("watch", "many readers of one run");
+  watch->add_option("run", run_id)->required();
   watch->add_option("--readers", watch_options.readers);
   watch->add_option("--stalled", watch_options.stalled,
                     "more readers, which read nothing until they are woken");
   watch->add_option("--database", watch_options.database,
                     "the server's file, to tell when an event was committed");
 
-  int samples = 1, connections = 1;
+  Burst burst;
   CLI::App* submit = add("submit", "many samples at once, one a call");
-  submit->add_option("--samples", samples)->check(CLI::PositiveNumber);
-  submit->add_option("--connections", connections)->check(CLI::PositiveNumber);
+  submit->add_option("--samples", burst.samples)->check(CLI::PositiveNumber);
+  submit->add_option("--steps", burst.steps)->check(CLI::PositiveNumber);
+  submit->add_option("--connections", burst.connections)
+      ->check(CLI::PositiveNumber);
+  submit->add_flag("--open", burst.stays_open, "more samples might follow");
 
   Flood flood_options;
   CLI::App* flood = add("flood", "calls that must be refused");
+  flood->add_option("run", run_id)->required();
   flood->add_option("--text-bytes", flood_options.text_bytes);
   flood->add_option("--empty-samples", flood_options.empty_samples);
   flood->add_option("--calls", flood_options.calls);
 
   CLI11_PARSE(app, argc, argv);
   if (watch->parsed()) return Watch(address, run_id, watch_options);
-  if (submit->parsed())
-    Say(SubmitAtOnce(address, run_id, samples, connections).dump());
+  if (submit->parsed()) Say(SubmitAtOnce(address, burst).dump());
   if (flood->parsed()) Say(SendFlood(address, run_id, flood_options).dump());
   return 0;
 }

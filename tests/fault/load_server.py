@@ -67,7 +67,15 @@ class LoadedServer(Server):
         return int(self.metric("kvrecall_streams_open"))
 
     def descriptors(self):
-        return len(os.listdir(self.proc / "fd"))
+        """Without the database's: how many connections read it is its own
+        affair."""
+        def named(entry):
+            try:
+                return os.readlink(entry)
+            except FileNotFoundError:  # closed meanwhile
+                return ""
+        names = map(named, (self.proc / "fd").iterdir())
+        return sum(str(self.database) not in name for name in names)
 
     def resident(self):
         """Bytes."""
@@ -112,11 +120,11 @@ def submit(server, samples, steps, words=40, policies=POLICIES,
 
 
 class Load:
-    """A kvrecall-load that runs; `mode` and what follows address and run."""
+    """A kvrecall-load that runs; `mode` and what follows the address."""
 
-    def __init__(self, server, mode, run, *arguments):
+    def __init__(self, server, mode, *arguments):
         self.process = start_process(
-            [LOAD, mode, server.address, run, *map(str, arguments)],
+            [LOAD, mode, server.address, *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def say(self, word):

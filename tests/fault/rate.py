@@ -1,7 +1,8 @@
 """How many step records a second go to the disk and to one stream.
 
 The scripted model's steps cost next to nothing, so what is measured is all that
-is around a model: 18 recalls a record, their rows, and one reader.
+is around a model: 18 recalls a record, their rows, and one reader. --short checks
+that all arrives, not how fast.
 """
 
 import argparse
@@ -19,8 +20,12 @@ LAG_MS = 100      # p99
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=60000)
+    parser.add_argument("--short", action="store_true")
     parser.add_argument("--words", type=int, default=40)
     options = parser.parse_args()
+    timed = not options.short
+    if options.short:
+        options.records = 4000
     steps = 200
     samples = max(1, options.records // steps)
     table = Table()
@@ -44,7 +49,7 @@ def main():
 
         rate = samples * steps / seen["seconds"]
         table.row("records a second, disk and stream", f"{rate:.0f}",
-                  f"≥ {RATE}", rate >= RATE)
+                  f"≥ {RATE}", rate >= RATE or not timed)
         table.row("records in the database", recorded, str(samples * steps),
                   recorded == samples * steps)
         table.row("recalls in the database", recalls, str(recorded * 18),
@@ -53,7 +58,7 @@ def main():
                   seen["whole"] == 1)
         table.row("commit lag, half within, ms", f"{half * 1e3:g}")
         table.row("commit lag, 99 % within, ms", f"{lag * 1e3:g}",
-                  f"≤ {LAG_MS}", lag * 1e3 <= LAG_MS)
+                  f"≤ {LAG_MS}", lag * 1e3 <= LAG_MS or not timed)
         table.row("a commit, 99 % within, ms", f"{commit * 1e3:g}")
         table.row("from commit to reader, p50, ms",
                   f"{seen['delay_ms']['p50']:.1f}")
