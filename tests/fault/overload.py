@@ -163,8 +163,8 @@ def main():
         flood(server, table, "a text of 100 MB", RESOURCE_EXHAUSTED, timed, 3,
               "--text-bytes", 100_000_000, growth=100_000_000 + 2 * CAP)
         if timed:
-            flood(server, table, "a text of 400 MB", RESOURCE_EXHAUSTED, timed,
-                  3, "--text-bytes", 400_000_000, growth=1.5 * BUFFERS,
+            flood(server, table, "a text of 800 MB", RESOURCE_EXHAUSTED, timed,
+                  1, "--text-bytes", 800_000_000, growth=1.5 * BUFFERS,
                   spares_others=False)
         flood(server, table, "a million samples in one call",
               INVALID_ARGUMENT, timed, 3, "--empty-samples", 1_000_000,
