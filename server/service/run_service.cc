@@ -16,6 +16,7 @@
 #include "proto/convert/run_convert.h"
 #include "proto/convert/sample_convert.h"
 #include "server/service/defaults.h"
+#include "server/service/raw_message.h"
 #include "server/service/submission.h"
 #include "server/service/unary_call.h"
 #include "server/service/validate.h"
@@ -98,12 +99,6 @@ struct Submission {
   v1::SubmitSamplesRequest request;
   v1::SubmitSamplesResponse response;
   grpc::ByteBuffer* bytes = nullptr;  // gRPC's, until the call is finished
-
-  void WriteResponse() {
-    bool own_buffer = false;
-    grpc::SerializationTraits<v1::SubmitSamplesResponse>::Serialize(
-        response, bytes, &own_buffer);
-  }
 };
 
 // Hands the samples that can be run to the store, and answers the call for all
@@ -133,7 +128,7 @@ void Submit(Store* store, const UnaryCall& call,
       [call, submission](const absl::StatusOr<SubmitReply>& reply) {
         if (reply.ok()) {
           FillOutcomes(*reply, &submission->response);
-          submission->WriteResponse();
+          *submission->bytes = ToBytes(submission->response);
         }
         call.Finish(reply.status());
       });
@@ -260,17 +255,21 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitSamples(
   return call.reactor();
 }
 
-grpc::ServerWriteReactor<v1::WatchRunResponse>* RunServiceImpl::WatchRun(
-    grpc::CallbackServerContext* context, const v1::WatchRunRequest* request) {
-  absl::Status bad = CheckRunId(request->run_id());
-  if (bad.ok()) bad = CheckAfterSequence(request->after_sequence());
+grpc::ServerWriteReactor<grpc::ByteBuffer>* RunServiceImpl::WatchRun(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
+  v1::WatchRunRequest request;
+  absl::Status bad =
+      FromBytes(*bytes, &request)
+          ? CheckRunId(request.run_id())
+          : absl::InvalidArgumentError("the request is no WatchRunRequest");
+  if (bad.ok()) bad = CheckAfterSequence(request.after_sequence());
   if (!bad.ok()) {
     const grpc::Status reply = ToGrpcStatus(bad);
     context_.observer->OnCallHandled("WatchRun", reply.error_code());
-    return new RefusedStream<v1::WatchRunResponse>(reply);
+    return new RefusedStream<grpc::ByteBuffer>(reply);
   }
-  return WatchReactor::Start(context_, context, request->run_id(),
-                             request->after_sequence());
+  return WatchReactor::Start(context_, context, request.run_id(),
+                             request.after_sequence());
 }
 
 grpc::ServerUnaryReactor* RunServiceImpl::ListRecords(

@@ -21,9 +21,10 @@
 namespace kvrecall {
 
 // SubmitSamples comes as bytes, so that they can be counted before they are
-// taken apart.
+// taken apart; WatchRun goes as bytes, so that nothing else waits for a reader.
 using RunServiceBase = v1::RunService::WithRawCallbackMethod_SubmitSamples<
-    v1::RunService::CallbackService>;
+    v1::RunService::WithRawCallbackMethod_WatchRun<
+        v1::RunService::CallbackService>>;
 
 class RunServiceImpl final : public RunServiceBase {
  public:
@@ -51,9 +52,9 @@ class RunServiceImpl final : public RunServiceBase {
   grpc::ServerUnaryReactor* SubmitSamples(grpc::CallbackServerContext* context,
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) override;
-  grpc::ServerWriteReactor<v1::WatchRunResponse>* WatchRun(
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchRun(
       grpc::CallbackServerContext* context,
-      const v1::WatchRunRequest* request) override;
+      const grpc::ByteBuffer* request) override;
   grpc::ServerUnaryReactor* ListRecords(
       grpc::CallbackServerContext* context,
       const v1::ListRecordsRequest* request,

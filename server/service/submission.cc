@@ -6,6 +6,7 @@
 #include "grpcpp/support/proto_buffer_reader.h"
 
 #include "proto/convert/field.h"
+#include "server/service/raw_message.h"
 #include "server/service/validate.h"
 
 namespace kvrecall {
@@ -56,7 +57,7 @@ absl::Status Malformed() {
 
 absl::Status ReadSubmission(const grpc::ByteBuffer& bytes,
                             v1::SubmitSamplesRequest* request) {
-  // Each reader goes through a copy that shares the bytes.
+  // A copy shares the bytes.
   grpc::ByteBuffer counted = bytes;
   grpc::ProtoBufferReader counted_stream(&counted);
   CodedInputStream in(&counted_stream);
@@ -68,10 +69,7 @@ absl::Status ReadSubmission(const grpc::ByteBuffer& bytes,
         absl::StrCat("have more than ", kMaxEntriesPerCall,
                      " entries, those of their lists counted; at most ",
                      kMaxSamplesPerCall, " samples a call"));
-  grpc::ByteBuffer parsed = bytes;
-  grpc::ProtoBufferReader stream(&parsed);
-  return request->ParseFromZeroCopyStream(&stream) ? absl::OkStatus()
-                                                   : Malformed();
+  return FromBytes(bytes, request) ? absl::OkStatus() : Malformed();
 }
 
 }  // namespace kvrecall
