@@ -61,6 +61,8 @@ void Configure(grpc::ServerBuilder& builder) {
   grpc::ResourceQuota buffers("kvrecall");
   buffers.Resize(kMaxBufferBytes);
   builder.SetResourceQuota(buffers);
+  // One client's streams; what it begins beyond them waits on its side.
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1000);
   // A second server on the port is an error, not a silent half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // A laptop that went away without a word is noticed; one that asks whether

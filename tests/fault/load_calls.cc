@@ -1,6 +1,7 @@
 #include "tests/fault/load_calls.h"
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>

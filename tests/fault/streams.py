@@ -7,7 +7,6 @@ what does not depend on how busy the machine is.
 """
 
 import argparse
-import math
 import statistics
 import sys
 import tempfile
@@ -19,10 +18,15 @@ from load_server import Load, LoadedServer, submit, wait_for
 KIB, MIB = 1 << 10, 1 << 20
 
 
+PAIRS = 20
+
+
 def upper_bound(values):
-    """Of the mean, one-sided, 95 %; Student's t for 20 values."""
-    return (statistics.mean(values)
-            + 1.73 * statistics.stdev(values) / math.sqrt(len(values)))
+    """Of the median of 20, one-sided: the 15th holds it with 97.9 % (the 14th
+    with 94.2 %). Not of the mean: what else the machine does hits single
+    phases, and hard."""
+    assert len(values) == PAIRS
+    return sorted(values)[14]
 
 
 class Phase:
@@ -63,17 +67,19 @@ def stalled_reader(folder, table, readers, pairs, steps):
                 for without, beside in found)
     table.row("stalled reader: all read all, in order",
               "yes" if whole else "no", "yes", whole)
-    if pairs < 20:
+    if pairs < PAIRS:
         return
-    pause = statistics.mean(b.pause / a.pause for a, b in found)
+    pause = statistics.median(b.pause / a.pause for a, b in found)
     table.row("  the others' pauses, p99, ms",
-              f"{statistics.mean(a.pause for a, _ in found):.1f}")
-    table.row("  ratio beside it", f"{pause:.3f}", "≤ 1.05", pause <= 1.05)
-    engine = upper_bound([b.engine / a.engine - 1 for a, b in found])
-    mean = statistics.mean(b.engine / a.engine - 1 for a, b in found)
+              f"{statistics.median(a.pause for a, _ in found):.1f}")
+    table.row("  ratio beside it, median", f"{pause:.3f}", "≤ 1.05",
+              pause <= 1.05)
+    more = [b.engine / a.engine - 1 for a, b in found]
+    engine = upper_bound(more)
     table.row("  engine's time a step, µs",
-              f"{statistics.mean(a.engine for a, _ in found) * 1e6:.0f}")
-    table.row("  more beside it, mean, %", f"{mean * 100:.2f}")
+              f"{statistics.median(a.engine for a, _ in found) * 1e6:.0f}")
+    table.row("  more beside it, median, %",
+              f"{statistics.median(more) * 100:.2f}")
     table.row("  more beside it, upper 95 % bound, %", f"{engine * 100:.2f}",
               "≤ 1", engine <= 0.01)
     memory = statistics.median(b.memory - a.memory for a, b in found)
@@ -226,7 +232,7 @@ def main():
             crowd(folder, table, idle=100, active=20, samples=1, timed=False)
             storm(folder, table, readers=100, rounds=3)
         else:
-            stalled_reader(folder, table, readers=100, pairs=20, steps=150)
+            stalled_reader(folder, table, readers=100, pairs=PAIRS, steps=150)
             sleeping_reader(folder, table)
             crowd(folder, table, idle=1000, active=200, samples=5, timed=True)
             storm(folder, table, readers=1000, rounds=20)
