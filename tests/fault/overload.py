@@ -161,7 +161,7 @@ def main():
                               extra=["--max-queue", str(limit)])
         full_queue(server, table, limit, timed)
         flood(server, table, "a text of 100 MB", RESOURCE_EXHAUSTED, timed, 3,
-              "--text-bytes", 100_000_000, growth=100_000_000 + 4 * CAP)
+              "--text-bytes", 100_000_000, growth=BUFFERS)
         if timed:
             flood(server, table, "a text of 800 MB", RESOURCE_EXHAUSTED, timed,
                   1, "--text-bytes", 800_000_000, growth=1.5 * BUFFERS,
