@@ -138,6 +138,11 @@ absl::Status Watcher::Follow(
   }
   if (!failure.ok()) return failure;
   if (guard.fired()) return absl::UnavailableError("the server is silent");
+  // Without a word of the server's own it comes from gRPC there, whose buffers
+  // are full: somebody sends too much.
+  if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED &&
+      status.error_details().empty())
+    return absl::UnavailableError("the server has too much to do");
   return connection_.ToStatus(status);
 }
 

@@ -1,6 +1,9 @@
 #include "common/records_db/lost_json.h"
 
+#include <algorithm>
 #include <charconv>
+#include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,9 +20,68 @@ void AppendNumber(std::string& text, float value) {
   text.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
 }
 
+// Stands in JSON as it is; most tokens do.
+bool IsPlain(char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; }
+
 void AppendText(std::string& text, const std::string& value) {
+  if (std::all_of(value.begin(), value.end(), IsPlain)) {
+    absl::StrAppend(&text, "\"", value, "\"");
+    return;
+  }
   text += Json(value).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
+
+// Reads what LostToJson writes of plain tokens, without a tree of values: each
+// recall of each record on its way to each stream is read.
+class PlainList {
+ public:
+  explicit PlainList(std::string_view text)
+      : at_(text.data()), end_(text.data() + text.size()) {}
+
+  // Nothing: not of this form; the library says what it is.
+  std::optional<std::vector<LostPosition>> Read() {
+    std::vector<LostPosition> lost;
+    if (!Take('[')) return std::nullopt;
+    do {
+      LostPosition& position = lost.emplace_back();
+      if (!Take('[') || !Number(position.position) || !Take(',') ||
+          !Number(position.weight) || !Take(',') || !Text(position.token) ||
+          !Take(']'))
+        return std::nullopt;
+    } while (Take(','));
+    if (!Take(']') || at_ != end_) return std::nullopt;
+    return lost;
+  }
+
+ private:
+  bool Take(char c) {
+    if (at_ == end_ || *at_ != c) return false;
+    ++at_;
+    return true;
+  }
+
+  template <typename T>
+  bool Number(T& value) {
+    // JSON has neither "inf" nor "01", which from_chars would take.
+    if (at_ == end_ || *at_ < '0' || *at_ > '9') return false;
+    if (*at_ == '0' && end_ - at_ > 1 && at_[1] >= '0' && at_[1] <= '9')
+      return false;
+    const auto [after, error] = std::from_chars(at_, end_, value);
+    at_ = after;
+    return error == std::errc();
+  }
+
+  bool Text(std::string& value) {
+    if (!Take('"')) return false;
+    const char* const begin = at_;
+    at_ = std::find_if_not(at_, end_, IsPlain);
+    value.assign(begin, at_);
+    return Take('"');
+  }
+
+  const char* at_;
+  const char* const end_;
+};
 
 }  // namespace
 
@@ -37,6 +99,7 @@ std::string LostToJson(const std::vector<LostPosition>& lost) {
 }
 
 absl::StatusOr<std::vector<LostPosition>> LostFromJson(std::string_view text) {
+  if (auto plain = PlainList(text).Read()) return *std::move(plain);
   std::vector<LostPosition> lost;
   try {
     for (const Json& entry : Json::parse(text)) {

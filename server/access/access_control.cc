@@ -7,6 +7,7 @@
 
 #include "common/base/read_file.h"
 #include "common/base/status_macros.h"
+#include "server/thread_name.h"
 
 namespace kvrecall {
 namespace {
@@ -30,8 +31,10 @@ absl::StatusOr<std::unique_ptr<AccessControl>> AccessControl::WithTokens(
   ASSIGN_OR_RETURN(TokenList tokens, ParseFile(path, text));
   std::unique_ptr<AccessControl> access(
       new AccessControl(std::move(path), std::move(text), std::move(tokens)));
-  access->reloading_ =
-      std::thread([access = access.get(), reload] { access->Reload(reload); });
+  access->reloading_ = std::thread([access = access.get(), reload] {
+    NameThread("tokens");
+    access->Reload(reload);
+  });
   return access;
 }
 

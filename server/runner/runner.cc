@@ -14,6 +14,7 @@
 #include "common/base/status_macros.h"
 #include "common/longbench/task.h"
 #include "server/runner/sample_run.h"
+#include "server/thread_name.h"
 
 namespace kvrecall {
 namespace {
@@ -87,6 +88,7 @@ class Runner::Threads {
 
  private:
   void PrepareLoop() {
+    NameThread("prepare");
     while (true) {
       absl::StatusOr<LeasedSample> lease = store_.Lease();
       if (!lease.ok()) return;
@@ -112,6 +114,7 @@ class Runner::Threads {
   }
 
   void EngineLoop() {
+    NameThread("engine");
     while (std::optional<PreparedSample> sample = slot_.Take()) {
       SetIdle(false);
       RunOne(*sample);

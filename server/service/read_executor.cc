@@ -2,10 +2,16 @@
 
 #include <utility>
 
+#include "server/thread_name.h"
+
 namespace kvrecall {
 
-ReadExecutor::ReadExecutor(int threads) {
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
+ReadExecutor::ReadExecutor(int threads, const char* name) {
+  for (int i = 0; i < threads; ++i)
+    threads_.emplace_back([this, name] {
+      NameThread(name);
+      Run();
+    });
 }
 
 ReadExecutor::~ReadExecutor() {

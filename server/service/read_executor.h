@@ -18,7 +18,8 @@ namespace kvrecall {
 
 class ReadExecutor {
  public:
-  explicit ReadExecutor(int threads);
+  // `name` of its threads: a literal.
+  explicit ReadExecutor(int threads, const char* name = "reader");
   // Runs what was posted, then joins. Nothing may be posted any more, except
   // by those tasks.
   ~ReadExecutor();

@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/resource_quota.h"
 #include "grpcpp/server_builder.h"
 
 #include "common/base/address.h"
@@ -18,6 +19,9 @@
 
 namespace kvrecall {
 namespace {
+
+// Of all connections together: a thousand watchers need a fifth of it.
+constexpr size_t kMaxBufferBytes = 256 << 20;
 
 absl::Status CheckAddress(const RpcServerOptions& options, bool needs_token) {
   const std::string& address = options.address;
@@ -49,6 +53,14 @@ absl::Status CheckAddress(const RpcServerOptions& options, bool needs_token) {
 
 void Configure(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  // gRPC takes a message in whole before it looks at its size: without this,
+  // one of 4 GB would be held before it is refused. Beyond it, streams are
+  // ended until there is room, and watchers watch again.
+  grpc::ResourceQuota buffers("kvrecall");
+  buffers.Resize(kMaxBufferBytes);
+  builder.SetResourceQuota(buffers);
+  // One client's streams; what it begins beyond them waits on its side.
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1000);
   // A second server on the port is an error, not a silent half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // A laptop that went away without a word is noticed; one that asks whether
@@ -74,7 +86,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
 
 RpcServer::RpcServer(const RpcServerOptions& options, RpcBackends backends)
     : executor_(options.read_threads),
-      export_executor_(1),
+      export_executor_(1, "exporter"),
       hub_(options.heartbeat, options.write_timeout),
       run_service_({backends.store, &executor_, &hub_, backends.observer},
                    {backends.store, &export_executor_, backends.observer},

@@ -1,5 +1,6 @@
 #include "server/service/run_service.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,8 @@
 #include "proto/convert/run_convert.h"
 #include "proto/convert/sample_convert.h"
 #include "server/service/defaults.h"
+#include "server/service/raw_message.h"
+#include "server/service/submission.h"
 #include "server/service/unary_call.h"
 #include "server/service/validate.h"
 
@@ -102,12 +105,18 @@ absl::StatusOr<RunInfo> OwnRun(Store* store, const std::string& run_id,
   return absl::PermissionDeniedError(absl::StrCat(
       "run '", run_id, "' was made by someone else (or it might not exist)"));
 }
+// One call of SubmitSamples, and where its answer goes.
+struct Submission {
+  v1::SubmitSamplesRequest request;
+  v1::SubmitSamplesResponse response;
+  grpc::ByteBuffer* bytes = nullptr;  // gRPC's, until the call is finished
+};
 
 // Hands the samples that can be run to the store, and answers the call for all
 // of them. What a sample needs depends on its run, so this reads the store.
 void Submit(Store* store, const UnaryCall& call,
-            const v1::SubmitSamplesRequest& request,
-            v1::SubmitSamplesResponse* response) {
+            const std::shared_ptr<Submission>& submission) {
+  const v1::SubmitSamplesRequest& request = submission->request;
   const absl::StatusOr<RunInfo> run =
       OwnRun(store, request.run_id(), call.caller());
   if (!run.ok()) {
@@ -117,7 +126,7 @@ void Submit(Store* store, const UnaryCall& call,
   std::vector<Sample> samples;
   for (int i = 0; i < request.samples_size(); ++i) {
     const v1::Sample& sample = request.samples(i);
-    auto* result = response->add_results();
+    auto* result = submission->response.add_results();
     result->set_sample_id(sample.sample_id());
     if (auto why = WhyRefused(sample, i, run->config)) {
       result->set_outcome(v1::SubmitSamplesResponse::OUTCOME_REFUSED);
@@ -128,8 +137,11 @@ void Submit(Store* store, const UnaryCall& call,
   }
   store->SubmitSamples(
       request.run_id(), std::move(samples), request.complete(),
-      [call, response](const absl::StatusOr<SubmitReply>& reply) {
-        if (reply.ok()) FillOutcomes(*reply, response);
+      [call, submission](const absl::StatusOr<SubmitReply>& reply) {
+        if (reply.ok()) {
+          FillOutcomes(*reply, &submission->response);
+          *submission->bytes = ToBytes(submission->response);
+        }
         call.Finish(reply.status());
       });
 }
@@ -265,29 +277,34 @@ grpc::ServerUnaryReactor* RunServiceImpl::CancelRun(
 }
 
 grpc::ServerUnaryReactor* RunServiceImpl::SubmitSamples(
-    grpc::CallbackServerContext* context,
-    const v1::SubmitSamplesRequest* request,
-    v1::SubmitSamplesResponse* response) {
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
   const UnaryCall call(context, "SubmitSamples", gate_);
+  const auto submission = std::make_shared<Submission>();
+  submission->bytes = response;
   absl::Status bad = call.admitted();
   if (bad.ok()) bad = CheckNotDraining();
-  if (bad.ok()) bad = CheckSubmission(*request);
+  if (bad.ok()) bad = ReadSubmission(*request, &submission->request);
+  if (bad.ok()) bad = CheckSubmission(submission->request);
   if (!bad.ok()) return call.Finish(bad);
-  context_.executor->Post([call, request, response, store = context_.store] {
-    Submit(store, call, *request, response);
+  context_.executor->Post([call, submission, store = context_.store] {
+    Submit(store, call, submission);
   });
   return call.reactor();
 }
 
-grpc::ServerWriteReactor<v1::WatchRunResponse>* RunServiceImpl::WatchRun(
-    grpc::CallbackServerContext* context, const v1::WatchRunRequest* request) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* RunServiceImpl::WatchRun(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
+  v1::WatchRunRequest request;
   absl::Status bad = gate_.Admit(*context, "WatchRun").status();
-  if (bad.ok()) bad = CheckRunId(request->run_id());
-  if (bad.ok()) bad = CheckAfterSequence(request->after_sequence());
+  if (bad.ok() && !FromBytes(*bytes, &request))
+    bad = absl::InvalidArgumentError("the request is no WatchRunRequest");
+  if (bad.ok()) bad = CheckRunId(request.run_id());
+  if (bad.ok()) bad = CheckAfterSequence(request.after_sequence());
   if (!bad.ok())
-    return Refuse<v1::WatchRunResponse>("WatchRun", bad, gate_.observer());
-  return WatchReactor::Start(context_, context, request->run_id(),
-                             request->after_sequence());
+    return Refuse<grpc::ByteBuffer>("WatchRun", bad, gate_.observer());
+  return WatchReactor::Start(context_, context, request.run_id(),
+                             request.after_sequence());
 }
 
 grpc::ServerUnaryReactor* RunServiceImpl::ListRecords(

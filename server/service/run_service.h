@@ -20,7 +20,13 @@
 
 namespace kvrecall {
 
-class RunServiceImpl final : public v1::RunService::CallbackService {
+// SubmitSamples comes as bytes, so that they can be counted before they are
+// taken apart; WatchRun goes as bytes, so that nothing else waits for a reader.
+using RunServiceBase = v1::RunService::WithRawCallbackMethod_SubmitSamples<
+    v1::RunService::WithRawCallbackMethod_WatchRun<
+        v1::RunService::CallbackService>>;
+
+class RunServiceImpl final : public RunServiceBase {
  public:
   // All outlive the service. `context_window`: positions that the model can
   // attend.
@@ -44,13 +50,12 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   grpc::ServerUnaryReactor* CancelRun(grpc::CallbackServerContext* context,
                                       const v1::CancelRunRequest* request,
                                       v1::Run* response) override;
-  grpc::ServerUnaryReactor* SubmitSamples(
+  grpc::ServerUnaryReactor* SubmitSamples(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchRun(
       grpc::CallbackServerContext* context,
-      const v1::SubmitSamplesRequest* request,
-      v1::SubmitSamplesResponse* response) override;
-  grpc::ServerWriteReactor<v1::WatchRunResponse>* WatchRun(
-      grpc::CallbackServerContext* context,
-      const v1::WatchRunRequest* request) override;
+      const grpc::ByteBuffer* request) override;
   grpc::ServerUnaryReactor* ListRecords(
       grpc::CallbackServerContext* context,
       const v1::ListRecordsRequest* request,

@@ -16,10 +16,9 @@
 namespace kvrecall {
 namespace {
 
-// Events of one read, and bytes of one message: well below the 4 MiB that a
-// client accepts by default.
-constexpr int kEventsPerRead = 256;
-constexpr size_t kBytesPerMessage = 1 << 20;
+// What a reader costs that stalls, and a thousand that begin at once.
+constexpr size_t kBytesPerMessage = 64 << 10;
+constexpr size_t kEventsPerRead = 256;  // at most
 
 }  // namespace
 
@@ -64,15 +63,17 @@ void WatchCursor::Pump() {
       stop = StopStatus();
     }
     if (!stop.ok()) return FinishWith(stop);
-    response_.Clear();
-    if (absl::Status read = ReadPage(); !read.ok()) return FinishWith(read);
+    v1::WatchRunResponse page;
+    if (absl::Status read = ReadPage(&page); !read.ok())
+      return FinishWith(read);
 
     std::unique_lock lock(mutex_);
     if (stop_) continue;
-    if (response_.events_size() > 0) {
+    if (page.events_size() > 0) {
+      sending_ = page.events(page.events_size() - 1).sequence();
       BeginWrite();
       lock.unlock();
-      return sink_->StartWrite(&response_);
+      return sink_->StartWrite(page);
     }
     if (!woken_) {
       state_ = State::kIdle;
@@ -81,26 +82,32 @@ void WatchCursor::Pump() {
   }
 }
 
-// Fills `response_` with the events after the cursor, as many as fit.
-absl::Status WatchCursor::ReadPage() {
+// Fills the empty `page` with the events after the cursor, as many as fit.
+absl::Status WatchCursor::ReadPage(v1::WatchRunResponse* page) {
+  const size_t limit = std::clamp<size_t>(kBytesPerMessage / bytes_per_event_,
+                                          1, kEventsPerRead);
   // Only the holder of the state moves the cursor, so no lock is needed here.
-  ASSIGN_OR_RETURN(const std::vector<Event> events,
-                   context_.store->ReadAfter(run_id_, cursor_, kEventsPerRead));
+  ASSIGN_OR_RETURN(
+      const std::vector<Event> events,
+      context_.store->ReadAfter(run_id_, cursor_, static_cast<int>(limit)));
   if (events.empty()) return absl::OkStatus();
   size_t bytes = 0;
+  size_t converted = 0;
   for (const Event& event : events) {
     v1::Event message = ToProto(event);
     bytes += message.ByteSizeLong();
-    if (response_.events_size() > 0 && bytes > kBytesPerMessage) break;
+    ++converted;
+    if (page->events_size() > 0 && bytes > kBytesPerMessage) break;
     end_sent_ = std::holds_alternative<RunEnd>(event.body);
-    *response_.add_events() = std::move(message);
+    *page->add_events() = std::move(message);
   }
+  bytes_per_event_ = bytes / converted + 1;
   int64_t last = events.back().sequence;
-  if (events.size() == kEventsPerRead) {
+  if (events.size() == limit) {
     ASSIGN_OR_RETURN(const RunInfo run, context_.store->GetRun(run_id_));
     last = run.last_sequence;
   }
-  response_.set_last_sequence(last);
+  page->set_last_sequence(last);
   return absl::OkStatus();
 }
 
@@ -117,8 +124,7 @@ void WatchCursor::OnWriteDone(bool ok) {
   {
     std::lock_guard lock(mutex_);
     last_write_ = absl::Now();
-    if (response_.events_size() > 0)
-      cursor_ = response_.events(response_.events_size() - 1).sequence();
+    cursor_ = sending_;
     stop = StopStatus();
     if (!end_sent_ && stop.ok()) state_ = State::kReading;
   }
@@ -149,6 +155,7 @@ void WatchCursor::BeginWrite() {
 absl::Time WatchCursor::Beat(absl::Time now) {
   const absl::Duration timeout = context_.hub->write_timeout();
   const absl::Time next = now + std::min(context_.hub->heartbeat(), timeout);
+  v1::WatchRunResponse heartbeat;
   bool stalled = false;
   {
     std::lock_guard lock(mutex_);
@@ -164,14 +171,14 @@ absl::Time WatchCursor::Beat(absl::Time now) {
       if (state_ != State::kIdle) return next;
       BeginWrite();
       // Idle means that nothing is committed beyond the cursor.
-      response_.Clear();
-      response_.set_last_sequence(cursor_);
+      sending_ = cursor_;
+      heartbeat.set_last_sequence(cursor_);
     }
   }
   if (stalled) {
     Abort();
   } else {
-    sink_->StartWrite(&response_);
+    sink_->StartWrite(heartbeat);
   }
   return next;
 }

@@ -16,7 +16,7 @@
 //   any of them ── RunEnd sent, stop noted, store failed ──▶ kFinished
 //
 // Invariants:
-//  1. At most one write is in flight; `response_` belongs to it.
+//  1. At most one write is in flight; `sending_` belongs to it.
 //  2. No function of sink or store is called with `mutex_` held: both may call
 //     back before they return.
 //  3. The stream ends with OK only after RunEnd was sent, in this stream or
@@ -52,8 +52,9 @@ namespace kvrecall {
 class WatchSink {
  public:
   virtual ~WatchSink() = default;
-  // `message` stays valid and unchanged until OnWriteDone.
-  virtual void StartWrite(const v1::WatchRunResponse* message) = 0;
+  // `message` need not outlive the call: a reader that stalls costs no more
+  // than what the sink makes of it.
+  virtual void StartWrite(const v1::WatchRunResponse& message) = 0;
   virtual void Finish(const grpc::Status& status) = 0;
   // Gives the stream up: the write in flight fails soon, whatever the client
   // does. Perhaps before the call returns.
@@ -97,7 +98,7 @@ class WatchCursor final : public WatchStream,
   void Open();
   // Every later task: reads what follows the cursor and sends it.
   void Pump();
-  absl::Status ReadPage();
+  absl::Status ReadPage(v1::WatchRunResponse* page);
   void PostPump();
   // Gives up the write in flight, after `aborting_` was set.
   void Abort();
@@ -117,8 +118,10 @@ class WatchCursor final : public WatchStream,
   uint64_t hub_key_ = 0;
 
   // Of the holder of the state alone.
-  v1::WatchRunResponse response_;
+  int64_t sending_ = 0;  // the last sequence of the write in flight
   bool end_sent_ = false;
+  size_t bytes_per_event_ =
+      4096;  // a mean over the last page; at first a guess
 
   std::mutex mutex_;
   State state_ = State::kReading;

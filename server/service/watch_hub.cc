@@ -5,6 +5,8 @@
 
 #include "absl/time/clock.h"
 
+#include "server/thread_name.h"
+
 namespace kvrecall {
 
 WatchHub::WatchHub(absl::Duration heartbeat, absl::Duration write_timeout)
@@ -59,6 +61,7 @@ std::vector<std::shared_ptr<WatchStream>> WatchHub::Alive() const {
 }
 
 void WatchHub::Run() {
+  NameThread("streams");
   while (true) {
     const absl::Time now = absl::Now();
     // A stream that is added meanwhile is due no earlier than this.

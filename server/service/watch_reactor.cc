@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/service/raw_message.h"
+
 namespace kvrecall {
 
 WatchReactor* WatchReactor::Start(const WatchContext& context,
@@ -15,7 +17,10 @@ WatchReactor* WatchReactor::Start(const WatchContext& context,
   return reactor.get();
 }
 
-void WatchReactor::OnWriteDone(bool ok) { cursor_->OnWriteDone(ok); }
+void WatchReactor::OnWriteDone(bool ok) {
+  bytes_.Clear();
+  cursor_->OnWriteDone(ok);
+}
 
 void WatchReactor::OnCancel() { cursor_->OnCancel(); }
 
@@ -24,8 +29,9 @@ void WatchReactor::OnDone() {
   cursor->OnDone();
 }
 
-void WatchReactor::StartWrite(const v1::WatchRunResponse* message) {
-  Reactor::StartWrite(message);
+void WatchReactor::StartWrite(const v1::WatchRunResponse& message) {
+  bytes_ = ToBytes(message);
+  Reactor::StartWrite(&bytes_);
 }
 
 void WatchReactor::Finish(const grpc::Status& status) {

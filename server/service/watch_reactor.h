@@ -7,6 +7,7 @@
 #include <string>
 
 #include "grpcpp/server_context.h"
+#include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
 
 #include "kvrecall/v1/run_service.pb.h"
@@ -14,9 +15,8 @@
 
 namespace kvrecall {
 
-class WatchReactor final
-    : public grpc::ServerWriteReactor<v1::WatchRunResponse>,
-      public WatchSink {
+class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                           public WatchSink {
  public:
   // Starts a stream for a request that was checked. The result is gRPC's until
   // OnDone.
@@ -29,9 +29,9 @@ class WatchReactor final
   void OnDone() override;
 
  private:
-  using Reactor = grpc::ServerWriteReactor<v1::WatchRunResponse>;
+  using Reactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
 
-  void StartWrite(const v1::WatchRunResponse* message) override;
+  void StartWrite(const v1::WatchRunResponse& message) override;
   void Finish(const grpc::Status& status) override;
   // gRPC ends a stream with words of ours only when its client reads on; one
   // that does not is cancelled.
@@ -40,6 +40,7 @@ class WatchReactor final
   // Which owns this in turn: an executor task that is on its way out of a call
   // may outlive OnDone, which cuts the ring.
   std::shared_ptr<WatchCursor> cursor_;
+  grpc::ByteBuffer bytes_;                       // of the write in flight
   grpc::CallbackServerContext* call_ = nullptr;  // gRPC's, until OnDone
 };
 

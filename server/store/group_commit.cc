@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/status_macros.h"
+#include "server/thread_name.h"
 
 namespace kvrecall {
 namespace {
@@ -75,6 +76,7 @@ void GroupCommit::Close() {
 }
 
 void GroupCommit::Loop() {
+  NameThread("writer");
   Batch batch;
   while (NextBatch(batch)) {
     const absl::Status locked = Execute(batch);

@@ -233,8 +233,10 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
         InsertSample(run, run.submitted + accepted, sample, cost, now));
     outcomes.push_back(SubmitOutcome::kAccepted);
   }
-  // What ended stays as it is: a repeated call changes nothing.
-  if (run.ended) return outcomes;
+  // What ended stays as it is: a repeated call changes nothing. Nor does one of
+  // which nothing was taken, and a full queue's many are answered without the
+  // disk.
+  if (run.ended || (accepted == 0 && !complete)) return outcomes;
   RETURN_IF_ERROR(database_.Run(
       "UPDATE runs SET samples_submitted = samples_submitted + ?2, "
       "complete = complete OR ?3 WHERE id = ?1",

@@ -122,18 +122,22 @@ TEST(WatcherTest, OtherErrorsOfTheServerEndItAtOnce) {
   EXPECT_THAT(watched.messages, IsEmpty());
 }
 
-// What a server does to a stream that a sleeping laptop did not read.
+// What a server does to a stream that a sleeping laptop did not read, and what
+// gRPC does to one when its buffers are full.
 TEST(WatcherTest, AStreamThatTheServerGivesUpIsResumed) {
-  FakeScript script = MakeScript(2, 3);
-  script.breaks = {5, 2};
-  script.break_code = grpc::StatusCode::CANCELLED;
-  const FakeServer server(script);
-  const Connection connection(server.address());
-  Watcher watcher(connection, kImpatient);
-  const Watched watched = Watch(watcher);
-  ASSERT_TRUE(watched.end.ok()) << watched.end.status();
-  EXPECT_EQ(watched.events, script.events);
-  EXPECT_THAT(server.script().watched_after, ElementsAre(0, 5, 7));
+  for (const auto code :
+       {grpc::StatusCode::CANCELLED, grpc::StatusCode::RESOURCE_EXHAUSTED}) {
+    FakeScript script = MakeScript(2, 3);
+    script.breaks = {5, 2};
+    script.break_code = code;
+    const FakeServer server(script);
+    const Connection connection(server.address());
+    Watcher watcher(connection, kImpatient);
+    const Watched watched = Watch(watcher);
+    ASSERT_TRUE(watched.end.ok()) << watched.end.status();
+    EXPECT_EQ(watched.events, script.events);
+    EXPECT_THAT(server.script().watched_after, ElementsAre(0, 5, 7));
+  }
 }
 
 TEST(WatcherTest, DetachEndsAStreamThatWaitsForMore) {

@@ -33,9 +33,9 @@ class FakeSink final : public WatchSink {
   }
   ~FakeSink() override { EXPECT_FALSE(wire_.joinable()) << "not joined"; }
 
-  void StartWrite(const v1::WatchRunResponse* message) override {
+  void StartWrite(const v1::WatchRunResponse& message) override {
     std::lock_guard lock(mutex_);
-    EXPECT_EQ(write_, nullptr) << "two writes in flight";
+    EXPECT_FALSE(write_.has_value()) << "two writes in flight";
     EXPECT_FALSE(status_.has_value()) << "a write after Finish";
     write_ = message;
     changed_.notify_all();
@@ -43,7 +43,7 @@ class FakeSink final : public WatchSink {
 
   void Finish(const grpc::Status& status) override {
     std::lock_guard lock(mutex_);
-    EXPECT_EQ(write_, nullptr) << "Finish beside a write";
+    EXPECT_FALSE(write_.has_value()) << "Finish beside a write";
     EXPECT_FALSE(status_.has_value()) << "Finish twice";
     status_ = status;
     changed_.notify_all();
@@ -51,7 +51,7 @@ class FakeSink final : public WatchSink {
 
   void Abort() override {
     std::lock_guard lock(mutex_);
-    EXPECT_NE(write_, nullptr) << "nothing to give up";
+    EXPECT_TRUE(write_.has_value()) << "nothing to give up";
     gone_ = true;
     changed_.notify_all();
   }
@@ -88,7 +88,7 @@ class FakeSink final : public WatchSink {
   }
   void WaitForWrite() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return write_ != nullptr; });
+    changed_.wait(lock, [&] { return write_.has_value(); });
   }
 
   // Waits for the end of the stream; what it ended with. Call once.
@@ -106,13 +106,13 @@ class FakeSink final : public WatchSink {
     std::unique_lock lock(mutex_);
     while (true) {
       changed_.wait(lock, [this] {
-        return (write_ != nullptr && (!stalled_ || gone_)) ||
+        return (write_.has_value() && (!stalled_ || gone_)) ||
                (status_ && !cancelling_);
       });
-      if (write_ == nullptr) break;
+      if (!write_.has_value()) break;
       if (!gone_) Check(*write_);
       const bool ok = !gone_;
-      write_ = nullptr;
+      write_.reset();
       changed_.notify_all();
       lock.unlock();
       cursor_->OnWriteDone(ok);
@@ -137,7 +137,7 @@ class FakeSink final : public WatchSink {
   std::condition_variable changed_;
   std::shared_ptr<WatchCursor> cursor_;
   std::weak_ptr<WatchCursor> observed_;
-  const v1::WatchRunResponse* write_ = nullptr;
+  std::optional<v1::WatchRunResponse> write_;
   std::optional<grpc::Status> status_;
   bool stalled_ = false;
   bool gone_ = false;
