@@ -96,7 +96,8 @@ bool Watcher::Pause(absl::Duration duration) {
 absl::Status Watcher::Follow(
     const std::string& run_id, Cursor& cursor,
     const std::function<absl::Status(const Event&)>& on_event,
-    const std::function<void()>& on_answer) {
+    const std::function<void()>& on_answer,
+    const std::function<void(std::string_view)>& on_message) {
   grpc::ClientContext context;
   {
     std::lock_guard lock(mutex_);
@@ -115,6 +116,12 @@ absl::Status Watcher::Follow(
   while (failure.ok() && stream->Read(&response)) {
     guard.Heard();
     on_answer();
+    if (const int64_t ahead = response.samples_ahead();
+        ahead > 0 && ahead != cursor.samples_ahead) {
+      on_message(absl::StrCat("in the queue, behind ", ahead,
+                              ahead == 1 ? " sample" : " samples"));
+      cursor.samples_ahead = ahead;
+    }
     for (const v1::Event& message : response.events()) {
       if (message.sequence() <= cursor.sequence) continue;
       if (message.sequence() != cursor.sequence + 1) {
@@ -155,12 +162,15 @@ absl::StatusOr<Watcher::End> Watcher::Watch(
   absl::Time lost_since = absl::InfiniteFuture();
   bool told = false;
   while (true) {
-    absl::Status status = Follow(run_id, cursor, on_event, [&] {
-      if (told) on_message("connected again");
-      told = false;
-      lost_since = absl::InfiniteFuture();
-      pause = policy_.first_pause;
-    });
+    absl::Status status = Follow(
+        run_id, cursor, on_event,
+        [&] {
+          if (told) on_message("connected again");
+          told = false;
+          lost_since = absl::InfiniteFuture();
+          pause = policy_.first_pause;
+        },
+        on_message);
     // The end of the run is what counts, however the stream ended after it.
     if (cursor.run_ended) return End::kFinished;
     if (detached()) return End::kDetached;

@@ -41,8 +41,9 @@ class Watcher {
   // Calls `on_event` for each event with a sequence above `after`, in order
   // and once, until the run's end was seen (kFinished) or Detach was called
   // (kDetached). `on_message` is told, in one line, of a lost connection and
-  // of its return. Fails with on_event's first error, the server's error, or
-  // DATA_LOSS where the stream skips a sequence.
+  // of its return, and how many samples come before the run's first. Fails with
+  // on_event's first error, the server's error, or DATA_LOSS where the stream
+  // skips a sequence.
   absl::StatusOr<End> Watch(
       const std::string& run_id, int64_t after,
       const std::function<absl::Status(const Event&)>& on_event,
@@ -55,11 +56,13 @@ class Watcher {
   struct Cursor {
     int64_t sequence = 0;
     bool run_ended = false;
+    int64_t samples_ahead = 0;  // as on_message was told
   };
   // One stream, from `cursor` until it ends. OK: the server ended it.
   absl::Status Follow(const std::string& run_id, Cursor& cursor,
                       const std::function<absl::Status(const Event&)>& on_event,
-                      const std::function<void()>& on_answer);
+                      const std::function<void()>& on_answer,
+                      const std::function<void(std::string_view)>& on_message);
   // Waits; false if Detach was called.
   bool Pause(absl::Duration duration);
   bool detached() const;

@@ -22,12 +22,19 @@ std::unique_ptr<Model> MakeScripted(const ServerOptions& options,
   if (options.max_context > 0) scripted.context_window = options.max_context;
   scripted.prefill_chunk =
       options.prefill_chunk > 0 ? options.prefill_chunk : 512;
-  if (options.scripted_delay_ms > 0)
-    scripted.hook = [delay = absl::Milliseconds(options.scripted_delay_ms)](
-                        const ScriptedPoint&) {
-      absl::SleepFor(delay);
-      return absl::OkStatus();
-    };
+  // All on the engine thread.
+  const auto left = std::make_shared<int64_t>(options.scripted_lost_at);
+  scripted.hook = [delay = absl::Milliseconds(options.scripted_delay_ms),
+                   left](const ScriptedPoint& point) {
+    if (delay > absl::ZeroDuration()) absl::SleepFor(delay);
+    if (point.phase == ScriptedPoint::Phase::kStep && *left > 0 && --*left == 0)
+      return absl::InternalError("made up");
+    return absl::OkStatus();
+  };
+  scripted.device = [left, can_be_lost = *left > 0] {
+    return can_be_lost && *left == 0 ? absl::InternalError("lost, as asked")
+                                     : absl::OkStatus();
+  };
   return MakeScriptedModel(std::move(scripted));
 }
 

@@ -3,6 +3,7 @@
 // Exit status: 0 after SIGTERM or SIGINT, 2 for a bad command line, 1 for
 // whatever else keeps it from serving, each with one line on stderr.
 
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -144,8 +145,16 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
                        {store.get(), &planner, &metrics, access.get(),
                         TokenizeWith(*loaded.prompts), DescribeModel(loaded),
                         DescribeServer(database)}));
-  const std::unique_ptr<Runner> runner =
-      Runner::Start(*loaded.model, *loaded.prompts, *store, metrics);
+  // Set before the signal that it causes is taken.
+  absl::Status device;
+  const std::unique_ptr<Runner> runner = Runner::Start(
+      *loaded.model, *loaded.prompts, *store, metrics,
+      [&device](const absl::Status& why) {
+        device = absl::UnavailableError(absl::StrCat(
+            "the device has failed: ", why.message(),
+            "; what ran is back in the queue: start the server again"));
+        kill(getpid(), SIGTERM);
+      });
   metrics.SetServing(true);
   signals.Arm();
   if (!options.port_file.empty())
@@ -165,7 +174,8 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   // The streams see what the last sample still yielded, as far as it is
   // committed; the rest they read when they come back.
   rpc->Shutdown(kStreamGrace);
-  return store->Close();
+  RETURN_IF_ERROR(store->Close());
+  return device;
 }
 
 // The exit status, after one line if there is something to say.

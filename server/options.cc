@@ -24,6 +24,9 @@ void AddModelFlags(CLI::App& app, ServerOptions& options) {
   app.add_option("--scripted-delay-ms", options.scripted_delay_ms,
                  "time that each of its prefill chunks and steps takes")
       ->check(CLI::Range(0, 60000));
+  app.add_option("--scripted-lost-at", options.scripted_lost_at,
+                 "its device is lost at the N-th step; 0: never")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--dtype", options.dtype, "of weights and KV cache")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str();

@@ -15,6 +15,7 @@ struct ServerOptions {
   std::string model;              // a Hugging Face model directory, or "nano"
   bool scripted = false;          // no weights; the tokenizer is `model`'s
   int64_t scripted_delay_ms = 0;  // of each of its prefill chunks and steps
+  int64_t scripted_lost_at = 0;   // its device is lost at that step; 0: never
   std::string listen = "127.0.0.1:50551";
   bool allow_plaintext_remote = false;
   // Made by `kvrecall-server init`; gives the files below where they are not

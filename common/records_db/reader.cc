@@ -174,6 +174,15 @@ absl::StatusOr<RunInfo> RecordsReader::GetRun(std::string_view run_id) {
   return ReadRun(*database_, run_id);
 }
 
+absl::StatusOr<int64_t> RecordsReader::SamplesAhead(std::string_view run_id) {
+  ASSIGN_OR_RETURN(const RunKey run, FindRun(*database_, run_id));
+  return database_->QueryInt(
+      "SELECT count(*) FROM samples WHERE state IN ('queued', 'running') "
+      "AND id < (SELECT min(id) FROM samples WHERE run = ?1 "
+      "          AND state = 'queued')",
+      run.id);
+}
+
 absl::StatusOr<std::pair<std::vector<RunInfo>, std::string>>
 RecordsReader::ListRuns(int page_size, std::string_view page_token) {
   RETURN_IF_ERROR(CheckPositive("page size", page_size));

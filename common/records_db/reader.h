@@ -54,6 +54,10 @@ class RecordsReader {
   // NotFound: no such run.
   absl::StatusOr<RunInfo> GetRun(std::string_view run_id);
 
+  // Samples of all runs that wait or run, and were submitted before the first
+  // of the run's that waits; 0 where none does. NotFound.
+  absl::StatusOr<int64_t> SamplesAhead(std::string_view run_id);
+
   // At most `page_size` (≥ 1) runs, newest first, and the token of the next
   // page: empty on the last one. `page_token` is empty for the first page.
   // InvalidArgument: not such a token, or a bad size.

@@ -48,6 +48,15 @@ class HfModel final : public Model {
 
   const ModelInfo& info() const override { return info_; }
 
+  absl::Status CheckDevice() override {
+    return CatchTorch([&] {
+      // On a GPU, errors show where somebody waits for it.
+      at::ones({64}, options_.dtype(at::kFloat)).sum().item<float>();
+      SynchronizeDevice(options_.device());
+      return absl::OkStatus();
+    });
+  }
+
   absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
       int64_t capacity, int64_t observer_bytes) override {
     RETURN_IF_ERROR(CheckCapacity(capacity, info_));

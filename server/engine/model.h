@@ -161,6 +161,11 @@ class Model {
   virtual absl::StatusOr<at::Tensor> StepMasked(
       const Sequence& sequence, int64_t token,
       std::span<const at::Tensor> visible) = 0;
+
+  // Whether the device still computes, asked after a call that failed: an error
+  // of the device itself spoils it for the whole process. Internal: it does not,
+  // and why.
+  virtual absl::Status CheckDevice() = 0;
 };
 
 }  // namespace kvrecall

@@ -102,6 +102,10 @@ class ScriptedModel final : public Model {
 
   const ModelInfo& info() const override { return info_; }
 
+  absl::Status CheckDevice() override {
+    return options_.device ? options_.device() : absl::OkStatus();
+  }
+
   absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
       int64_t capacity, int64_t /*observer_bytes*/) override {
     RETURN_IF_ERROR(CheckCapacity(capacity, info_));

@@ -62,11 +62,13 @@ class Slot {
 class Runner::Threads {
  public:
   Threads(Model& model, const PromptBuilder& prompts, Store& store,
-          RunnerObserver& observer)
+          RunnerObserver& observer,
+          std::function<void(const absl::Status&)> on_device_lost)
       : model_(model),
         prompts_(prompts),
         store_(store),
         observer_(observer),
+        on_device_lost_(std::move(on_device_lost)),
         prepare_([this] { PrepareLoop(); }),
         engine_([this] { EngineLoop(); }) {}
 
@@ -115,7 +117,9 @@ class Runner::Threads {
 
   void EngineLoop() {
     NameThread("engine");
-    while (std::optional<PreparedSample> sample = slot_.Take()) {
+    while (!device_is_lost_) {
+      const std::optional<PreparedSample> sample = slot_.Take();
+      if (!sample) break;
       SetIdle(false);
       RunOne(*sample);
       SetIdle(true);
@@ -136,7 +140,19 @@ class Runner::Threads {
     if (status.ok()) return;
     // Given back, a sample whose run was cancelled is dropped by the store.
     if (absl::IsCancelled(status)) return store_.Release(lease);
+    if (absl::IsInternal(status)) {
+      const absl::Status device = model_.CheckDevice();
+      if (!device.ok()) return LoseDevice(lease, device);
+    }
     Fail(lease, status);
+  }
+
+  void LoseDevice(const LeasedSample& lease, const absl::Status& why) {
+    device_is_lost_ = true;
+    // First, or this process would get it again.
+    store_.StopLeasing();
+    store_.ReleaseAfterDeath(lease);
+    if (on_device_lost_) on_device_lost_(why);
   }
 
   void Tell(const RunConfig& config, const decltype(Event::body)& body,
@@ -178,6 +194,8 @@ class Runner::Threads {
   const PromptBuilder& prompts_;
   Store& store_;
   RunnerObserver& observer_;
+  const std::function<void(const absl::Status&)> on_device_lost_;
+  bool device_is_lost_ = false;  // the engine thread's
   Slot slot_;
   std::atomic<bool> abort_ = false;
   bool stopped_ = false;  // owner's thread
@@ -193,11 +211,12 @@ Runner::Runner(std::unique_ptr<Threads> threads)
 
 Runner::~Runner() { Stop(absl::ZeroDuration()); }
 
-std::unique_ptr<Runner> Runner::Start(Model& model,
-                                      const PromptBuilder& prompts,
-                                      Store& store, RunnerObserver& observer) {
-  return std::unique_ptr<Runner>(
-      new Runner(std::make_unique<Threads>(model, prompts, store, observer)));
+std::unique_ptr<Runner> Runner::Start(
+    Model& model, const PromptBuilder& prompts, Store& store,
+    RunnerObserver& observer,
+    std::function<void(const absl::Status&)> on_device_lost) {
+  return std::unique_ptr<Runner>(new Runner(std::make_unique<Threads>(
+      model, prompts, store, observer, std::move(on_device_lost))));
 }
 
 void Runner::Stop(absl::Duration grace) { threads_->Stop(grace); }

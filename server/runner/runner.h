@@ -8,8 +8,10 @@
 // waits for a tokenizer. Start and Stop belong to the thread that owns the
 // Runner.
 
+#include <functional>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 
 #include "server/engine/model.h"
@@ -22,10 +24,14 @@ namespace kvrecall {
 class Runner {
  public:
   // All arguments must outlive the runner; `model` is the engine thread's
-  // alone from now on.
-  static std::unique_ptr<Runner> Start(Model& model,
-                                       const PromptBuilder& prompts,
-                                       Store& store, RunnerObserver& observer);
+  // alone from now on. Where the model's device is lost, the sample that ran
+  // goes back to the queue as after a death of the server, no other is taken,
+  // and `on_device_lost` is called, once, on the engine thread: the process
+  // should end, and another take over.
+  static std::unique_ptr<Runner> Start(
+      Model& model, const PromptBuilder& prompts, Store& store,
+      RunnerObserver& observer,
+      std::function<void(const absl::Status&)> on_device_lost = {});
   ~Runner();
 
   // Takes no further samples, lets the one that runs finish within `grace`,

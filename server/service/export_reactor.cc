@@ -1,9 +1,12 @@
 #include "server/service/export_reactor.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
+#include "common/base/error_reason.h"
 #include "server/service/grpc_status.h"
 
 namespace kvrecall {
@@ -15,12 +18,34 @@ constexpr size_t kChunkBytes = 1 << 20;
 }  // namespace
 
 ExportReactor* ExportReactor::Start(const ExportContext& context,
+                                    grpc::CallbackServerContext* call,
                                     std::string run_id) {
   std::shared_ptr<ExportReactor> reactor(
-      new ExportReactor(context, std::move(run_id)));
+      new ExportReactor(context, call, std::move(run_id)));
   reactor->self_ = reactor;
+  reactor->hub_key_ = context.hub->Add(reactor);
   reactor->Post(&ExportReactor::Open);
   return reactor.get();
+}
+
+absl::Status ExportReactor::WhyStopped() const {
+  if (cancelled_) return absl::CancelledError("the client has gone");
+  if (shutting_down_)
+    return WithReason(
+        absl::UnavailableError("the server is shutting down; ask again later"),
+        "DRAINING");
+  return absl::OkStatus();
+}
+
+absl::Time ExportReactor::Beat(absl::Time now) {
+  const absl::Duration timeout = context_.hub->write_timeout();
+  std::lock_guard lock(mutex_);
+  if (now >= write_began_ + timeout) {
+    write_began_ = absl::InfiniteFuture();
+    // Words of ours would reach only a client that reads.
+    if (call_ != nullptr) call_->TryCancel();
+  }
+  return std::min(now, write_began_) + timeout;
 }
 
 void ExportReactor::Post(void (ExportReactor::*task)()) {
@@ -29,8 +54,8 @@ void ExportReactor::Post(void (ExportReactor::*task)()) {
 
 void ExportReactor::Open() {
   // It may have waited long for others.
-  if (cancelled_)
-    return FinishWith(absl::CancelledError("the client has gone"));
+  if (const absl::Status stopped = WhyStopped(); !stopped.ok())
+    return FinishWith(stopped);
   absl::StatusOr<std::unique_ptr<std::istream>> file =
       context_.store->ExportRun(run_id_);
   if (!file.ok()) return FinishWith(file.status());
@@ -39,8 +64,8 @@ void ExportReactor::Open() {
 }
 
 void ExportReactor::SendNext() {
-  if (cancelled_)
-    return FinishWith(absl::CancelledError("the client has gone"));
+  if (const absl::Status stopped = WhyStopped(); !stopped.ok())
+    return FinishWith(stopped);
   response_.Clear();
   if (const absl::Status read = ReadChunk(); !read.ok())
     return FinishWith(read);
@@ -48,6 +73,14 @@ void ExportReactor::SendNext() {
     response_.set_size(size_);
     response_.set_digest(digest_.HexDigest());
     end_sent_ = true;
+  }
+  Write();
+}
+
+void ExportReactor::Write() {
+  {
+    std::lock_guard lock(mutex_);
+    write_began_ = absl::Now();
   }
   StartWrite(&response_);
 }
@@ -66,6 +99,10 @@ absl::Status ExportReactor::ReadChunk() {
 }
 
 void ExportReactor::OnWriteDone(bool ok) {
+  {
+    std::lock_guard lock(mutex_);
+    write_began_ = absl::InfiniteFuture();
+  }
   if (!ok) return FinishWith(absl::CancelledError("the client has gone"));
   if (end_sent_) return FinishWith(absl::OkStatus());
   Post(&ExportReactor::SendNext);
@@ -79,6 +116,11 @@ void ExportReactor::FinishWith(const absl::Status& status) {
 }
 
 void ExportReactor::OnDone() {
+  {
+    std::lock_guard lock(mutex_);
+    call_ = nullptr;
+  }
+  context_.hub->Remove(hub_key_);
   const std::shared_ptr<ExportReactor> last = std::move(self_);
 }
 

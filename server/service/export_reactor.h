@@ -3,6 +3,8 @@
 // One ExportRun stream: has the store write the run's file, then sends it chunk
 // by chunk.
 //
+// A chunk that its client does not take for the hub's write timeout ends it.
+//
 // One party touches the stream at a time: a task of the executor, which makes
 // the file or reads a chunk, or gRPC, which sends it. So one write is in flight
 // at most, a slow client holds up nobody (its next chunk is read when the last
@@ -11,15 +13,18 @@
 #include <atomic>
 #include <fstream>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "grpcpp/support/server_callback.h"
 
 #include "common/base/digest.h"
 #include "kvrecall/v1/run_service.pb.h"
 #include "server/service/read_executor.h"
 #include "server/service/rpc_observer.h"
+#include "server/service/watch_hub.h"
 #include "server/store/store.h"
 
 namespace kvrecall {
@@ -31,33 +36,50 @@ struct ExportContext {
   // must not wait for. One thread makes exports wait for one another.
   ReadExecutor* executor = nullptr;
   RpcObserver* observer = nullptr;
+  WatchHub* hub = nullptr;
 };
 
 class ExportReactor final
-    : public grpc::ServerWriteReactor<v1::ExportRunResponse> {
+    : public grpc::ServerWriteReactor<v1::ExportRunResponse>,
+      public WatchStream {
  public:
   // Starts a stream for a request that was checked. The result is gRPC's until
   // OnDone.
-  static ExportReactor* Start(const ExportContext& context, std::string run_id);
+  static ExportReactor* Start(const ExportContext& context,
+                              grpc::CallbackServerContext* call,
+                              std::string run_id);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override { cancelled_ = true; }
   void OnDone() override;
 
+  absl::Time Beat(absl::Time now) override;
+  void EndForShutdown() override { shutting_down_ = true; }
+
  private:
-  ExportReactor(const ExportContext& context, std::string run_id)
-      : context_(context), run_id_(std::move(run_id)) {}
+  ExportReactor(const ExportContext& context, grpc::CallbackServerContext* call,
+                std::string run_id)
+      : context_(context), call_(call), run_id_(std::move(run_id)) {}
 
   void Post(void (ExportReactor::*task)());
   void Open();
   void SendNext();
   absl::Status ReadChunk();
+  // Not OK: nobody wants the rest, or nobody can have it.
+  absl::Status WhyStopped() const;
+  void Write();
   void FinishWith(const absl::Status& status);
 
   const ExportContext context_;
   const std::string run_id_;
   std::shared_ptr<ExportReactor> self_;  // until OnDone; a task may be later
-  std::atomic<bool> cancelled_ = false;
+  uint64_t hub_key_ = 0;
+  std::atomic<bool> cancelled_ = false, shutting_down_ = false;
+
+  std::mutex mutex_;
+  // gRPC's, until OnDone; guarded by mutex_, as is the next.
+  grpc::CallbackServerContext* call_;
+  absl::Time write_began_ = absl::InfiniteFuture();  // of the one in flight
 
   // Of whoever touches the stream.
   std::unique_ptr<std::istream> file_;

@@ -88,10 +88,11 @@ RpcServer::RpcServer(const RpcServerOptions& options, RpcBackends backends)
     : executor_(options.read_threads),
       export_executor_(1, "exporter"),
       hub_(options.heartbeat, options.write_timeout),
-      run_service_({backends.store, &executor_, &hub_, backends.observer},
-                   {backends.store, &export_executor_, backends.observer},
-                   backends.planner, {backends.access, backends.observer},
-                   backends.model.context_window()),
+      run_service_(
+          {backends.store, &executor_, &hub_, backends.observer},
+          {backends.store, &export_executor_, backends.observer, &hub_},
+          backends.planner, {backends.access, backends.observer},
+          backends.model.context_window()),
       model_service_(std::move(backends.model), std::move(backends.info),
                      std::move(backends.tokenize), &executor_,
                      {backends.access, backends.observer}) {}

@@ -64,7 +64,7 @@ class RpcServer {
 
   // The port that it listens on.
   int port() const { return port_; }
-  // WatchRun streams that are open.
+  // Streams that are open.
   int64_t open_streams() const { return hub_.open(); }
 
   // Health says NOT_SERVING and new work is refused; everything else goes on.

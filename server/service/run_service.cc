@@ -331,7 +331,7 @@ grpc::ServerWriteReactor<v1::ExportRunResponse>* RunServiceImpl::ExportRun(
   if (bad.ok()) bad = CheckRunId(request->run_id());
   if (!bad.ok())
     return Refuse<v1::ExportRunResponse>("ExportRun", bad, gate_.observer());
-  return ExportReactor::Start(exports_, request->run_id());
+  return ExportReactor::Start(exports_, context, request->run_id());
 }
 
 }  // namespace kvrecall

@@ -156,7 +156,7 @@ absl::Time WatchCursor::Beat(absl::Time now) {
   const absl::Duration timeout = context_.hub->write_timeout();
   const absl::Time next = now + std::min(context_.hub->heartbeat(), timeout);
   v1::WatchRunResponse heartbeat;
-  bool stalled = false;
+  bool stalled = false, waits = false;
   {
     std::lock_guard lock(mutex_);
     if (state_ == State::kWriting) {
@@ -172,15 +172,34 @@ absl::Time WatchCursor::Beat(absl::Time now) {
       BeginWrite();
       // Idle means that nothing is committed beyond the cursor.
       sending_ = cursor_;
+      waits = cursor_ == 0;
+      // The client has nothing to take before it is told.
+      if (waits) write_began_ = absl::InfiniteFuture();
       heartbeat.set_last_sequence(cursor_);
     }
   }
   if (stalled) {
     Abort();
+  } else if (waits) {
+    // Where it stands in the queue is read from the disk, and not here.
+    context_.executor->Post(
+        [self = shared_from_this()] { self->TellPosition(); });
   } else {
     sink_->StartWrite(heartbeat);
   }
   return next;
+}
+
+void WatchCursor::TellPosition() {
+  v1::WatchRunResponse heartbeat;
+  // A heartbeat without a place is one all the same.
+  heartbeat.set_samples_ahead(
+      context_.store->SamplesAhead(run_id_).value_or(0));
+  {
+    std::lock_guard lock(mutex_);
+    write_began_ = absl::Now();
+  }
+  sink_->StartWrite(heartbeat);
 }
 
 // The sink may only be touched as long as the stream has not ended, which it

@@ -100,6 +100,8 @@ class WatchCursor final : public WatchStream,
   void Pump();
   absl::Status ReadPage(v1::WatchRunResponse* page);
   void PostPump();
+  // On the executor, in the state kWriting: a heartbeat of a run that waits.
+  void TellPosition();
   // Gives up the write in flight, after `aborting_` was set.
   void Abort();
   // To kWriting; with `mutex_` held.

@@ -1,7 +1,7 @@
 #pragma once
 
-// All open WatchRun streams: counts them, gives them their heartbeats and ends
-// them when the server stops. Thread-safe; owns one thread, and no stream.
+// All open streams, of WatchRun and of ExportRun: counts them, looks after them
+// in time and ends them when the server stops. Thread-safe; owns one thread, and no stream.
 
 #include <condition_variable>
 #include <cstdint>
@@ -19,8 +19,8 @@ namespace kvrecall {
 class WatchStream {
  public:
   virtual ~WatchStream() = default;
-  // Sends a heartbeat where nothing was sent for long enough. Returns when to
-  // ask again.
+  // Sends a heartbeat where nothing was sent for long enough, and gives the
+  // stream up where its client takes nothing. Returns when to ask again.
   virtual absl::Time Beat(absl::Time now) = 0;
   // Ends the stream with UNAVAILABLE as soon as no write is in flight.
   virtual void EndForShutdown() = 0;

@@ -51,14 +51,15 @@ absl::Status RunQueue::Recover(absl::Time now) {
         kCrashed,
         "id = (SELECT min(id) FROM samples WHERE state = 'running')")));
   }
-  RETURN_IF_ERROR(FailPoison(now));
+  Changes changes;  // nobody is there yet to be told
+  RETURN_IF_ERROR(FailPoison(now, changes));
   return database_.Run(
       "UPDATE samples SET state = 'queued', "
       "attempt = attempt - (recorded_attempt <> attempt) "
       "WHERE state = 'running'");
 }
 
-absl::Status RunQueue::FailPoison(absl::Time now) {
+absl::Status RunQueue::FailPoison(absl::Time now, Changes& changes) {
   std::vector<LeaseKey> poison;
   {
     ASSIGN_OR_RETURN(
@@ -72,7 +73,6 @@ absl::Status RunQueue::FailPoison(absl::Time now) {
       poison.push_back({row.Int(0), row.Int(1), row.Int(2)});
     }
   }
-  Changes changes;
   for (const LeaseKey& key : poison) {
     Event event;
     event.body = SampleFailure{
@@ -359,6 +359,16 @@ absl::Status RunQueue::Release(const LeaseKey& key, Changes& changes) {
   changes.waiting += database_.Changes();
   changes.running -= database_.Changes();
   return absl::OkStatus();
+}
+
+absl::Status RunQueue::ReleaseAfterDeath(const LeaseKey& key, absl::Time now,
+                                         Changes& changes) {
+  RETURN_IF_ERROR(
+      database_.Run("UPDATE samples SET crashes = crashes + 1 "
+                    "WHERE id = ?1 AND state = 'running' AND attempt = ?2",
+                    key.sample, key.attempt));
+  RETURN_IF_ERROR(FailPoison(now, changes));
+  return Release(key, changes);
 }
 
 }  // namespace kvrecall

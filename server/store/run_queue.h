@@ -83,6 +83,9 @@ class RunQueue {
 
   // Does nothing if the sample is not leased as `key` says.
   absl::Status Release(const LeaseKey& key, Changes& changes);
+  // As Store::ReleaseAfterDeath.
+  absl::Status ReleaseAfterDeath(const LeaseKey& key, absl::Time now,
+                                 Changes& changes);
 
  private:
   struct RunRow {
@@ -98,7 +101,8 @@ class RunQueue {
   struct Room {
     int64_t samples = INT64_MAX, tokens = INT64_MAX;
   };
-  absl::Status FailPoison(absl::Time now);
+  // Fails what so many servers died of, of the samples that are leased.
+  absl::Status FailPoison(absl::Time now, Changes& changes);
   absl::StatusOr<RunRow> FindRun(const std::string& run_id);
   absl::Status InsertLanes(int64_t run, const RunConfig& config);
   absl::StatusOr<Room> RoomFor(const std::string& owner);

@@ -65,6 +65,7 @@ class SqliteStore : public Store {
       std::string run_id,
       absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) override;
   absl::StatusOr<RunInfo> GetRun(std::string_view run_id) override;
+  absl::StatusOr<int64_t> SamplesAhead(std::string_view run_id) override;
   absl::StatusOr<std::pair<std::vector<RunInfo>, std::string>> ListRuns(
       int page_size, std::string_view page_token) override;
   absl::StatusOr<std::vector<Event>> ReadAfter(std::string_view run_id,
@@ -76,6 +77,7 @@ class SqliteStore : public Store {
                                   std::function<void()> listener) override;
   absl::StatusOr<LeasedSample> Lease() override;
   void Release(const LeasedSample& sample) override;
+  void ReleaseAfterDeath(const LeasedSample& sample) override;
   absl::Status Append(const LeasedSample& sample,
                       std::vector<Event> events) override;
   void StopLeasing() override;
@@ -101,7 +103,8 @@ class SqliteStore : public Store {
   void Park(const PendingTake& pending);
   void RetryParked();
   void RetryParkedLater();
-  Command ReleaseCommand(std::shared_ptr<LeaseEntry> lease);
+  Command ReleaseCommand(std::shared_ptr<LeaseEntry> lease,
+                         bool after_death = false);
   Command AppendCommand(std::shared_ptr<LeaseEntry> lease,
                         std::vector<Event> events);
 
@@ -274,6 +277,11 @@ absl::StatusOr<RunInfo> SqliteStore::GetRun(std::string_view run_id) {
       [&](RecordsReader& reader) { return reader.GetRun(run_id); });
 }
 
+absl::StatusOr<int64_t> SqliteStore::SamplesAhead(std::string_view run_id) {
+  return readers_.With(
+      [&](RecordsReader& reader) { return reader.SamplesAhead(run_id); });
+}
+
 absl::StatusOr<std::pair<std::vector<RunInfo>, std::string>>
 SqliteStore::ListRuns(int page_size, std::string_view page_token) {
   return readers_.With([&](RecordsReader& reader) {
@@ -418,16 +426,26 @@ void SqliteStore::Release(const LeasedSample& sample) {
   }
 }
 
-Command SqliteStore::ReleaseCommand(std::shared_ptr<LeaseEntry> lease) {
+void SqliteStore::ReleaseAfterDeath(const LeasedSample& sample) {
+  std::shared_ptr<LeaseEntry> lease = leases_.BeginRelease(sample);
+  if (lease != nullptr)
+    writer_->Post(ReleaseCommand(std::move(lease), /*after_death=*/true));
+}
+
+Command SqliteStore::ReleaseCommand(std::shared_ptr<LeaseEntry> lease,
+                                    bool after_death) {
   Command command;
-  command.execute = [this, lease](Changes& changes) {
+  command.execute = [this, lease, after_death](Changes& changes) {
+    if (after_death)
+      return queue_.ReleaseAfterDeath(lease->key, absl::Now(), changes);
     return queue_.Release(lease->key, changes);
   };
-  command.finish = [this, lease](const absl::Status& status) {
+  command.finish = [this, lease, after_death](const absl::Status& status) {
     if (!status.ok()) {
       OnWriteFailed(status);
       // Kept until it succeeds, or the next server finds the sample.
-      if (writer_->PostLater(ReleaseCommand(lease), options_.retry_interval))
+      if (writer_->PostLater(ReleaseCommand(lease, after_death),
+                             options_.retry_interval))
         return;
     }
     leases_.Remove(*lease);

@@ -41,7 +41,7 @@ struct NewRun {
   std::string body_digest;  // SHA-256 of what was asked, to tell reuse
   RunConfig config;         // completed with defaults
   Provenance provenance;
-  std::string owner;  // who makes it; empty: nobody knows
+  std::string owner = "";  // who makes it; empty: nobody knows
   // Finished samples of other runs with the same record key may stand for its
   // own (see record_reuse.h).
   bool may_reuse = false;
@@ -109,6 +109,10 @@ class Store {
   // NotFound: no such run.
   virtual absl::StatusOr<RunInfo> GetRun(std::string_view run_id) = 0;
 
+  // Samples of all runs that wait or run, and were submitted before the first
+  // of the run's that waits; 0 where none does. NotFound: no such run.
+  virtual absl::StatusOr<int64_t> SamplesAhead(std::string_view run_id) = 0;
+
   // Newest first. `page_token` is empty or what the last call returned as
   // .second, which is empty on the last page. InvalidArgument: bad token.
   virtual absl::StatusOr<std::pair<std::vector<RunInfo>, std::string>> ListRuns(
@@ -141,6 +145,11 @@ class Store {
   // Gives a leased sample back to the queue, not run; its next lease counts
   // as a new attempt only if events of this one were appended.
   virtual void Release(const LeasedSample& sample) = 0;
+
+  // As Release, of a sample with which the server came to its end, which is the
+  // caller's next step: it counts as one of the deaths of which three make the
+  // sample fail with SERVER_DIED.
+  virtual void ReleaseAfterDeath(const LeasedSample& sample) = 0;
 
   // Hands events of a leased sample (all but RunEnd) to the writer; sequence
   // numbers in them are ignored. A SampleResult or SampleFailure ends the

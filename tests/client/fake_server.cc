@@ -131,6 +131,7 @@ grpc::Status FakeServer::WatchRun(
   }
   v1::WatchRunResponse heartbeat;
   heartbeat.set_last_sequence(last);
+  heartbeat.set_samples_ahead(script_.samples_ahead);
   if (limit != 0) writer->Write(heartbeat);
   int sent = 0;
   for (const Event& event : events) {

@@ -33,6 +33,7 @@ struct FakeScript {
   grpc::StatusCode break_code = grpc::StatusCode::UNAVAILABLE;
   // After all events, streams wait until the client has gone.
   bool never_ends = false;
+  int64_t samples_ahead = 0;    // as heartbeats say
   int unavailable_submits = 0;  // the first calls fail
   std::string refused_sample;   // answered with OUTCOME_REFUSED
   // How many samples each call takes; the rest of it finds the queue full.

@@ -53,11 +53,11 @@ class Writer {
   void AddRun() {
     const RunInfo& run = script_.run;
     Run("INSERT INTO runs VALUES (1, ?1, ?1, '', ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
-        "?9, ?10, NULL)",
+        "?9, ?10, NULL, ?11, 0)",
         run.run_id, RunStateName(run.state), ConfigToJson(run.config).dump(),
         ProvenanceToJson(run.provenance).dump(), run.complete,
         run.samples_submitted, run.samples_done, run.samples_failed,
-        run.last_sequence, absl::ToUnixMicros(run.create_time));
+        run.last_sequence, absl::ToUnixMicros(run.create_time), run.owner);
   }
 
   // The key of an event's sample, which is made where it is new.

@@ -1,5 +1,6 @@
 #include "client/watcher.h"
 
+#include <algorithm>
 #include <string>
 #include <thread>
 #include <vector>
@@ -48,6 +49,20 @@ TEST(WatcherTest, GivesEveryEventInOrderAsItWasRecorded) {
   EXPECT_EQ(*watched.end, Watcher::End::kFinished);
   EXPECT_EQ(watched.events, server.script().events);
   EXPECT_THAT(watched.messages, IsEmpty());
+}
+
+TEST(WatcherTest, SaysOnceHowManyComeBefore) {
+  FakeScript script = MakeScript(1, 1);
+  script.samples_ahead = 12;
+  script.breaks = {0, 0};
+  const FakeServer server(script);
+  const Connection connection(server.address());
+  Watcher watcher(connection, kImpatient);
+  const Watched watched = Watch(watcher);
+  ASSERT_TRUE(watched.end.ok()) << watched.end.status();
+  EXPECT_EQ(std::count(watched.messages.begin(), watched.messages.end(),
+                       "in the queue, behind 12 samples"),
+            1);
 }
 
 TEST(WatcherTest, ABrokenStreamIsResumedWithoutLossOrRepetition) {

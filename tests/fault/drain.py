@@ -34,11 +34,12 @@ def wait_for(what, seconds=30):
 class Drain:
     """One server, stopped in one state."""
 
-    def __init__(self, folder, name, delay_ms, drain_seconds):
+    def __init__(self, folder, name, delay_ms, drain_seconds, extra=()):
         self.name = name
         self.drain_seconds = drain_seconds
         self.server = Server(folder / f"{name}.db", delay_ms,
-                             extra=["--drain-seconds", str(drain_seconds)])
+                             extra=["--drain-seconds", str(drain_seconds),
+                                    *extra])
         self.server.start()
 
     def kinds(self):
@@ -150,6 +151,14 @@ def main():
         table.row("calls: acknowledged runs that are missing",
                   f"{missing} of {len(acknowledged)}", "0",
                   missing == 0 and len(acknowledged) > 0)
+
+        # The device is lost: as a death, but what ran goes back at once.
+        drain = Drain(folder, "device lost", 1, 0,
+                      extra=["--scripted-lost-at", "20"])
+        run = submit(drain.server, SAMPLES, 7)
+        status = drain.server.process.wait(timeout=60)
+        table.row("device lost: exit", status, "1", status == 1)
+        drain.finish(run, expected, table)
 
         # A second signal ends it at once.
         drain = Drain(folder, "twice", 2000, 60)

@@ -44,7 +44,7 @@ class ExportFileTest : public ::testing::Test {
     config.gaps = *ParseGapSpecs("without_gold(0.2)");
     ASSERT_TRUE(database_
                     ->Run("INSERT INTO runs VALUES (?1, ?2, ?2, '', 'running', "
-                          "?3, ?4, 0, 1, 0, 0, 2, 1000000, NULL)",
+                          "?3, ?4, 0, 1, 0, 0, 2, 1000000, NULL, '', 0)",
                           run, "run" + std::to_string(run),
                           ConfigToJson(config).dump(),
                           ProvenanceToJson(Provenance()).dump())

@@ -34,7 +34,7 @@ class ReaderTest : public ::testing::Test {
 
   void AddRun(int64_t id, int64_t last_sequence) {
     ASSERT_TRUE(db_->Run("INSERT INTO runs VALUES (?1, ?2, ?2, '', 'running', "
-                         "?3, ?4, 0, 2, 0, 1, ?5, 1000000, NULL)",
+                         "?3, ?4, 0, 2, 0, 1, ?5, 1000000, NULL, '', 0)",
                          id, "run" + std::to_string(id),
                          ConfigToJson(config_).dump(),
                          ProvenanceToJson(Provenance()).dump(), last_sequence)

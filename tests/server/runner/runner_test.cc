@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <map>
 #include <mutex>
@@ -77,7 +78,8 @@ class RunnerTest : public ::testing::Test {
 
   void StartRunner() {
     model_ = MakeScriptedModel(options_);
-    runner_ = Runner::Start(*model_, *prompts_, *store_, observer_);
+    runner_ =
+        Runner::Start(*model_, *prompts_, *store_, observer_, on_device_lost_);
   }
 
   std::string CreateRun(const std::string& request_id, int64_t max_new) {
@@ -143,6 +145,17 @@ class RunnerTest : public ::testing::Test {
     }
   }
 
+  // As another process would find them.
+  void Restart() {
+    runner_.reset();
+    ASSERT_TRUE(store_->Close().ok());
+    store_.reset();
+    auto store = OpenSqliteStore(directory_ + "/test.db", {});
+    ASSERT_TRUE(store.ok()) << store.status();
+    store_ = std::move(*store);
+    StartRunner();
+  }
+
   std::vector<Event> Events(const std::string& run_id) {
     auto events = store_->ReadAfter(run_id, 0, 100000);
     EXPECT_TRUE(events.ok()) << events.status();
@@ -152,6 +165,7 @@ class RunnerTest : public ::testing::Test {
   std::string directory_;
   ScriptedModelOptions options_;
   CountingObserver observer_;
+  std::function<void(const absl::Status&)> on_device_lost_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<PromptBuilder> prompts_;
   std::unique_ptr<Model> model_;
@@ -267,6 +281,60 @@ TEST_F(RunnerTest, AFaultFailsItsSampleOnly) {
   EXPECT_EQ(failures, 1);
 }
 
+// An error of which the device knows nothing is the sample's own.
+TEST_F(RunnerTest, AnErrorOfTheEngineFailsItsSampleOnly) {
+  std::atomic<int> steps = 0;
+  options_.hook = [&](const ScriptedPoint& point) {
+    return point.phase == ScriptedPoint::Phase::kStep && ++steps == 2
+               ? absl::InternalError("made up")
+               : absl::OkStatus();
+  };
+  StartRunner();
+  const std::string run_id = CreateRun("a", 4);
+  Submit(run_id, 2);
+  EXPECT_EQ(WaitForEnd(run_id).samples_done, 1);
+}
+
+TEST_F(RunnerTest, ALostDeviceGivesTheSampleBackAndTakesNoOther) {
+  std::atomic<bool> is_lost = false;
+  options_.hook = [&](const ScriptedPoint& point) {
+    is_lost = is_lost || (point.phase == ScriptedPoint::Phase::kStep &&
+                          point.positions > 0);
+    return is_lost ? absl::InternalError("made up") : absl::OkStatus();
+  };
+  options_.device = [&] {
+    return is_lost ? absl::InternalError("no answer") : absl::OkStatus();
+  };
+  const std::string run_id = CreateRun("a", 4);
+  Submit(run_id, 2);
+  // Twice it is tried again; the third time it is the sample's fault.
+  for (int death = 1; death <= 3; ++death) {
+    Signal lost;
+    on_device_lost_ = [&](const absl::Status& why) {
+      EXPECT_EQ(why.message(), "no answer");
+      lost.Notify();
+    };
+    if (death == 1) {
+      StartRunner();
+    } else {
+      Restart();
+    }
+    lost.WaitForNotification();
+    runner_->Stop(absl::ZeroDuration());
+    is_lost = false;
+    EXPECT_FALSE(IsTerminal(store_->GetRun(run_id)->state));
+  }
+  options_.hook = nullptr;
+  Restart();
+  const RunInfo run = WaitForEnd(run_id);
+  EXPECT_EQ(run.samples_failed, 1);
+  EXPECT_EQ(run.samples_done, 1);
+  for (const Event& event : Events(run_id))
+    if (const auto* failure = std::get_if<SampleFailure>(&event.body)) {
+      EXPECT_EQ(failure->reason, "SERVER_DIED");
+    }
+}
+
 TEST_F(RunnerTest, LogitsThatAreNotFiniteFailTheSample) {
   options_.nan_logits = [](int64_t) { return true; };
   StartRunner();
@@ -320,16 +388,10 @@ TEST_F(RunnerTest, StoppingGivesTheSampleBackToTheQueue) {
   reached.WaitForNotification();
   runner_->Stop(absl::ZeroDuration());
   EXPECT_FALSE(IsTerminal(store_->GetRun(run_id)->state));
-  runner_.reset();
-  ASSERT_TRUE(store_->Close().ok());
-  store_.reset();
-  // A new process: both samples are run, the first as a second attempt.
-  auto store = OpenSqliteStore(directory_ + "/test.db", {});
-  ASSERT_TRUE(store.ok()) << store.status();
-  store_ = std::move(*store);
+  // Both samples are run, the first as a second attempt.
   options_.hook = nullptr;
   options_.eos_every = 3;
-  StartRunner();
+  Restart();
   const RunInfo run = WaitForEnd(run_id);
   EXPECT_EQ(run.state, RunState::kSucceeded);
   EXPECT_EQ(run.samples_done, 2);

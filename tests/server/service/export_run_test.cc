@@ -202,5 +202,22 @@ TEST_F(ExportRunTest, ShutdownLetsAnExportEnd) {
   EXPECT_TRUE(got == bytes);
 }
 
+// Its file would stay open for as long as it likes.
+TEST_F(ExportRunTest, AClientThatTakesNothingIsGivenUp) {
+  RpcServerOptions options;
+  options.write_timeout = absl::Milliseconds(50);
+  StartServer(options);
+  const std::string run_id = MakeRun("a");
+  store_.SetExported(Bytes(64 * kChunk));  // more than what is on the way
+  grpc::ClientContext context;
+  const auto reader = Open(&context, run_id);
+  const std::string given_up =
+      absl::StrCat("ExportRun ", grpc::StatusCode::CANCELLED);
+  while (observer_.handled(given_up) == 0) std::this_thread::yield();
+  for (v1::ExportRunResponse message; reader->Read(&message);) {
+  }
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
 }  // namespace
 }  // namespace kvrecall

@@ -98,6 +98,7 @@ class FakeSink final : public WatchSink {
   }
 
   int64_t last_sequence() const { return expected_ - 1; }
+  int64_t samples_ahead() const { return samples_ahead_; }  // by the last
   // Of the cursor, which nobody may keep after the end.
   std::weak_ptr<WatchCursor> observed() const { return observed_; }
 
@@ -129,7 +130,10 @@ class FakeSink final : public WatchSink {
       EXPECT_EQ(event.sequence(), expected_);
       expected_ = event.sequence() + 1;
     }
-    if (message.events_size() == 0) ++heartbeats_;
+    if (message.events_size() == 0) {
+      ++heartbeats_;
+      samples_ahead_ = message.samples_ahead();
+    }
     EXPECT_GE(message.last_sequence(), expected_ - 1);
   }
 
@@ -144,6 +148,7 @@ class FakeSink final : public WatchSink {
   bool cancelling_ = false;
   int64_t expected_ = 1;
   int heartbeats_ = 0;
+  int64_t samples_ahead_ = 0;
   std::thread wire_;
 };
 

@@ -101,6 +101,7 @@ class FakeStore final : public Store {
     done(GetRun(run_id));
   }
 
+  absl::StatusOr<int64_t> SamplesAhead(std::string_view) override { return 7; }
   absl::StatusOr<RunInfo> GetRun(std::string_view run_id) override {
     std::lock_guard lock(mutex_);
     if (!read_error_.ok()) return read_error_;
@@ -196,6 +197,7 @@ class FakeStore final : public Store {
     return absl::CancelledError("no engine");
   }
   void Release(const LeasedSample&) override {}
+  void ReleaseAfterDeath(const LeasedSample&) override {}
   absl::Status Append(const LeasedSample&, std::vector<Event>) override {
     return absl::CancelledError("no engine");
   }

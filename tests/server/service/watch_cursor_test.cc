@@ -83,6 +83,8 @@ TEST_F(WatchCursorTest, HeartbeatsComeOnlyWhereNothingElseDoes) {
   sink->WaitForHeartbeats(5);
   CommitEnd();
   EXPECT_TRUE(sink->Join().ok());
+  // They came before the first event: so they told the place in the queue.
+  EXPECT_EQ(sink->samples_ahead(), store_.SamplesAhead(run_id_).value());
 }
 
 TEST_F(WatchCursorTest, AClientThatGoesAtAnyMomentIsReleased) {

@@ -67,6 +67,19 @@ TEST_F(SharingTest, OneSampleDoesNotWaitForAQueueOfAnothers) {
   EXPECT_THAT(next, Contains("b0"));
 }
 
+TEST_F(SharingTest, ItIsKnownHowManyComeBefore) {
+  const std::string first = CreateOf("alice", "first");
+  const std::string second = CreateOf("bob", "second");
+  ASSERT_TRUE(Submit(first, Samples("a", 3)).ok());
+  ASSERT_TRUE(Submit(second, Samples("b", 2)).ok());
+  EXPECT_EQ(store_->SamplesAhead(first).value(), 0);
+  EXPECT_EQ(store_->SamplesAhead(second).value(), 3);
+  Finish(Lease(), 1);
+  EXPECT_EQ(store_->SamplesAhead(second).value(), 2);
+  EXPECT_EQ(store_->SamplesAhead("none").status().code(),
+            absl::StatusCode::kNotFound);
+}
+
 TEST_F(SharingTest, OfOneClientTheOldestComesFirst) {
   const std::string first = CreateOf("alice", "first");
   const std::string second = CreateOf("alice", "second");
