@@ -127,7 +127,26 @@ absl::StatusOr<SampleInfo> SampleFrom(const Statement& row) {
   return sample;
 }
 
+struct PageCounts {
+  int64_t all = 0;
+  int64_t free = 0;
+  int64_t size = 0;  // bytes of one
+};
+
+absl::StatusOr<PageCounts> CountPages(Database& database) {
+  PageCounts pages;
+  ASSIGN_OR_RETURN(pages.all, database.QueryInt("PRAGMA page_count"));
+  ASSIGN_OR_RETURN(pages.free, database.QueryInt("PRAGMA freelist_count"));
+  ASSIGN_OR_RETURN(pages.size, database.QueryInt("PRAGMA page_size"));
+  return pages;
+}
+
 }  // namespace
+
+absl::StatusOr<int64_t> UsedBytes(Database& database) {
+  ASSIGN_OR_RETURN(const PageCounts pages, CountPages(database));
+  return (pages.all - pages.free) * pages.size;
+}
 
 const char* SampleStateName(SampleState state) {
   switch (state) {
@@ -163,6 +182,34 @@ absl::StatusOr<std::unique_ptr<RecordsReader>> RecordsReader::Open(
     const std::string& path) {
   ASSIGN_OR_RETURN(std::unique_ptr<Database> database, OpenForReading(path));
   return std::unique_ptr<RecordsReader>(new RecordsReader(std::move(database)));
+}
+
+absl::StatusOr<DatabaseOverview> RecordsReader::Overview() {
+  DatabaseOverview all;
+  Database& database = *database_;
+  RETURN_IF_ERROR(
+      InTransaction(database, TransactionKind::kRead, [&]() -> absl::Status {
+        ASSIGN_OR_RETURN(all.runs,
+                         database.QueryInt("SELECT count(*) FROM runs"));
+        if (all.runs > 0) {
+          ASSIGN_OR_RETURN(
+              const int64_t oldest_us,
+              database.QueryInt(
+                  "SELECT created_us FROM runs ORDER BY id LIMIT 1"));
+          all.oldest_run = absl::FromUnixMicros(oldest_us);
+        }
+        ASSIGN_OR_RETURN(all.samples_waiting,
+                         database.QueryInt("SELECT count(*) FROM samples "
+                                           "WHERE state = 'queued'"));
+        ASSIGN_OR_RETURN(all.samples_running,
+                         database.QueryInt("SELECT count(*) FROM samples "
+                                           "WHERE state = 'running'"));
+        ASSIGN_OR_RETURN(const PageCounts pages, CountPages(database));
+        all.bytes = pages.all * pages.size;
+        all.free_bytes = pages.free * pages.size;
+        return absl::OkStatus();
+      }));
+  return all;
 }
 
 absl::StatusOr<RunInfo> RecordsReader::GetRun(std::string_view run_id) {

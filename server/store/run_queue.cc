@@ -9,6 +9,7 @@
 #include "common/base/status_macros.h"
 #include "common/record/json.h"
 #include "common/records_db/reader.h"
+#include "server/store/run_deletion.h"
 
 namespace kvrecall {
 namespace {
@@ -101,12 +102,14 @@ absl::StatusOr<RunInfo> RunQueue::Create(const NewRun& run, absl::Time now) {
         "', which asks for something else; use a new request id"));
   }
   const std::string run_id = run_ids_.Next(now);
+  ASSIGN_OR_RETURN(const int64_t key, NextRunKey(database_));
   RETURN_IF_ERROR(database_.Run(
-      "INSERT INTO runs (run_id, request_id, body_digest, state, config, "
-      "provenance, created_us) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6)",
-      run_id, run.request_id, run.body_digest, ConfigToJson(run.config).dump(),
-      ProvenanceToJson(run.provenance).dump(), absl::ToUnixMicros(now)));
-  RETURN_IF_ERROR(InsertLanes(database_.LastInsertId(), run.config));
+      "INSERT INTO runs (id, run_id, request_id, body_digest, state, config, "
+      "provenance, created_us) VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, ?7)",
+      key, run_id, run.request_id, run.body_digest,
+      ConfigToJson(run.config).dump(), ProvenanceToJson(run.provenance).dump(),
+      absl::ToUnixMicros(now)));
+  RETURN_IF_ERROR(InsertLanes(key, run.config));
   return ReadRun(database_, run_id);
 }
 
