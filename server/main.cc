@@ -1,7 +1,7 @@
 // kvrecall-server: parse, open, load, serve, drain.
 //
-// Exit status: 0 after SIGTERM or SIGINT, 2 for a bad command line, 1 for
-// whatever else keeps it from serving, each with one line on stderr.
+// Exit status: 0 after SIGTERM, SIGINT or a Drain, 2 for a bad command line, 1
+// for whatever else keeps it from serving, each with one line on stderr.
 
 #include <cstdio>
 #include <filesystem>
@@ -118,6 +118,9 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   store_options.observer = &metrics;
   store_options.max_open_samples = options.max_queue;
   store_options.min_free_bytes = options.min_free_disk_mib << 20;
+  store_options.max_used_bytes = options.max_database_mib << 20;
+  if (options.keep_days > 0)
+    store_options.keep = absl::Hours(24 * options.keep_days);
   ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
                    OpenSqliteStore(database, store_options));
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(options));
@@ -138,10 +141,11 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
                    MakeAccess(options));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<RpcServer> rpc,
-      RpcServer::Start(rpc_options,
-                       {store.get(), &planner, &metrics, access.get(),
-                        TokenizeWith(*loaded.prompts), DescribeModel(loaded),
-                        DescribeServer(database)}));
+      RpcServer::Start(
+          rpc_options,
+          {store.get(), &planner, &metrics, access.get(),
+           TokenizeWith(*loaded.prompts), DescribeModel(loaded),
+           DescribeServer(database), [&signals] { signals.Request(); }}));
   const std::unique_ptr<Runner> runner =
       Runner::Start(*loaded.model, *loaded.prompts, *store, metrics);
   metrics.SetServing(true);
@@ -155,7 +159,8 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
                database);
 
   const int signal = signals.Wait();
-  spdlog::info("signal {}: no new work; the running sample has {} s", signal,
+  spdlog::info("{}: no new work; the running sample has {} s",
+               signal == 0 ? "drain" : absl::StrCat("signal ", signal),
                options.drain_seconds);
   metrics.SetServing(false);
   rpc->BeginDrain();

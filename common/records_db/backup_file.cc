@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "common/base/error_reason.h"
 #include "common/base/status_macros.h"
 #include "common/records_db/reader.h"
 #include "common/records_db/schema.h"
@@ -23,13 +24,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
+absl::Status Exists(const std::string& words) {
+  return WithReason(absl::AlreadyExistsError(words), "FILE_EXISTS");
+}
+
 absl::Status SystemError(const std::string& path, const char* what) {
   const int error = errno;
   const std::string words =
       absl::StrCat(path, ": ", what, ": ", std::strerror(error));
   switch (error) {
     case EEXIST:
-      return absl::AlreadyExistsError(words);
+      return Exists(words);
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
@@ -162,7 +167,7 @@ absl::StatusOr<int64_t> WriteBackup(const std::string& database,
   std::error_code error;
   if (fs::symlink_status(file, error).type() != fs::file_type::not_found &&
       !error)
-    return absl::AlreadyExistsError(absl::StrCat(file, ": is there already"));
+    return Exists(absl::StrCat(file, ": is there already"));
   ASSIGN_OR_RETURN(Part part, Part::Make(file));
   RETURN_IF_ERROR(Copy(database, part.path(), hooks));
   RETURN_IF_ERROR(Check(part.path(), hooks));

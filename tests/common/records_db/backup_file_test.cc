@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include "common/base/error_reason.h"
 #include "common/records_db/reader.h"
 #include "common/records_db/schema.h"
 #include "tests/common/records_db/temp_dir.h"
@@ -122,6 +123,7 @@ TEST_F(BackupFileTest, NothingIsOverwritten) {
     std::ofstream(file_ + suffix) << "mine";
     const absl::Status refused = Fail(file_);
     EXPECT_TRUE(absl::IsAlreadyExists(refused)) << refused;
+    EXPECT_EQ(ReasonOf(refused), "FILE_EXISTS");
     EXPECT_THAT(std::string(refused.message()), HasSubstr(file_ + suffix));
     EXPECT_EQ(std::filesystem::file_size(file_ + suffix), 4u);
     std::filesystem::remove(file_ + suffix);
