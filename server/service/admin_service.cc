@@ -46,10 +46,14 @@ absl::Status ReadStatus(const AdminContext& context, bool draining,
   return absl::OkStatus();
 }
 
-// What is wrong with the path was found out by trying.
+// What is wrong with the path was found out by trying. Other codes of the file
+// system's would say something of runs and tokens.
 absl::Status BackupError(const absl::Status& status, bool stopping) {
   if (absl::IsInvalidArgument(status))
     return FieldError("path", std::string(status.message()));
+  if (absl::IsNotFound(status) || absl::IsPermissionDenied(status) ||
+      absl::IsFailedPrecondition(status))
+    return absl::InternalError(status.message());
   if (absl::IsCancelled(status) && stopping)
     return WithReason(absl::UnavailableError("the server is shutting down; the "
                                              "backup was given up"),

@@ -353,7 +353,7 @@ absl::StatusOr<StoreStatus> SqliteStore::GetStatus() {
   status.runs_being_deleted = deleter_.pending();
   status.samples_waiting = overview.samples_waiting;
   status.samples_running = overview.samples_running;
-  status.database_bytes = BytesOf(path_);
+  status.database_bytes = overview.bytes;
   status.used_bytes = overview.bytes - overview.free_bytes;
   status.log_bytes = LogBytes();
   status.free_disk_bytes = FreeDiskBytes(path_);

@@ -70,7 +70,7 @@ struct StoreStatus {
   int64_t runs_being_deleted = 0;        // no longer among `runs`
   int64_t samples_waiting = 0;
   int64_t samples_running = 0;
-  int64_t database_bytes = 0;   // of the file
+  int64_t database_bytes = 0;   // of all pages, also those yet in the log only
   int64_t used_bytes = 0;       // of it, what rows take; the rest is reused
   int64_t log_bytes = 0;        // of the write-ahead log beside it
   int64_t free_disk_bytes = 0;  // of its file system; 0 where nobody can tell

@@ -154,6 +154,8 @@ TEST_F(AdminServiceTest, APathThatIsNoneIsAWrongField) {
   store_.SetBackup(
       WithReason(absl::AlreadyExistsError("there already"), "FILE_EXISTS"));
   EXPECT_EQ(ReasonIn(Backup("/a.db", &response)), "FILE_EXISTS");
+  store_.SetBackup(absl::FailedPreconditionError("/a.db.part: cannot be"));
+  EXPECT_EQ(ReasonIn(Backup("/a.db", &response)), "INTERNAL");
 }
 
 // One at a time: the second begins when the first was given up.
