@@ -141,6 +141,29 @@ absl::StatusOr<PageCounts> CountPages(Database& database) {
   return pages;
 }
 
+// Of the run with key `run`, as RecordsReader::ListSamples.
+absl::StatusOr<std::vector<SampleInfo>> ReadSamples(Database& database,
+                                                    int64_t run, int64_t after,
+                                                    int limit) {
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database.Prepare(
+          "SELECT sample_id, ordinal, state, recorded_attempt, submitted_us, "
+          "prompt_tokens, raw_prompt_tokens, truncated, queue_seconds, "
+          "generated_tokens, text, score, finish_reason, prefill_seconds, "
+          "decode_seconds, error_reason, error_message, gap_scores, length "
+          "FROM samples "
+          "WHERE run = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3"));
+  RETURN_IF_ERROR(row.Bind(run, after, limit));
+  std::vector<SampleInfo> samples;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return samples;
+    ASSIGN_OR_RETURN(SampleInfo sample, SampleFrom(row));
+    samples.push_back(std::move(sample));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<int64_t> UsedBytes(Database& database) {
@@ -270,24 +293,15 @@ absl::StatusOr<std::vector<Event>> RecordsReader::ReadAfter(
 absl::StatusOr<std::vector<SampleInfo>> RecordsReader::ListSamples(
     std::string_view run_id, int64_t after, int limit) {
   RETURN_IF_ERROR(CheckPositive("limit", limit));
-  ASSIGN_OR_RETURN(const RunKey run, FindRun(*database_, run_id));
-  ASSIGN_OR_RETURN(
-      Statement row,
-      database_->Prepare(
-          "SELECT sample_id, ordinal, state, recorded_attempt, submitted_us, "
-          "prompt_tokens, raw_prompt_tokens, truncated, queue_seconds, "
-          "generated_tokens, text, score, finish_reason, prefill_seconds, "
-          "decode_seconds, error_reason, error_message, gap_scores, length "
-          "FROM samples "
-          "WHERE run = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3"));
-  RETURN_IF_ERROR(row.Bind(run.id, after, limit));
   std::vector<SampleInfo> samples;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, row.Step());
-    if (!more) return samples;
-    ASSIGN_OR_RETURN(SampleInfo sample, SampleFrom(row));
-    samples.push_back(std::move(sample));
-  }
+  RETURN_IF_ERROR(
+      InTransaction(*database_, TransactionKind::kRead, [&]() -> absl::Status {
+        ASSIGN_OR_RETURN(const RunKey run, FindRun(*database_, run_id));
+        ASSIGN_OR_RETURN(samples,
+                         ReadSamples(*database_, run.id, after, limit));
+        return absl::OkStatus();
+      }));
+  return samples;
 }
 
 absl::StatusOr<std::string> RecordsReader::GetSampleInput(
