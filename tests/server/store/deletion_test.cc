@@ -28,9 +28,16 @@ using ::testing::SizeIs;
 
 class DeletionTest : public StoreTest {
  protected:
+  // Processes die in these tests, machines do not.
+  DeletionTest() {
+    options_.writer.synchronous = WriterOptions::Synchronous::kNormal;
+  }
+
   absl::StatusOr<DeletedRun> Delete(const std::string& run) {
-    return Await<absl::StatusOr<DeletedRun>>(
+    auto deleted = Await<absl::StatusOr<DeletedRun>>(
         [&](auto done) { store_->DeleteRun(run, std::move(done)); });
+    if (!deleted.ok()) LetGo();
+    return deleted;
   }
 
   // Ended, with so many samples of so many steps.

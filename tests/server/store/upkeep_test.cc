@@ -159,11 +159,14 @@ TEST_F(UpkeepTest, ADatabaseOfItsFullSizeTakesNoNewWorkUntilRunsAreDeleted) {
   options_.max_used_bytes = empty + (200 << 10);
   Open();
   const auto refused = Submit(run, {TestSample("b")});
+  LetGo();
   EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
   EXPECT_EQ(ReasonOf(refused.status()), "DATABASE_FULL");
   EXPECT_THAT(std::string(refused.status().message()),
               HasSubstr("reading works"));
-  EXPECT_EQ(ReasonOf(TryCreate(TestRun("new")).status()), "DATABASE_FULL");
+  const absl::Status run_refused = TryCreate(TestRun("new")).status();
+  LetGo();
+  EXPECT_EQ(ReasonOf(run_refused), "DATABASE_FULL");
   // What runs goes on, is said to be complete, is read, and is exported.
   ASSERT_TRUE(Submit(run, {}, true).ok());
   Append(Lease(), {make_.Start(), make_.Result()});
