@@ -35,6 +35,7 @@ namespace {
 
 constexpr absl::Duration kLogEvery = absl::Minutes(1);
 constexpr absl::Duration kBackupLogEvery = absl::Seconds(10);
+constexpr int kCheckpointTries = 50;  // commit_interval apart: a second
 
 absl::Status ShuttingDown() {
   return absl::CancelledError("the store is shutting down");
@@ -113,7 +114,7 @@ class SqliteStore : public Store {
   struct CheckpointCall {
     CheckpointReply reply;
     bool is_empty = false;
-    int tries = 50;  // commit_interval apart: a second
+    int tries = kCheckpointTries;
     absl::AnyInvocable<void(absl::StatusOr<CheckpointReply>)> done;
   };
 
@@ -293,7 +294,6 @@ void SqliteStore::DeleteRun(
 void SqliteStore::Checkpoint(
     absl::AnyInvocable<void(absl::StatusOr<CheckpointReply>)> done) {
   auto call = std::make_shared<CheckpointCall>();
-  call->reply.bytes_before = LogBytes();
   call->done = std::move(done);
   writer_->Post(CheckpointCommand(std::move(call)));
 }
@@ -301,6 +301,7 @@ void SqliteStore::Checkpoint(
 Command SqliteStore::CheckpointCommand(std::shared_ptr<CheckpointCall> call) {
   Command command;
   command.execute = [this, call](Changes&) -> absl::Status {
+    if (call->tries == kCheckpointTries) call->reply.bytes_before = LogBytes();
     ASSIGN_OR_RETURN(call->is_empty, database_->TryTruncateLog());
     return absl::OkStatus();
   };
