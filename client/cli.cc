@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "client/commands/admin.h"
 #include "client/commands/analyze.h"
 #include "client/commands/cancel.h"
 #include "client/commands/command.h"
@@ -87,6 +88,7 @@ int RunCli(int argc, const char* const* argv, const Environment& environment,
   AddExportCommand(app, context);
   AddPullCommand(app, context);
   AddTokenizeCommand(app, context);
+  AddAdminCommand(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {  // help and version

@@ -59,7 +59,8 @@ Connection::Connection(ServerTarget target)
     : target_(std::move(target)),
       channel_(MakeChannel(target_)),
       runs_(v1::RunService::NewStub(channel_)),
-      models_(v1::ModelService::NewStub(channel_)) {}
+      models_(v1::ModelService::NewStub(channel_)),
+      admin_(v1::AdminService::NewStub(channel_)) {}
 
 void Connection::Identify(grpc::ClientContext& context) const {
   if (!target_.token.empty())
@@ -244,6 +245,53 @@ absl::StatusOr<v1::TokenizeResponse> Connection::Tokenize(
   v1::TokenizeResponse response;
   RETURN_IF_ERROR(ToStatus(models_->Tokenize(&context, request, &response)));
   return response;
+}
+
+absl::StatusOr<v1::ServerStatus> Connection::GetStatus() const {
+  grpc::ClientContext context;
+  Prepare(context, kCallTimeout);
+  v1::ServerStatus response;
+  RETURN_IF_ERROR(ToStatus(admin_->GetStatus(&context, {}, &response)));
+  return response;
+}
+
+absl::StatusOr<v1::DeleteRunResponse> Connection::DeleteRun(
+    const std::string& run_id) const {
+  grpc::ClientContext context;
+  Prepare(context, kCallTimeout);
+  v1::DeleteRunRequest request;
+  request.set_run_id(run_id);
+  v1::DeleteRunResponse response;
+  RETURN_IF_ERROR(ToStatus(admin_->DeleteRun(&context, request, &response)));
+  return response;
+}
+
+absl::StatusOr<v1::BackupResponse> Connection::Backup(
+    const std::string& path) const {
+  grpc::ClientContext context;
+  Identify(context);
+  v1::BackupRequest request;
+  request.set_path(path);
+  v1::BackupResponse response;
+  RETURN_IF_ERROR(ToStatus(admin_->Backup(&context, request, &response)));
+  return response;
+}
+
+absl::StatusOr<v1::CheckpointResponse> Connection::Checkpoint() const {
+  grpc::ClientContext context;
+  Prepare(context, kCallTimeout);
+  v1::CheckpointResponse response;
+  RETURN_IF_ERROR(ToStatus(admin_->Checkpoint(&context, {}, &response)));
+  return response;
+}
+
+absl::Status Connection::Drain(const std::string& reason) const {
+  grpc::ClientContext context;
+  Prepare(context, kCallTimeout);
+  v1::DrainRequest request;
+  request.set_reason(reason);
+  v1::DrainResponse response;
+  return ToStatus(admin_->Drain(&context, request, &response));
 }
 
 }  // namespace kvrecall

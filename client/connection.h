@@ -18,6 +18,7 @@
 #include "client/server_target.h"
 #include "common/record/record.h"
 #include "common/record/run_info.h"
+#include "kvrecall/v1/admin_service.grpc.pb.h"
 #include "kvrecall/v1/model_service.grpc.pb.h"
 #include "kvrecall/v1/run_service.grpc.pb.h"
 
@@ -76,6 +77,14 @@ class Connection {
 
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const std::string& text) const;
 
+  absl::StatusOr<v1::ServerStatus> GetStatus() const;
+  absl::StatusOr<v1::DeleteRunResponse> DeleteRun(
+      const std::string& run_id) const;
+  // Takes as long as it takes.
+  absl::StatusOr<v1::BackupResponse> Backup(const std::string& path) const;
+  absl::StatusOr<v1::CheckpointResponse> Checkpoint() const;
+  absl::Status Drain(const std::string& reason) const;
+
  private:
   // Ready for a call.
   void Prepare(grpc::ClientContext& context, absl::Duration timeout) const;
@@ -84,6 +93,7 @@ class Connection {
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::RunService::Stub> runs_;
   std::unique_ptr<v1::ModelService::Stub> models_;
+  std::unique_ptr<v1::AdminService::Stub> admin_;
 };
 
 // As ReadTarget fails.

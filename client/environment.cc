@@ -52,6 +52,7 @@ std::string DataHome() {
 Environment SystemEnvironment() {
   Environment environment;
   environment.in = &std::cin;
+  environment.in_is_terminal = isatty(STDIN_FILENO) == 1;
   environment.out = &std::cout;
   environment.err = &std::cerr;
   environment.err_is_terminal = isatty(STDERR_FILENO) == 1;

@@ -14,6 +14,7 @@ namespace kvrecall {
 
 struct Environment {
   std::istream* in = nullptr;        // where a file is named "-"
+  bool in_is_terminal = false;       // somebody can be asked there
   std::ostream* out = nullptr;       // results
   std::ostream* err = nullptr;       // progress and messages
   bool err_is_terminal = false;      // draw a progress bar there

@@ -1,9 +1,8 @@
 // kvrecall-server: parse, open, load, serve, drain.
 //
-// Exit status: 0 after SIGTERM or SIGINT, 2 for a bad command line, 1 for
-// whatever else keeps it from serving, each with one line on stderr.
+// Exit status: 0 after SIGTERM, SIGINT or a Drain, 2 for a bad command line, 1
+// for whatever else keeps it from serving, each with one line on stderr.
 
-#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -121,6 +120,9 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
                           options.max_queue_each,
                           options.max_queue_tokens_each};
   store_options.min_free_bytes = options.min_free_disk_mib << 20;
+  store_options.max_used_bytes = options.max_database_mib << 20;
+  if (options.keep_days > 0)
+    store_options.keep = absl::Hours(24 * options.keep_days);
   ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
                    OpenSqliteStore(database, store_options));
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(options));
@@ -141,19 +143,20 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
                    MakeAccess(options));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<RpcServer> rpc,
-      RpcServer::Start(rpc_options,
-                       {store.get(), &planner, &metrics, access.get(),
-                        TokenizeWith(*loaded.prompts), DescribeModel(loaded),
-                        DescribeServer(database)}));
-  // Set before the signal that it causes is taken.
+      RpcServer::Start(
+          rpc_options,
+          {store.get(), &planner, &metrics, access.get(),
+           TokenizeWith(*loaded.prompts), DescribeModel(loaded),
+           DescribeServer(database), [&signals] { signals.Request(); }}));
+  // Set before the request that it causes is taken.
   absl::Status device;
   const std::unique_ptr<Runner> runner = Runner::Start(
       *loaded.model, *loaded.prompts, *store, metrics,
-      [&device](const absl::Status& why) {
+      [&device, &signals](const absl::Status& why) {
         device = absl::UnavailableError(absl::StrCat(
             "the device has failed: ", why.message(),
             "; what ran is back in the queue: start the server again"));
-        kill(getpid(), SIGTERM);
+        signals.Request();
       });
   metrics.SetServing(true);
   signals.Arm();
@@ -166,7 +169,8 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
                database);
 
   const int signal = signals.Wait();
-  spdlog::info("signal {}: no new work; the running sample has {} s", signal,
+  spdlog::info("{}: no new work; the running sample has {} s",
+               signal == 0 ? "drain" : absl::StrCat("signal ", signal),
                options.drain_seconds);
   metrics.SetServing(false);
   rpc->BeginDrain();

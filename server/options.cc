@@ -13,6 +13,9 @@
 namespace kvrecall {
 namespace {
 
+constexpr int64_t kMostMib = int64_t{1} << 40;  // 2^60 bytes
+constexpr int64_t kMostDays = 36'500;
+
 void AddModelFlags(CLI::App& app, ServerOptions& options) {
   app.add_option("--model", options.model,
                  "Hugging Face model directory, a downloaded model of the Hub "
@@ -93,6 +96,15 @@ void AddServiceFlags(CLI::App& app, ServerOptions& options) {
                  "MiB; with less room on the database's disk new work is "
                  "refused")
       ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--max-database-mib", options.max_database_mib,
+                 "MiB; while the database has as much of records, new work is "
+                 "refused; 0: no limit")
+      ->check(CLI::Range(int64_t{0}, kMostMib))
+      ->capture_default_str();
+  app.add_option("--keep-days", options.keep_days,
+                 "days after which runs that have ended are deleted; 0: never")
+      ->check(CLI::Range(int64_t{0}, kMostDays))
       ->capture_default_str();
   app.add_option("--drain-seconds", options.drain_seconds,
                  "on SIGTERM, how long the running sample may go on")

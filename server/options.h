@@ -31,6 +31,8 @@ struct ServerOptions {
   int64_t max_queue_each = 0;
   int64_t max_queue_tokens_each = 0;
   int64_t min_free_disk_mib = 256;  // of the database's file system
+  int64_t max_database_mib = 0;     // of records; 0: any
+  int64_t keep_days = 0;            // after a run's end; 0: for ever
   std::string dtype = "auto";
   std::string device = "auto";
   int threads = 0;  // 0: all cores

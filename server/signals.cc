@@ -53,9 +53,15 @@ void SignalWaiter::Arm() {
   armed_ = true;
 }
 
+void SignalWaiter::Request() {
+  std::lock_guard lock(mutex_);
+  requested_ = true;
+  arrived_.notify_one();
+}
+
 int SignalWaiter::Wait() {
   std::unique_lock lock(mutex_);
-  arrived_.wait(lock, [this] { return signal_ != 0; });
+  arrived_.wait(lock, [this] { return signal_ != 0 || requested_; });
   return signal_;
 }
 

@@ -27,7 +27,12 @@ class SignalWaiter {
 
   // From now on a signal is kept for Wait.
   void Arm();
-  // Waits for a signal and returns its number. Call once, after Arm.
+  // As the first signal after Arm, but for one that follows it: that one counts
+  // as the first, so that whoever asked may also stop the process as usual. Any
+  // thread; idempotent.
+  void Request();
+  // Waits for a signal and returns its number, or 0 for a request. Call once,
+  // after Arm.
   int Wait();
 
  private:
@@ -37,6 +42,7 @@ class SignalWaiter {
   std::condition_variable arrived_;
   bool armed_ = false;
   bool stopping_ = false;
+  bool requested_ = false;
   int signal_ = 0;
   std::thread thread_;
 };

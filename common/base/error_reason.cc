@@ -31,14 +31,23 @@ constexpr ErrorReason kReasons[] = {
      "look the name up (`kvrecall-client runs`)"},
     {"REQUEST_ID_REUSED", Code::kAlreadyExists,
      "the request id was used for another request", "choose another id"},
+    {"FILE_EXISTS", Code::kAlreadyExists,
+     "the backup's file is there already, and is not overwritten",
+     "choose another path"},
     {"RUN_CLOSED", Code::kFailedPrecondition,
      "the run has ended, or was said to be complete, and takes no new samples",
      "make another run"},
+    {"RUN_ACTIVE", Code::kFailedPrecondition,
+     "the run has not ended, and cannot be deleted", "cancel it first"},
     {"CURSOR_BEYOND_END", Code::kOutOfRange,
      "after_sequence lies beyond the run's last event",
      "begin anew; the database is another one"},
     {"NO_ROOM", Code::kResourceExhausted,
      "the server has no memory or disk left for this", "tell the operator"},
+    {"DATABASE_FULL", Code::kResourceExhausted,
+     "the database has the size that its operator allows; the server takes no "
+     "new work, and reading works",
+     "delete runs; tell the operator"},
     {"SLOW_READER", Code::kResourceExhausted,
      "a message of the stream was not taken for a minute; the fact "
      "`last_sequence` is the last that was. A client that does not read sees a "

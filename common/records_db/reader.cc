@@ -132,7 +132,50 @@ absl::StatusOr<SampleInfo> SampleFrom(const Statement& row) {
   return sample;
 }
 
+struct PageCounts {
+  int64_t all = 0;
+  int64_t free = 0;
+  int64_t size = 0;  // bytes of one
+};
+
+absl::StatusOr<PageCounts> CountPages(Database& database) {
+  PageCounts pages;
+  ASSIGN_OR_RETURN(pages.all, database.QueryInt("PRAGMA page_count"));
+  ASSIGN_OR_RETURN(pages.free, database.QueryInt("PRAGMA freelist_count"));
+  ASSIGN_OR_RETURN(pages.size, database.QueryInt("PRAGMA page_size"));
+  return pages;
+}
+
+// Of the run with key `run`, as RecordsReader::ListSamples.
+absl::StatusOr<std::vector<SampleInfo>> ReadSamples(Database& database,
+                                                    int64_t run, int64_t after,
+                                                    int limit) {
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database.Prepare(
+          "SELECT sample_id, ordinal, state, recorded_attempt, submitted_us, "
+          "prompt_tokens, raw_prompt_tokens, truncated, queue_seconds, "
+          "generated_tokens, text, score, finish_reason, prefill_seconds, "
+          "decode_seconds, error_reason, error_message, gap_scores, length, "
+          "reused_from "
+          "FROM samples "
+          "WHERE run = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3"));
+  RETURN_IF_ERROR(row.Bind(run, after, limit));
+  std::vector<SampleInfo> samples;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return samples;
+    ASSIGN_OR_RETURN(SampleInfo sample, SampleFrom(row));
+    samples.push_back(std::move(sample));
+  }
+}
+
 }  // namespace
+
+absl::StatusOr<int64_t> UsedBytes(Database& database) {
+  ASSIGN_OR_RETURN(const PageCounts pages, CountPages(database));
+  return (pages.all - pages.free) * pages.size;
+}
 
 const char* SampleStateName(SampleState state) {
   switch (state) {
@@ -168,6 +211,34 @@ absl::StatusOr<std::unique_ptr<RecordsReader>> RecordsReader::Open(
     const std::string& path) {
   ASSIGN_OR_RETURN(std::unique_ptr<Database> database, OpenForReading(path));
   return std::unique_ptr<RecordsReader>(new RecordsReader(std::move(database)));
+}
+
+absl::StatusOr<DatabaseOverview> RecordsReader::Overview() {
+  DatabaseOverview all;
+  Database& database = *database_;
+  RETURN_IF_ERROR(
+      InTransaction(database, TransactionKind::kRead, [&]() -> absl::Status {
+        ASSIGN_OR_RETURN(all.runs,
+                         database.QueryInt("SELECT count(*) FROM runs"));
+        if (all.runs > 0) {
+          ASSIGN_OR_RETURN(
+              const int64_t oldest_us,
+              database.QueryInt(
+                  "SELECT created_us FROM runs ORDER BY id LIMIT 1"));
+          all.oldest_run = absl::FromUnixMicros(oldest_us);
+        }
+        ASSIGN_OR_RETURN(all.samples_waiting,
+                         database.QueryInt("SELECT count(*) FROM samples "
+                                           "WHERE state = 'queued'"));
+        ASSIGN_OR_RETURN(all.samples_running,
+                         database.QueryInt("SELECT count(*) FROM samples "
+                                           "WHERE state = 'running'"));
+        ASSIGN_OR_RETURN(const PageCounts pages, CountPages(database));
+        all.bytes = pages.all * pages.size;
+        all.free_bytes = pages.free * pages.size;
+        return absl::OkStatus();
+      }));
+  return all;
 }
 
 absl::StatusOr<RunInfo> RecordsReader::GetRun(std::string_view run_id) {
@@ -237,25 +308,15 @@ absl::StatusOr<std::vector<Event>> RecordsReader::ReadAfter(
 absl::StatusOr<std::vector<SampleInfo>> RecordsReader::ListSamples(
     std::string_view run_id, int64_t after, int limit) {
   RETURN_IF_ERROR(CheckPositive("limit", limit));
-  ASSIGN_OR_RETURN(const RunKey run, FindRun(*database_, run_id));
-  ASSIGN_OR_RETURN(
-      Statement row,
-      database_->Prepare(
-          "SELECT sample_id, ordinal, state, recorded_attempt, submitted_us, "
-          "prompt_tokens, raw_prompt_tokens, truncated, queue_seconds, "
-          "generated_tokens, text, score, finish_reason, prefill_seconds, "
-          "decode_seconds, error_reason, error_message, gap_scores, length, "
-          "reused_from "
-          "FROM samples "
-          "WHERE run = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3"));
-  RETURN_IF_ERROR(row.Bind(run.id, after, limit));
   std::vector<SampleInfo> samples;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, row.Step());
-    if (!more) return samples;
-    ASSIGN_OR_RETURN(SampleInfo sample, SampleFrom(row));
-    samples.push_back(std::move(sample));
-  }
+  RETURN_IF_ERROR(
+      InTransaction(*database_, TransactionKind::kRead, [&]() -> absl::Status {
+        ASSIGN_OR_RETURN(const RunKey run, FindRun(*database_, run_id));
+        ASSIGN_OR_RETURN(samples,
+                         ReadSamples(*database_, run.id, after, limit));
+        return absl::OkStatus();
+      }));
+  return samples;
 }
 
 absl::StatusOr<std::string> RecordsReader::GetSampleInput(

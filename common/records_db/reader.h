@@ -42,6 +42,19 @@ struct SampleInfo {
   std::optional<SampleFailure> failure;  // kFailed
 };
 
+// What a database has.
+struct DatabaseOverview {
+  int64_t runs = 0;
+  std::optional<absl::Time> oldest_run;  // when it was made
+  int64_t samples_waiting = 0;
+  int64_t samples_running = 0;
+  int64_t bytes = 0;       // of all pages, without the log
+  int64_t free_bytes = 0;  // of pages that the next rows are written to
+};
+
+// Bytes that rows take: the pages that are not free. Any connection.
+absl::StatusOr<int64_t> UsedBytes(Database& database);
+
 // NotFound: no such run. For any connection, the writer's included.
 absl::StatusOr<RunInfo> ReadRun(Database& database, std::string_view run_id);
 
@@ -50,6 +63,8 @@ class RecordsReader {
   // As OpenForReading.
   static absl::StatusOr<std::unique_ptr<RecordsReader>> Open(
       const std::string& path);
+
+  absl::StatusOr<DatabaseOverview> Overview();
 
   // NotFound: no such run.
   absl::StatusOr<RunInfo> GetRun(std::string_view run_id);

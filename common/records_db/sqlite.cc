@@ -173,9 +173,8 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
                      handle == nullptr ? 0 : sqlite3_system_errno(handle),
                      sqlite3_errstr(code));
   }
-  sqlite3_busy_timeout(
-      handle,
-      static_cast<int>(absl::ToInt64Milliseconds(options.busy_timeout)));
+  database->busy_timeout_ = options.busy_timeout;
+  database->WaitForLocks(options.busy_timeout);
   if (options.read_only) {
     sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
     RETURN_IF_ERROR(database->Exec("PRAGMA wal_autocheckpoint = 0"));
@@ -233,6 +232,58 @@ absl::Status Database::TruncateLog() {
   const int code = sqlite3_wal_checkpoint_v2(
       handle_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   return code == SQLITE_OK ? absl::OkStatus() : Error(code);
+}
+
+absl::StatusOr<bool> Database::TryTruncateLog() {
+  WaitForLocks(absl::ZeroDuration());
+  const int code = sqlite3_wal_checkpoint_v2(
+      handle_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  WaitForLocks(busy_timeout_);
+  if (code == SQLITE_OK) return true;
+  if ((code & 0xff) == SQLITE_BUSY) return false;
+  return Error(code);
+}
+
+absl::Status Database::CopyTo(
+    Database& target,
+    absl::FunctionRef<absl::Status(int64_t done, int64_t total)> after_step) {
+  // 4 MiB: often enough to be stopped, seldom enough to cost nothing.
+  constexpr int kPagesPerStep = 1024;
+  ASSIGN_OR_RETURN(const int64_t page_size, QueryInt("PRAGMA page_size"));
+  sqlite3_backup* copy =
+      sqlite3_backup_init(target.handle_, "main", handle_, "main");
+  if (copy == nullptr) return target.Error(sqlite3_errcode(target.handle_));
+  int code = SQLITE_OK;
+  absl::Status stopped;
+  while (code == SQLITE_OK && stopped.ok()) {
+    code = sqlite3_backup_step(copy, kPagesPerStep);
+    if (code != SQLITE_OK && code != SQLITE_DONE) break;
+    const int64_t total = sqlite3_backup_pagecount(copy) * page_size;
+    stopped =
+        after_step(total - sqlite3_backup_remaining(copy) * page_size, total);
+  }
+  const int finished = sqlite3_backup_finish(copy);
+  RETURN_IF_ERROR(stopped);
+  if (code == SQLITE_DONE) code = finished;
+  if (code == SQLITE_OK) return absl::OkStatus();
+  // Either file's: SQLite does not say whose.
+  return absl::Status(CodeOf(code), absl::StrCat(path_, " to ", target.path_,
+                                                 ": ", sqlite3_errstr(code),
+                                                 " (SQLite error ", code, ")"));
+}
+
+void Database::StopWhen(std::function<bool()> stop) {
+  constexpr int kInstructions = 1000;  // some ten microseconds
+  stop_ = std::move(stop);
+  sqlite3_progress_handler(
+      handle_, kInstructions,
+      [](void* self) { return static_cast<Database*>(self)->stop_() ? 1 : 0; },
+      this);
+}
+
+void Database::WaitForLocks(absl::Duration timeout) {
+  sqlite3_busy_timeout(handle_,
+                       static_cast<int>(absl::ToInt64Milliseconds(timeout)));
 }
 
 absl::Status Database::Error(int code) const {

@@ -13,6 +13,7 @@
 // error, and all else).
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -158,6 +159,24 @@ class Database {
   int64_t LastInsertId() const;  // of the last insert into a rowid table
   bool InTransaction() const;    // SQLite may have rolled back by itself
   absl::Status TruncateLog();    // checkpoints and empties the log
+
+  // The same, but waits for nobody: false where others still read the log, as
+  // much of which as they allow is in the database then. Outside a transaction.
+  absl::StatusOr<bool> TryTruncateLog();
+
+  // Makes `target` an exact copy, some pages at a time (SQLite's online
+  // backup). `after_step` hears how many bytes of how many are there, and stops
+  // the copying by an error. Inside a read transaction of this connection the
+  // copy is of that transaction's state, whatever others write meanwhile.
+  absl::Status CopyTo(
+      Database& target,
+      absl::FunctionRef<absl::Status(int64_t done, int64_t total)> after_step);
+
+  // Statements fail with Cancelled soon after `stop` says so, which is asked
+  // often and must be quick. A check of the whole file asks only between its
+  // tables and rows, not while it walks through a table's pages.
+  void StopWhen(std::function<bool()> stop);
+
   const std::string& path() const { return path_; }
 
  private:
@@ -170,9 +189,12 @@ class Database {
   Database(std::string path, sqlite3* handle)
       : path_(std::move(path)), handle_(handle) {}
   absl::Status Error(int code) const;
+  void WaitForLocks(absl::Duration timeout);
 
   std::string path_;
   sqlite3* handle_;
+  absl::Duration busy_timeout_;
+  std::function<bool()> stop_;
   std::unordered_map<std::string_view, Cached> cache_;  // keys: SQLite's copy
 };
 

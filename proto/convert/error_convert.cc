@@ -8,6 +8,7 @@
 #include "google/rpc/status.pb.h"
 
 #include "common/base/error_reason.h"
+#include "proto/convert/time_convert.h"
 
 namespace kvrecall {
 namespace {
@@ -20,10 +21,7 @@ std::string Words(const absl::Status& status) {
 
 google::rpc::RetryInfo RetryInfoOf(absl::Duration wait) {
   google::rpc::RetryInfo retry;
-  const int64_t milliseconds = absl::ToInt64Milliseconds(wait);
-  retry.mutable_retry_delay()->set_seconds(milliseconds / 1000);
-  retry.mutable_retry_delay()->set_nanos(
-      static_cast<int32_t>(milliseconds % 1000) * 1'000'000);
+  *retry.mutable_retry_delay() = ToProto(wait);
   return retry;
 }
 
@@ -72,9 +70,7 @@ absl::Status WithErrorDetails(absl::Status status, std::string_view details) {
     if (any.UnpackTo(&info)) status = WithInfo(std::move(status), info);
     if (any.UnpackTo(&retry))
       status =
-          WithRetryAfter(std::move(status),
-                         absl::Seconds(retry.retry_delay().seconds()) +
-                             absl::Nanoseconds(retry.retry_delay().nanos()));
+          WithRetryAfter(std::move(status), FromProto(retry.retry_delay()));
   }
   return status;
 }

@@ -4,35 +4,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 
 #include "common/base/status_macros.h"
 #include "proto/convert/field.h"
 #include "proto/convert/record_convert.h"
+#include "proto/convert/time_convert.h"
 
 namespace kvrecall {
 namespace {
-
-// Nanoseconds are what a Timestamp holds; absl::Time is finer by two bits that
-// no clock fills.
-google::protobuf::Timestamp ToTimestamp(absl::Time time) {
-  const absl::Duration since = time - absl::UnixEpoch();
-  absl::Duration rest;
-  int64_t seconds = absl::IDivDuration(since, absl::Seconds(1), &rest);
-  if (rest < absl::ZeroDuration()) {
-    rest += absl::Seconds(1);
-    --seconds;
-  }
-  google::protobuf::Timestamp timestamp;
-  timestamp.set_seconds(seconds);
-  timestamp.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
-  return timestamp;
-}
-
-absl::Time FromTimestamp(const google::protobuf::Timestamp& timestamp) {
-  return absl::FromUnixSeconds(timestamp.seconds()) +
-         absl::Nanoseconds(timestamp.nanos());
-}
 
 absl::StatusOr<double> Ratio(double value, std::string_view field) {
   if (value > 0 && value <= 1) return value;

@@ -23,6 +23,11 @@ constexpr std::pair<std::string_view, AccessScope> kMethods[] = {
     {"CreateRun", AccessScope::kSubmit},
     {"SubmitSamples", AccessScope::kSubmit},
     {"CancelRun", AccessScope::kSubmit},
+    {"GetStatus", AccessScope::kAdmin},
+    {"DeleteRun", AccessScope::kAdmin},
+    {"Backup", AccessScope::kAdmin},
+    {"Checkpoint", AccessScope::kAdmin},
+    {"Drain", AccessScope::kAdmin},
 };
 
 }  // namespace

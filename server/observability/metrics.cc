@@ -19,7 +19,8 @@ constexpr char kOther[] = "other";
 constexpr const char* kMethods[] = {
     "CreateRun",     "GetRun",        "ListRuns",    "CancelRun",
     "SubmitSamples", "WatchRun",      "ListRecords", "ExportRun",
-    "GetModel",      "GetServerInfo", "Tokenize"};
+    "GetModel",      "GetServerInfo", "Tokenize",    "GetStatus",
+    "DeleteRun",     "Backup",        "Checkpoint",  "Drain"};
 
 constexpr const char* kCodeNames[] = {"OK",
                                       "CANCELLED",

@@ -87,6 +87,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
 RpcServer::RpcServer(const RpcServerOptions& options, RpcBackends backends)
     : executor_(options.read_threads),
       export_executor_(1, "exporter"),
+      backup_executor_(1, "backup"),
       hub_(options.heartbeat, options.write_timeout),
       run_service_(
           {backends.store, &executor_, &hub_, backends.observer},
@@ -95,6 +96,9 @@ RpcServer::RpcServer(const RpcServerOptions& options, RpcBackends backends)
           backends.model.context_window()),
       model_service_(std::move(backends.model), std::move(backends.info),
                      std::move(backends.tokenize), &executor_,
+                     {backends.access, backends.observer}),
+      admin_service_({backends.store, &executor_, &backup_executor_, &hub_,
+                      std::move(backends.request_drain)},
                      {backends.access, backends.observer}) {}
 
 RpcServer::~RpcServer() { Shutdown(absl::ZeroDuration()); }
@@ -109,6 +113,7 @@ absl::Status RpcServer::Listen(
   builder.AddListeningPort(address, std::move(credentials), &port_);
   builder.RegisterService(&run_service_);
   builder.RegisterService(&model_service_);
+  builder.RegisterService(&admin_service_);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr)
     return absl::UnavailableError(
@@ -119,11 +124,13 @@ absl::Status RpcServer::Listen(
   health->SetServingStatus("", true);
   health->SetServingStatus(v1::RunService::service_full_name(), true);
   health->SetServingStatus(v1::ModelService::service_full_name(), true);
+  health->SetServingStatus(v1::AdminService::service_full_name(), true);
   return absl::OkStatus();
 }
 
 void RpcServer::BeginDrain() {
   run_service_.BeginDrain();
+  admin_service_.BeginDrain();
   if (server_ != nullptr)
     server_->GetHealthCheckService()->SetServingStatus(false);
 }
@@ -132,6 +139,7 @@ void RpcServer::Shutdown(absl::Duration grace) {
   if (server_ == nullptr) return;
   BeginDrain();
   hub_.Stop();
+  admin_service_.StopBackups();
   server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
   server_->Wait();
   server_.reset();

@@ -1,11 +1,12 @@
 #pragma once
 
-// The gRPC listener with everything behind it: RunService, ModelService, the
-// standard health service and reflection, which are open to everyone: they say
-// nothing of what is in the database.
+// The gRPC listener with everything behind it: RunService, ModelService,
+// AdminService, the standard health service and reflection, which are open to
+// everyone: they say nothing of what is in the database.
 //
 // Start, BeginDrain and Shutdown are called by one thread, main's.
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -16,6 +17,7 @@
 
 #include "kvrecall/v1/model_service.pb.h"
 #include "server/access/access_control.h"
+#include "server/service/admin_service.h"
 #include "server/service/model_service.h"
 #include "server/service/read_executor.h"
 #include "server/service/rpc_observer.h"
@@ -48,6 +50,8 @@ struct RpcBackends {
   TokenizeFunction tokenize;
   v1::Model model;
   v1::ServerInfo info;  // as ModelServiceImpl takes it
+  // As AdminServiceImpl takes it.
+  std::function<void()> request_drain = nullptr;
 };
 
 class RpcServer {
@@ -80,10 +84,11 @@ class RpcServer {
   absl::Status Listen(const std::string& address,
                       std::shared_ptr<grpc::ServerCredentials> credentials);
 
-  ReadExecutor executor_, export_executor_;
+  ReadExecutor executor_, export_executor_, backup_executor_;
   WatchHub hub_;
   RunServiceImpl run_service_;
   ModelServiceImpl model_service_;
+  AdminServiceImpl admin_service_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
 };

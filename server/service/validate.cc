@@ -124,6 +124,14 @@ absl::Status CheckText(std::string_view field, std::string_view text,
   return absl::OkStatus();
 }
 
+absl::Status CheckBackupPath(std::string_view path) {
+  RETURN_IF_ERROR(CheckText("path", path, 1, 4000));
+  if (path.front() != '/')
+    return FieldError("path", "is not absolute; it is one on the server");
+  return path.back() == '/' ? FieldError("path", "is a folder's; name a file")
+                            : absl::OkStatus();
+}
+
 absl::Status CheckTokenize(const v1::TokenizeRequest& request) {
   const std::string& text = request.text();
   if (std::ssize(text) > kMaxTokenizeBytes)

@@ -30,6 +30,8 @@ inline constexpr int kDefaultRecordsPage = 500;
 absl::Status CheckText(std::string_view field, std::string_view text,
                        int64_t min, int64_t max);
 
+// Of a file on the server: absolute, and not a folder's.
+absl::Status CheckBackupPath(std::string_view path);
 absl::Status CheckTokenize(const v1::TokenizeRequest& request);
 absl::Status CheckRunId(std::string_view run_id);
 absl::Status CheckAfterSequence(int64_t after_sequence);

@@ -125,16 +125,23 @@ bool GroupCommit::NextBatch(Batch& batch) {
   int64_t events = 0;
   while (!queue_.empty() && (batch.empty() || events < options_.batch_events)) {
     Item& item = queue_.front();
+    if (item.command.alone && !batch.empty()) break;
     events += item.events;
     queued_events_ -= item.events;
     if (item.events == 0) --urgent_;
     batch.push_back(std::move(item));
     queue_.pop_front();
+    if (batch.back().command.alone) break;
   }
   return true;
 }
 
 absl::Status GroupCommit::Execute(Batch& batch) {
+  if (batch.front().command.alone) {
+    Changes none;
+    Finish(batch.front(), batch.front().command.execute(none));
+    return absl::OkStatus();
+  }
   Report report;
   std::vector<absl::Status> statuses(batch.size());
   bool begun = false;

@@ -41,6 +41,9 @@ struct Command {
   absl::AnyInvocable<void(const absl::Status&)> finish;
   // Waits for a database that another process has locked, instead of failing.
   bool patient = false;
+  // Runs outside any transaction, with no other command beside it; not called
+  // again.
+  bool alone = false;
 };
 
 class GroupCommit {

@@ -11,6 +11,7 @@
 #include "common/record/json.h"
 #include "common/records_db/reader.h"
 #include "server/store/record_reuse.h"
+#include "server/store/run_deletion.h"
 
 namespace kvrecall {
 namespace {
@@ -110,14 +111,15 @@ absl::StatusOr<RunInfo> RunQueue::Create(const NewRun& run, absl::Time now) {
         "', which asks for something else; use a new request id"));
   }
   const std::string run_id = run_ids_.Next(now);
+  ASSIGN_OR_RETURN(const int64_t key, NextRunKey(database_));
   RETURN_IF_ERROR(database_.Run(
-      "INSERT INTO runs (run_id, request_id, body_digest, state, config, "
+      "INSERT INTO runs (id, run_id, request_id, body_digest, state, config, "
       "provenance, created_us, owner, may_reuse) "
-      "VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?7, ?8)",
-      run_id, run.request_id, run.body_digest, ConfigToJson(run.config).dump(),
-      ProvenanceToJson(run.provenance).dump(), absl::ToUnixMicros(now),
-      run.owner, run.may_reuse));
-  RETURN_IF_ERROR(InsertLanes(database_.LastInsertId(), run.config));
+      "VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, ?7, ?8, ?9)",
+      key, run_id, run.request_id, run.body_digest,
+      ConfigToJson(run.config).dump(), ProvenanceToJson(run.provenance).dump(),
+      absl::ToUnixMicros(now), run.owner, run.may_reuse));
+  RETURN_IF_ERROR(InsertLanes(key, run.config));
   return ReadRun(database_, run_id);
 }
 

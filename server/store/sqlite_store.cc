@@ -14,10 +14,11 @@
 #include "spdlog/spdlog.h"
 
 #include "common/base/digest.h"
-#include "common/base/error_reason.h"
 #include "common/base/status_macros.h"
 #include "common/record/json.h"
+#include "common/records_db/backup_file.h"
 #include "server/store/calls.h"
+#include "server/store/deleter.h"
 #include "server/store/event_log.h"
 #include "server/store/group_commit.h"
 #include "server/store/lease_table.h"
@@ -25,6 +26,7 @@
 #include "server/store/pace.h"
 #include "server/store/process_lock.h"
 #include "server/store/reader_pool.h"
+#include "server/store/room.h"
 #include "server/store/run_exports.h"
 #include "server/store/run_queue.h"
 #include "server/store/sample_json.h"
@@ -33,9 +35,18 @@ namespace kvrecall {
 namespace {
 
 constexpr absl::Duration kLogEvery = absl::Minutes(1);
+constexpr absl::Duration kBackupLogEvery = absl::Seconds(10);
+constexpr int kCheckpointTries = 50;  // commit_interval apart: a second
 
 absl::Status ShuttingDown() {
   return absl::CancelledError("the store is shutting down");
+}
+
+// Of a file; 0 if there is none.
+int64_t BytesOf(const std::string& path) {
+  std::error_code error;
+  const uintmax_t bytes = std::filesystem::file_size(path, error);
+  return error ? 0 : static_cast<int64_t>(bytes);
 }
 
 class SqliteStore : public Store {
@@ -44,10 +55,15 @@ class SqliteStore : public Store {
               std::unique_ptr<ProcessLock> lock,
               std::unique_ptr<Database> database)
       : options_(options),
+        path_(path),
         lock_(std::move(lock)),
         database_(std::move(database)),
         log_(database_.get()),
         queue_(database_.get(), &log_, options.limits),
+        deleter_(database_.get(),
+                 {options.commit_interval, options.retry_interval, options.keep,
+                  options.retention_interval},
+                 [this](const absl::Status& status) { OnWriteFailed(status); }),
         readers_(path),
         exports_(path) {}
   ~SqliteStore() override { Close().IgnoreError(); }
@@ -64,6 +80,14 @@ class SqliteStore : public Store {
   void CancelRun(
       std::string run_id,
       absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) override;
+  void DeleteRun(
+      std::string run_id,
+      absl::AnyInvocable<void(absl::StatusOr<DeletedRun>)> done) override;
+  void Checkpoint(
+      absl::AnyInvocable<void(absl::StatusOr<CheckpointReply>)> done) override;
+  absl::StatusOr<int64_t> Backup(const std::string& path,
+                                 const std::function<bool()>& stop) override;
+  absl::StatusOr<StoreStatus> GetStatus() override;
   absl::StatusOr<RunInfo> GetRun(std::string_view run_id) override;
   absl::StatusOr<int64_t> SamplesAhead(std::string_view run_id) override;
   absl::StatusOr<std::pair<std::vector<RunInfo>, std::string>> ListRuns(
@@ -90,10 +114,16 @@ class SqliteStore : public Store {
   };
   using TakeResult = absl::StatusOr<Taken>;
   using PendingTake = std::shared_ptr<Pending<TakeResult>>;
+  struct CheckpointCall {
+    CheckpointReply reply;
+    bool is_empty = false;
+    int tries = kCheckpointTries;
+    absl::AnyInvocable<void(absl::StatusOr<CheckpointReply>)> done;
+  };
 
   // On the writer thread.
-  // DISK_LOW where so many more bytes would leave too few free.
-  absl::Status CheckRoom(int64_t needed = 0) const;
+  // DISK_LOW or DATABASE_FULL where no new work can be taken on.
+  absl::Status CheckRoomForWork();
   void OnCommitted(const GroupCommit::Report& report);
   // Of a write that nobody waits for: the operator is told.
   void OnWriteFailed(const absl::Status& status);
@@ -103,6 +133,8 @@ class SqliteStore : public Store {
   void Park(const PendingTake& pending);
   void RetryParked();
   void RetryParkedLater();
+  Command CheckpointCommand(std::shared_ptr<CheckpointCall> call);
+  int64_t LogBytes() const { return BytesOf(path_ + "-wal"); }
   Command ReleaseCommand(std::shared_ptr<LeaseEntry> lease,
                          bool after_death = false);
   Command AppendCommand(std::shared_ptr<LeaseEntry> lease,
@@ -114,6 +146,7 @@ class SqliteStore : public Store {
   bool LeasingStopped();
 
   const SqliteStoreOptions options_;
+  const std::string path_;
   const std::unique_ptr<ProcessLock> lock_;  // goes last
 
   // Of the writer thread, once it runs.
@@ -125,6 +158,7 @@ class SqliteStore : public Store {
   bool writes_fail_ = false;  // and the log says so
   absl::Time failure_logged_ = absl::InfinitePast();
 
+  Deleter deleter_;
   ReaderPool readers_;
   RunExports exports_;
   Listeners listeners_;
@@ -145,6 +179,7 @@ absl::Status SqliteStore::Start() {
   exports_.RemoveLeftovers();
   RETURN_IF_ERROR(InTransaction(*database_, TransactionKind::kWrite,
                                 [&] { return queue_.Recover(absl::Now()); }));
+  RETURN_IF_ERROR(deleter_.Recover());
   ASSIGN_OR_RETURN(size_, queue_.Size());
   TellQueue();
   writer_ = std::make_unique<GroupCommit>(
@@ -152,6 +187,7 @@ absl::Status SqliteStore::Start() {
       GroupCommit::Options{options_.commit_interval, options_.batch_events,
                            options_.buffer_events},
       [this](const GroupCommit::Report& report) { OnCommitted(report); });
+  deleter_.Start(writer_.get());
   return absl::OkStatus();
 }
 
@@ -198,32 +234,16 @@ void SqliteStore::TellQueue() {
   options_.observer->OnQueue(size_.waiting, size_.running);
 }
 
-absl::Status SqliteStore::CheckRoom(int64_t needed) const {
-  if (options_.min_free_bytes == 0) return absl::OkStatus();
-  std::error_code error;
-  const std::filesystem::space_info space =
-      std::filesystem::space(database_->path(), error);
-  // Where nobody can tell, the disk says it itself when it is full.
-  if (error ||
-      space.available >= static_cast<uintmax_t>(options_.min_free_bytes) +
-                             static_cast<uintmax_t>(needed))
-    return absl::OkStatus();
-  constexpr absl::Duration kRetryAfter = absl::Seconds(30);
-  return WithRetryAfter(
-      WithReason(absl::UnavailableError(absl::StrCat(
-                     "the server's disk has ", space.available >> 20,
-                     " MiB left; this needs ", needed >> 20, " MiB and leaves ",
-                     options_.min_free_bytes >> 20,
-                     " MiB free; what runs goes on, and reading works")),
-                 "DISK_LOW"),
-      kRetryAfter);
+absl::Status SqliteStore::CheckRoomForWork() {
+  RETURN_IF_ERROR(CheckDiskRoom(path_, options_.min_free_bytes));
+  return CheckQuota(*database_, options_.max_used_bytes);
 }
 
 void SqliteStore::CreateRun(
     NewRun run, absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) {
   writer_->Post(CommandFor<RunInfo>(
       [this, run = std::move(run)](Changes&) -> absl::StatusOr<RunInfo> {
-        RETURN_IF_ERROR(CheckRoom());
+        RETURN_IF_ERROR(CheckRoomForWork());
         return queue_.Create(run, absl::Now());
       },
       std::move(done)));
@@ -248,7 +268,7 @@ void SqliteStore::SubmitSamples(
        bad](Changes& changes) -> absl::StatusOr<SubmitReply> {
         RETURN_IF_ERROR(bad);
         // A call without samples says only that no more follow.
-        if (!rows.empty()) RETURN_IF_ERROR(CheckRoom());
+        if (!rows.empty()) RETURN_IF_ERROR(CheckRoomForWork());
         SubmitReply reply;
         ASSIGN_OR_RETURN(reply.outcomes, queue_.Submit(run_id, rows, complete,
                                                        absl::Now(), changes));
@@ -270,6 +290,86 @@ void SqliteStore::CancelRun(
         if (run.ok()) leases_.CancelRun(run_id);
         done(std::move(run));
       }));
+}
+
+void SqliteStore::DeleteRun(
+    std::string run_id,
+    absl::AnyInvocable<void(absl::StatusOr<DeletedRun>)> done) {
+  deleter_.Delete(std::move(run_id), std::move(done));
+}
+
+void SqliteStore::Checkpoint(
+    absl::AnyInvocable<void(absl::StatusOr<CheckpointReply>)> done) {
+  auto call = std::make_shared<CheckpointCall>();
+  call->done = std::move(done);
+  writer_->Post(CheckpointCommand(std::move(call)));
+}
+
+Command SqliteStore::CheckpointCommand(std::shared_ptr<CheckpointCall> call) {
+  Command command;
+  command.execute = [this, call](Changes&) -> absl::Status {
+    if (call->tries == kCheckpointTries) call->reply.bytes_before = LogBytes();
+    ASSIGN_OR_RETURN(call->is_empty, database_->TryTruncateLog());
+    return absl::OkStatus();
+  };
+  command.finish = [this, call](const absl::Status& status) {
+    if (!status.ok()) return call->done(status);
+    // Streams and calls read for milliseconds at a time.
+    if (!call->is_empty && --call->tries > 0 &&
+        writer_->PostLater(CheckpointCommand(call), options_.commit_interval))
+      return;
+    call->reply.bytes_after = LogBytes();
+    call->done(call->reply);
+  };
+  command.alone = true;
+  return command;
+}
+
+absl::StatusOr<int64_t> SqliteStore::Backup(const std::string& path,
+                                            const std::function<bool()>& stop) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  RETURN_IF_ERROR(
+      CheckDiskRoom(folder, options_.min_free_bytes, BytesOf(path_)));
+  const absl::Time start = absl::Now();
+  absl::Time told = start;
+  BackupHooks hooks;
+  hooks.stop = stop;
+  hooks.progress = [&](int64_t done, int64_t total) {
+    if (absl::Now() - told < kBackupLogEvery) return;
+    told = absl::Now();
+    spdlog::info("backup {}: {} of {} MiB", path, done >> 20, total >> 20);
+  };
+  spdlog::info("backup {}: begins", path);
+  const absl::StatusOr<int64_t> bytes = WriteBackup(path_, path, hooks);
+  if (bytes.ok()) {
+    spdlog::info("backup {}: {} MiB, checked, in {}", path, *bytes >> 20,
+                 absl::FormatDuration(
+                     absl::Trunc(absl::Now() - start, absl::Milliseconds(1))));
+  } else {
+    spdlog::warn("backup {}: {}", path, std::string(bytes.status().message()));
+  }
+  return bytes;
+}
+
+absl::StatusOr<StoreStatus> SqliteStore::GetStatus() {
+  ASSIGN_OR_RETURN(
+      const DatabaseOverview overview,
+      readers_.With([](RecordsReader& reader) { return reader.Overview(); }));
+  StoreStatus status;
+  status.runs = overview.runs;
+  status.oldest_run = overview.oldest_run;
+  status.runs_being_deleted = deleter_.pending();
+  status.samples_waiting = overview.samples_waiting;
+  status.samples_running = overview.samples_running;
+  status.database_bytes = overview.bytes;
+  status.used_bytes = overview.bytes - overview.free_bytes;
+  status.log_bytes = LogBytes();
+  status.free_disk_bytes = FreeDiskBytes(path_);
+  status.min_free_bytes = options_.min_free_bytes;
+  status.max_used_bytes = options_.max_used_bytes;
+  status.max_open_samples = options_.max_open_samples;
+  status.keep = options_.keep;
+  return status;
 }
 
 absl::StatusOr<RunInfo> SqliteStore::GetRun(std::string_view run_id) {
@@ -299,9 +399,8 @@ absl::StatusOr<std::vector<Event>> SqliteStore::ReadAfter(
 absl::StatusOr<std::unique_ptr<std::istream>> SqliteStore::ExportRun(
     std::string_view run_id) {
   // A run is at most as large as all of them.
-  std::error_code error;
-  const uintmax_t size = std::filesystem::file_size(database_->path(), error);
-  RETURN_IF_ERROR(CheckRoom(error ? 0 : static_cast<int64_t>(size)));
+  RETURN_IF_ERROR(
+      CheckDiskRoom(path_, options_.min_free_bytes, BytesOf(path_)));
   return exports_.Make(run_id);
 }
 
@@ -436,6 +535,8 @@ Command SqliteStore::ReleaseCommand(std::shared_ptr<LeaseEntry> lease,
                                     bool after_death) {
   Command command;
   command.execute = [this, lease, after_death](Changes& changes) {
+    // Its run may be deleted by now, and its key another sample's.
+    if (lease->cancelled) return absl::OkStatus();
     if (after_death)
       return queue_.ReleaseAfterDeath(lease->key, absl::Now(), changes);
     return queue_.Release(lease->key, changes);
@@ -473,6 +574,7 @@ Command SqliteStore::AppendCommand(std::shared_ptr<LeaseEntry> lease,
   Command command;
   command.execute = [this, lease,
                      events = std::move(events)](Changes& changes) {
+    if (lease->cancelled) return absl::OkStatus();  // as in ReleaseCommand
     // After one loss the attempt has a gap; nothing may follow it.
     RETURN_IF_ERROR(leases_.Failure(*lease));
     return log_.Append(lease->key, events, absl::Now(), changes);

@@ -29,7 +29,15 @@ struct SqliteStoreOptions {
   // New runs and samples are refused with DISK_LOW while the database's file
   // system has less room than this; what runs goes on, and all reads do.
   int64_t min_free_bytes = 0;
+  // The same with DATABASE_FULL while rows take as much of the database as this
+  // or more; 0: without limit. What runs may write beyond it. (writer.max_bytes
+  // is the limit that also ends what runs, as a full disk does.)
+  int64_t max_used_bytes = 0;
   QueueLimits limits;
+  // Runs that ended longer ago are deleted; looked at when the store opens, and
+  // then at this interval.
+  absl::Duration keep = absl::InfiniteDuration();
+  absl::Duration retention_interval = absl::Hours(1);
 };
 
 // Opens the database, making it if there is none, and gives the samples that

@@ -55,6 +55,36 @@ struct SubmitReply {
   absl::Duration retry_after = absl::ZeroDuration();
 };
 
+// What a run had that is deleted.
+struct DeletedRun {
+  int64_t samples = 0;
+  int64_t events = 0;
+};
+
+// Bytes of the write-ahead log.
+struct CheckpointReply {
+  int64_t bytes_before = 0;
+  int64_t bytes_after = 0;  // above 0: others read it all the while
+};
+
+// What the store has, and what it may have.
+struct StoreStatus {
+  int64_t runs = 0;
+  std::optional<absl::Time> oldest_run;  // when it was made
+  int64_t runs_being_deleted = 0;        // no longer among `runs`
+  int64_t samples_waiting = 0;
+  int64_t samples_running = 0;
+  int64_t database_bytes = 0;   // of all pages, also those yet in the log only
+  int64_t used_bytes = 0;       // of it, what rows take; the rest is reused
+  int64_t log_bytes = 0;        // of the write-ahead log beside it
+  int64_t free_disk_bytes = 0;  // of its file system; 0 where nobody can tell
+  // As SqliteStoreOptions.
+  int64_t min_free_bytes = 0;
+  int64_t max_used_bytes = 0;
+  int64_t max_open_samples = 0;
+  absl::Duration keep = absl::InfiniteDuration();
+};
+
 // A sample that this process has taken from the queue.
 struct LeasedSample {
   std::string run_id;
@@ -105,6 +135,29 @@ class Store {
   virtual void CancelRun(
       std::string run_id,
       absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) = 0;
+
+  // Deletes a run that has ended: from the call back on nobody finds it, its
+  // rows go bit by bit, also if this process does not live to see it, and what
+  // is written next takes their room. NotFound: no such run.
+  // FailedPrecondition: it has not ended; cancel it first.
+  virtual void DeleteRun(
+      std::string run_id,
+      absl::AnyInvocable<void(absl::StatusOr<DeletedRun>)> done) = 0;
+
+  // Brings the write-ahead log into the database and empties it, as far as
+  // readers allow; waits for them for about a second.
+  virtual void Checkpoint(
+      absl::AnyInvocable<void(absl::StatusOr<CheckpointReply>)> done) = 0;
+
+  // Writes one committed state of the whole database to `path`, as WriteBackup
+  // of common/records_db does; returns its bytes. Takes as long as reading and
+  // writing the database twice; the log grows meanwhile, and the store goes on.
+  // `stop` is asked often: from the first yes on it fails with Cancelled.
+  // Unavailable: the disk would have too little room left.
+  virtual absl::StatusOr<int64_t> Backup(const std::string& path,
+                                         const std::function<bool()>& stop) = 0;
+
+  virtual absl::StatusOr<StoreStatus> GetStatus() = 0;
 
   // NotFound: no such run.
   virtual absl::StatusOr<RunInfo> GetRun(std::string_view run_id) = 0;

@@ -22,6 +22,7 @@ FakeServer::FakeServer(FakeScript script) : script_(std::move(script)) {
                            &port);
   builder.RegisterService(static_cast<v1::RunService::Service*>(this));
   builder.RegisterService(static_cast<v1::ModelService::Service*>(this));
+  builder.RegisterService(static_cast<v1::AdminService::Service*>(this));
   server_ = builder.BuildAndStart();
   address_ = absl::StrCat("127.0.0.1:", port);
 }
@@ -81,6 +82,53 @@ grpc::Status FakeServer::CancelRun(grpc::ServerContext*,
   script_.run.state = RunState::kCancelled;
   *response = ToProto(script_.run);
   return Known(request->run_id());
+}
+
+grpc::Status FakeServer::GetStatus(grpc::ServerContext*,
+                                   const v1::GetStatusRequest*,
+                                   v1::ServerStatus* response) {
+  std::lock_guard lock(mutex_);
+  *response = script_.status;
+  return script_.admin_status;
+}
+
+grpc::Status FakeServer::DeleteRun(grpc::ServerContext*,
+                                   const v1::DeleteRunRequest* request,
+                                   v1::DeleteRunResponse* response) {
+  std::lock_guard lock(mutex_);
+  if (!script_.admin_status.ok()) return script_.admin_status;
+  if (const grpc::Status known = Known(request->run_id()); !known.ok())
+    return known;
+  script_.deleted.push_back(request->run_id());
+  response->set_samples(script_.run.samples_submitted);
+  response->set_events(script_.run.last_sequence);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeServer::Backup(grpc::ServerContext*,
+                                const v1::BackupRequest* request,
+                                v1::BackupResponse* response) {
+  std::lock_guard lock(mutex_);
+  script_.backups.push_back(request->path());
+  response->set_bytes(1'234'567);
+  return script_.admin_status;
+}
+
+grpc::Status FakeServer::Checkpoint(grpc::ServerContext*,
+                                    const v1::CheckpointRequest*,
+                                    v1::CheckpointResponse* response) {
+  std::lock_guard lock(mutex_);
+  response->set_bytes_before(4'000'000);
+  response->set_bytes_after(script_.log_bytes_after);
+  return script_.admin_status;
+}
+
+grpc::Status FakeServer::Drain(grpc::ServerContext*,
+                               const v1::DrainRequest* request,
+                               v1::DrainResponse*) {
+  std::lock_guard lock(mutex_);
+  script_.drains.push_back(request->reason());
+  return script_.admin_status;
 }
 
 grpc::Status FakeServer::SubmitSamples(grpc::ServerContext*,

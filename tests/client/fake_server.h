@@ -15,6 +15,7 @@
 
 #include "common/record/record.h"
 #include "common/record/run_info.h"
+#include "kvrecall/v1/admin_service.grpc.pb.h"
 #include "kvrecall/v1/model_service.grpc.pb.h"
 #include "kvrecall/v1/run_service.grpc.pb.h"
 
@@ -47,10 +48,17 @@ struct FakeScript {
   std::vector<v1::CreateRunRequest> creates;
   std::vector<int64_t> watched_after;
   int cancels = 0;
+  grpc::Status admin_status;  // of all calls of AdminService
+  v1::ServerStatus status;
+  std::vector<std::string> deleted;  // runs
+  std::vector<std::string> backups;  // paths
+  int64_t log_bytes_after = 0;       // of Checkpoint
+  std::vector<std::string> drains;   // reasons
 };
 
 class FakeServer final : public v1::RunService::Service,
-                         public v1::ModelService::Service {
+                         public v1::ModelService::Service,
+                         public v1::AdminService::Service {
  public:
   explicit FakeServer(FakeScript script);
   ~FakeServer() override;
@@ -84,6 +92,17 @@ class FakeServer final : public v1::RunService::Service,
   grpc::Status GetServerInfo(grpc::ServerContext*,
                              const v1::GetServerInfoRequest*,
                              v1::ServerInfo*) override;
+
+  grpc::Status GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*,
+                         v1::ServerStatus*) override;
+  grpc::Status DeleteRun(grpc::ServerContext*, const v1::DeleteRunRequest*,
+                         v1::DeleteRunResponse*) override;
+  grpc::Status Backup(grpc::ServerContext*, const v1::BackupRequest*,
+                      v1::BackupResponse*) override;
+  grpc::Status Checkpoint(grpc::ServerContext*, const v1::CheckpointRequest*,
+                          v1::CheckpointResponse*) override;
+  grpc::Status Drain(grpc::ServerContext*, const v1::DrainRequest*,
+                     v1::DrainResponse*) override;
 
  private:
   grpc::Status Known(const std::string& run_id) const;

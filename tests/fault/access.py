@@ -33,6 +33,11 @@ NEEDED = {
     "ModelService/GetModel": "read",
     "ModelService/GetServerInfo": "read",
     "ModelService/Tokenize": "read",
+    "AdminService/GetStatus": "admin",
+    "AdminService/DeleteRun": "admin",
+    "AdminService/Backup": "admin",
+    "AdminService/Checkpoint": "admin",
+    "AdminService/Drain": "admin",
     "Health/Check": None,
 }
 ADMITTED = {"OK", "INVALID_ARGUMENT"}  # the request is empty

@@ -15,6 +15,7 @@
 #include "grpcpp/grpcpp.h"
 
 #include "common/base/error_reason.h"
+#include "kvrecall/v1/admin_service.pb.h"
 #include "kvrecall/v1/model_service.pb.h"
 #include "kvrecall/v1/run_service.pb.h"
 #include "proto/convert/error_convert.h"
@@ -81,7 +82,8 @@ int Main(const std::string& address, const char* authority,
   grpc::GenericStub stub(
       grpc::CreateChannel(address, grpc::SslCredentials(options)));
   const google::protobuf::FileDescriptor* files[] = {
-      v1::Run::descriptor()->file(), v1::Model::descriptor()->file()};
+      v1::Run::descriptor()->file(), v1::Model::descriptor()->file(),
+      v1::ServerStatus::descriptor()->file()};
   for (const auto* file : files) {
     for (int s = 0; s < file->service_count(); ++s) {
       const auto* service = file->service(s);

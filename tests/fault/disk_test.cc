@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include <gtest/gtest.h>
 
 #include "common/records_db/reader.h"
+#include "common/records_db/schema.h"
 #include "server/store/sqlite_store.h"
 #include "tests/common/records_db/temp_dir.h"
 #include "tests/fault/faulty_disk.h"
@@ -485,6 +487,77 @@ TEST_F(FailingDiskTest, ASampleWhoseEventsAreLostRestsBeforeItIsTriedAgain) {
   store_->Release(leased);
   EXPECT_EQ(Lease().attempt, 2);
   EXPECT_GE(absl::Now() - before, options_.retry_interval);
+}
+
+// At each operation that a disk may refuse, up to the one after which it is
+// there.
+TEST_F(FailingDiskTest, ABackupIsWholeOrNotThere) {
+  spdlog::set_level(spdlog::level::off);
+  const std::string run = Create();
+  ASSERT_TRUE(Submit(run, {TestSample("a")}).ok());
+  const std::string file = dir_.File("backup");
+  for (const DiskFault fault :
+       {DiskFault::kFull, DiskFault::kTornWrite, DiskFault::kIoError}) {
+    int64_t n = 0;
+    absl::StatusOr<int64_t> made = absl::UnknownError("");
+    do {
+      disk_.FailAt(++n, fault, /*lasting=*/false);
+      made = store_->Backup(file, [] { return false; });
+      disk_.Mend();
+      EXPECT_EQ(std::filesystem::exists(file), made.ok());
+      for (const char* suffix : {".part", ".part-journal", ".part-wal"})
+        EXPECT_FALSE(std::filesystem::exists(file + suffix)) << suffix;
+      ASSERT_LT(n, 1000);
+    } while (!made.ok());
+    EXPECT_GT(n, 2);
+    const auto reader = RecordsReader::Open(file);
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    EXPECT_EQ((*reader)->GetRun(run)->samples_submitted, 1);
+    std::filesystem::remove(file);
+  }
+  spdlog::set_level(spdlog::level::info);
+  // The store did not notice.
+  EXPECT_EQ(Lease().sample.id, "a");
+}
+
+// At each operation: what was answered holds, and the rest comes once the disk
+// is well again.
+TEST_F(FailingDiskTest, ADeletionOutlivesTheDisksFailures) {
+  spdlog::set_level(spdlog::level::off);
+  for (int64_t n = 1; n <= 12; ++n) {
+    const std::string run = Create("request" + std::to_string(n));
+    std::vector<Sample> samples;
+    for (int i = 0; i < 64; ++i)
+      samples.push_back(TestSample(std::to_string(i)));
+    ASSERT_TRUE(Submit(run, samples).ok());
+    ASSERT_TRUE(Cancel(run).ok());
+    disk_.FailAt(n, DiskFault::kFull, /*lasting=*/true);
+    const auto deleted = Await<absl::StatusOr<DeletedRun>>(
+        [&](auto done) { store_->DeleteRun(run, std::move(done)); });
+    EXPECT_EQ(absl::IsNotFound(store_->GetRun(run).status()), deleted.ok());
+    // Its pieces fail meanwhile.
+    while (deleted.ok() && !disk_.failing() &&
+           store_->GetStatus()->runs_being_deleted > 0)
+      std::this_thread::yield();
+    disk_.Mend();
+    if (!deleted.ok()) {
+      EXPECT_TRUE(Await<absl::StatusOr<DeletedRun>>([&](auto done) {
+                    store_->DeleteRun(run, std::move(done));
+                  }).ok());
+    }
+    while (store_->GetStatus()->runs_being_deleted > 0)
+      std::this_thread::yield();
+    const auto database = OpenForReading(path_);
+    ASSERT_TRUE(database.ok());
+    for (const char* table : {"runs", "samples", "sample_inputs", "lanes",
+                              "gap_lanes", "sample_events"})
+      EXPECT_EQ((*database)
+                    ->QueryInt(std::string("SELECT count(*) FROM ") + table)
+                    .value(),
+                0)
+          << table << " " << n;
+  }
+  spdlog::set_level(spdlog::level::info);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-"""SIGTERM in every state that a server can be in.
+"""SIGTERM in every state that a server can be in, and a drain by a call.
 
 What must hold: it ends with 0 within the time that it was given, its log is
 empty, nothing that was acknowledged is lost; and a server that takes over makes
@@ -46,10 +46,13 @@ class Drain:
         return [kind for kind, _, _ in
                 committed(self.server.database).values()]
 
-    def stop(self, table):
-        """SIGTERM; the table's row of how it ended."""
+    def stop(self, table, by_call=False):
+        """SIGTERM, perhaps after a call; the table's row of how it ended."""
         before = committed(self.server.database)
         start = time.monotonic()
+        if by_call:
+            client(self.server, "admin", "drain")
+        # After a call it changes nothing.
         status = self.server.stop()
         seconds = time.monotonic() - start
         wal = pathlib.Path(f"{self.server.database}-wal")
@@ -95,6 +98,16 @@ def main():
         kinds = drain.kinds()
         whole = kinds.count("sample_started") == kinds.count("sample_finished")
         table.row("step: the running sample was finished",
+                  "yes" if whole else "no", "yes", whole)
+        drain.finish(run, expected, table)
+
+        drain = Drain(folder, "step, by a call", 20, 10)
+        run = submit(drain.server, SAMPLES, 7)
+        wait_for(lambda: drain.kinds().count("step") >= 3)
+        drain.stop(table, by_call=True)
+        kinds = drain.kinds()
+        whole = kinds.count("sample_started") == kinds.count("sample_finished")
+        table.row("step, by a call: the running sample was finished",
                   "yes" if whole else "no", "yes", whole)
         drain.finish(run, expected, table)
 

@@ -59,6 +59,10 @@ TEST(OptionsTest, EveryFlagIsRead) {
                               "64",
                               "--drain-seconds",
                               "7",
+                              "--max-database-mib",
+                              "8",
+                              "--keep-days",
+                              "9",
                               "--log-level",
                               "error",
                               "--port-file",
@@ -75,6 +79,8 @@ TEST(OptionsTest, EveryFlagIsRead) {
   EXPECT_EQ(o.max_context, 4096);
   EXPECT_EQ(o.prefill_chunk, 64);
   EXPECT_EQ(o.drain_seconds, 7);
+  EXPECT_EQ(o.max_database_mib, 8);
+  EXPECT_EQ(o.keep_days, 9);
   EXPECT_EQ(o.log_level, "error");
   EXPECT_EQ(o.port_file, "/p");
 }
@@ -86,6 +92,8 @@ TEST(OptionsTest, BadFlagsAreNamedInOneLine) {
       {"--model", "nano", "--dtype", "float16"},
       {"--model", "nano", "--device", "tpu"},
       {"--model", "nano", "--prefill-chunk", "-1"},
+      {"--model", "nano", "--keep-days", "-1"},
+      {"--model", "nano", "--max-database-mib", "much"},
       {"--model", "nano", "--log-level", "loud"},
       {"--model", "nano", "--frobnicate"},
       {"--model"},

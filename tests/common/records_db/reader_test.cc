@@ -210,5 +210,39 @@ TEST_F(ReaderTest, GetRunGivesTheConfiguration) {
   EXPECT_EQ(run->end_time, std::nullopt);
 }
 
+TEST_F(ReaderTest, TheOverviewCountsRunsSamplesAndPages) {
+  const auto empty = reader_->Overview();
+  ASSERT_TRUE(empty.ok()) << empty.status();
+  EXPECT_EQ(empty->runs, 0);
+  EXPECT_EQ(empty->oldest_run, std::nullopt);
+  AddRun(1, 0);
+  AddRun(2, 0);
+  const char* const kStates[] = {"queued", "queued", "running", "done"};
+  for (int i = 0; i < 4; ++i)
+    ASSERT_TRUE(db_->Run("INSERT INTO samples (run, ordinal, sample_id, state, "
+                         "submitted_us) VALUES (1, ?1, ?1, ?2, 0)",
+                         i, kStates[i])
+                    .ok());
+  ASSERT_TRUE(db_->Run("INSERT INTO sample_inputs VALUES (1, ?1)",
+                       std::string(100'000, 'x'))
+                  .ok());
+  const auto full = reader_->Overview();
+  ASSERT_TRUE(full.ok()) << full.status();
+  EXPECT_EQ(full->runs, 2);
+  EXPECT_EQ(full->oldest_run, absl::FromUnixSeconds(1));
+  EXPECT_EQ(full->samples_waiting, 2);
+  EXPECT_EQ(full->samples_running, 1);
+  EXPECT_GE(full->bytes, empty->bytes + 90'000);
+  EXPECT_EQ(full->free_bytes, 0);
+  EXPECT_EQ(UsedBytes(*db_).value(), full->bytes);
+  // What is deleted is free, not gone.
+  ASSERT_TRUE(db_->Exec("DELETE FROM sample_inputs").ok());
+  const auto freed = reader_->Overview();
+  ASSERT_TRUE(freed.ok()) << freed.status();
+  EXPECT_EQ(freed->bytes, full->bytes);
+  EXPECT_GE(freed->free_bytes, 90'000);
+  EXPECT_EQ(UsedBytes(*db_).value(), freed->bytes - freed->free_bytes);
+}
+
 }  // namespace
 }  // namespace kvrecall

@@ -15,6 +15,7 @@ TEST(AccessScopeTest, NamesGoBothWays) {
 TEST(AccessScopeTest, WhatIsNotListedNeedsTheMost) {
   EXPECT_EQ(ScopeNeededFor("GetRun"), AccessScope::kRead);
   EXPECT_EQ(ScopeNeededFor("CancelRun"), AccessScope::kSubmit);
+  EXPECT_EQ(ScopeNeededFor("DeleteRun"), AccessScope::kAdmin);
   EXPECT_EQ(ScopeNeededFor("SomethingNew"), AccessScope::kAdmin);
 }
 

@@ -11,9 +11,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -21,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
+#include "common/base/error_reason.h"
 #include "common/base/status_macros.h"
 #include "server/store/store.h"
 
@@ -102,6 +105,35 @@ class FakeStore final : public Store {
   }
 
   absl::StatusOr<int64_t> SamplesAhead(std::string_view) override { return 7; }
+  void DeleteRun(
+      std::string run_id,
+      absl::AnyInvocable<void(absl::StatusOr<DeletedRun>)> done) override {
+    done(DoDelete(run_id));
+  }
+
+  void Checkpoint(
+      absl::AnyInvocable<void(absl::StatusOr<CheckpointReply>)> done) override {
+    done(CheckpointReply{4096, 0});
+  }
+
+  // What SetBackup says; before that it goes on until it is stopped.
+  absl::StatusOr<int64_t> Backup(const std::string& path,
+                                 const std::function<bool()>& stop) override {
+    std::unique_lock lock(mutex_);
+    backups_.push_back(path);
+    changed_.notify_all();
+    if (backup_.has_value()) return *backup_;
+    lock.unlock();
+    while (!stop()) std::this_thread::yield();
+    return absl::CancelledError("stopped");
+  }
+
+  absl::StatusOr<StoreStatus> GetStatus() override {
+    std::lock_guard lock(mutex_);
+    if (!read_error_.ok()) return read_error_;
+    return status_;
+  }
+
   absl::StatusOr<RunInfo> GetRun(std::string_view run_id) override {
     std::lock_guard lock(mutex_);
     if (!read_error_.ok()) return read_error_;
@@ -165,6 +197,23 @@ class FakeStore final : public Store {
   void SetMaxSamples(int64_t most) {
     std::lock_guard lock(mutex_);
     max_samples_ = most;
+  }
+
+  // What GetStatus and Backup give.
+  void SetStatus(StoreStatus status) {
+    std::lock_guard lock(mutex_);
+    status_ = status;
+  }
+  void SetBackup(absl::StatusOr<int64_t> backup) {
+    std::lock_guard lock(mutex_);
+    backup_ = std::move(backup);
+  }
+
+  // Waits until so many backups were begun, and returns their paths.
+  std::vector<std::string> WaitForBackups(size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return backups_.size() >= count; });
+    return backups_;
   }
 
   // What ExportRun gives.
@@ -239,6 +288,20 @@ class FakeStore final : public Store {
     return made.info;
   }
 
+  absl::StatusOr<DeletedRun> DoDelete(const std::string& run_id) {
+    std::lock_guard lock(mutex_);
+    const auto it = runs_.find(run_id);
+    if (it == runs_.end()) return NoSuchRun(run_id);
+    const RunInfo& info = it->second.info;
+    if (!IsTerminal(info.state))
+      return WithReason(absl::FailedPreconditionError("it has not ended"),
+                        "RUN_ACTIVE");
+    const DeletedRun deleted{info.samples_submitted, info.last_sequence};
+    runs_.erase(it);
+    std::erase(order_, run_id);
+    return deleted;
+  }
+
   absl::StatusOr<SubmitReply> DoSubmit(const std::string& run_id,
                                        std::vector<Sample> samples,
                                        bool complete) {
@@ -276,6 +339,9 @@ class FakeStore final : public Store {
   NewRun last_new_run_;
   std::string exported_;
   int64_t max_samples_ = INT64_MAX;
+  StoreStatus status_;
+  std::optional<absl::StatusOr<int64_t>> backup_;
+  std::vector<std::string> backups_;
 };
 
 }  // namespace kvrecall

@@ -2,6 +2,7 @@
 
 // A server on a free port over a FakeStore, with a real channel to it.
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 
+#include "kvrecall/v1/admin_service.grpc.pb.h"
 #include "kvrecall/v1/model_service.grpc.pb.h"
 #include "kvrecall/v1/run_service.grpc.pb.h"
 #include "server/service/rpc_server.h"
@@ -64,11 +66,13 @@ class RpcTest : public ::testing::Test {
       }
       return tokens;
     };
+    backends.request_drain = [this] { ++drains_; };
     auto server = RpcServer::Start(options, std::move(backends));
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     runs_ = v1::RunService::NewStub(NewChannel());
     models_ = v1::ModelService::NewStub(NewChannel());
+    admin_ = v1::AdminService::NewStub(NewChannel());
   }
 
   // A connection of its own, not one that another channel has open.
@@ -119,6 +123,8 @@ class RpcTest : public ::testing::Test {
   std::unique_ptr<RpcServer> server_;
   std::unique_ptr<v1::RunService::Stub> runs_;
   std::unique_ptr<v1::ModelService::Stub> models_;
+  std::unique_ptr<v1::AdminService::Stub> admin_;
+  std::atomic<int> drains_ = 0;  // asked for
 };
 
 }  // namespace kvrecall

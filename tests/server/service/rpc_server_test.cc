@@ -57,7 +57,8 @@ class RpcServerTest : public RpcTest {
 
 TEST_F(RpcServerTest, HealthIsServingPerServiceUntilTheServerDrains) {
   const std::vector<std::string> services = {"", "kvrecall.v1.RunService",
-                                             "kvrecall.v1.ModelService"};
+                                             "kvrecall.v1.ModelService",
+                                             "kvrecall.v1.AdminService"};
   for (const std::string& service : services) EXPECT_EQ(Health(service), 1);
   EXPECT_EQ(Health("no.such.Service"), -1);
   server_->BeginDrain();
@@ -109,6 +110,7 @@ TEST_F(RpcServerTest, ReflectionListsTheServices) {
   const std::string bytes = ToBytes(response);
   EXPECT_THAT(bytes, HasSubstr("kvrecall.v1.RunService"));
   EXPECT_THAT(bytes, HasSubstr("kvrecall.v1.ModelService"));
+  EXPECT_THAT(bytes, HasSubstr("kvrecall.v1.AdminService"));
   EXPECT_THAT(bytes, HasSubstr("grpc.health.v1.Health"));
   stream->WritesDone(nullptr);
   ASSERT_TRUE(wait());
