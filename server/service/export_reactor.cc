@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "grpcpp/server_context.h"
 
 #include "common/base/error_reason.h"
 #include "server/service/grpc_status.h"

@@ -59,7 +59,7 @@ class ExportReactor final
  private:
   ExportReactor(const ExportContext& context, grpc::CallbackServerContext* call,
                 std::string run_id)
-      : context_(context), call_(call), run_id_(std::move(run_id)) {}
+      : context_(context), run_id_(std::move(run_id)), call_(call) {}
 
   void Post(void (ExportReactor::*task)());
   void Open();

@@ -367,7 +367,7 @@ absl::StatusOr<StoreStatus> SqliteStore::GetStatus() {
   status.free_disk_bytes = FreeDiskBytes(path_);
   status.min_free_bytes = options_.min_free_bytes;
   status.max_used_bytes = options_.max_used_bytes;
-  status.max_open_samples = options_.max_open_samples;
+  status.max_open_samples = options_.limits.samples;
   status.keep = options_.keep;
   return status;
 }

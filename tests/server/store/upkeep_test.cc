@@ -183,7 +183,7 @@ TEST_F(UpkeepTest, TheStatusSaysHowItStands) {
   store_.reset();
   options_.max_used_bytes = 1 << 30;
   options_.min_free_bytes = 1 << 10;
-  options_.max_open_samples = 7;
+  options_.limits.samples = 7;
   options_.keep = absl::Hours(48);
   Open();
   EXPECT_EQ(store_->GetStatus()->oldest_run, std::nullopt);
