@@ -30,6 +30,8 @@ inline constexpr int kDefaultRecordsPage = 500;
 absl::Status CheckText(std::string_view field, std::string_view text,
                        int64_t min, int64_t max);
 
+// The texts of a request for a run; what they mean is CompleteDefaults' to say.
+absl::Status CheckNewRun(const v1::CreateRunRequest& request);
 absl::Status CheckTokenize(const v1::TokenizeRequest& request);
 absl::Status CheckRunId(std::string_view run_id);
 absl::Status CheckAfterSequence(int64_t after_sequence);
