@@ -97,6 +97,25 @@ TEST(HfConfigTest, RefusesByNameWhatWouldChangeTheNumbers) {
   EXPECT_FALSE(ParseHfConfig(Config().dump(), "[]").ok());
 }
 
+TEST(HfConfigTest, AHeadHasASize) {
+  auto json = Config();
+  json["hidden_size"] = 1;
+  json.erase("head_dim");
+  const auto config = Parse(json);
+  EXPECT_TRUE(absl::IsInvalidArgument(config.status()));
+  EXPECT_NE(config.status().message().find("hidden_size"), std::string::npos)
+      << config.status();
+}
+
+TEST(HfConfigTest, WhatNestsWithoutEndIsRefused) {
+  constexpr size_t kDepth = 200'000;
+  const std::string text =
+      "{\"x\":" + std::string(kDepth, '[') + std::string(kDepth, ']') + "}";
+  EXPECT_TRUE(absl::IsInvalidArgument(ParseHfConfig(text, "").status()));
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(ParseHfConfig(Config().dump(), text).status()));
+}
+
 nlohmann::json ConfigOf(const std::string& architecture,
                         const std::string& model_type) {
   auto json = Config();
