@@ -243,6 +243,20 @@ TEST(HfConfigTest, RefusesRopeSettingsByName) {
        {{"type", "yarn"}, {"factor", 4}, {"mrope_section", {1, 2}}}},
       {"partial_rotary_factor",
        {{"type", "default"}, {"partial_rotary_factor", 0.5}}},
+      {"no positive number",
+       {{"type", "yarn"},
+        {"factor", 1e308},
+        {"mscale", 1e308},
+        {"mscale_all_dim", 1e308}}},
+      {"no positive number",
+       {{"type", "yarn"},
+        {"factor", 1e308},
+        {"mscale", 1e306},
+        {"mscale_all_dim", 1e308}}},
+      {"no positive number",
+       {{"type", "yarn"},
+        {"factor", nullptr},
+        {"original_max_position_embeddings", 5e-324}}},
       {"rope_theta", {{"rope_theta", 0}}}};
   for (const auto& [name, scaling] : cases) {
     auto json = Config();
