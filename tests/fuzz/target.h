@@ -22,6 +22,7 @@ void FuzzSafetensors(std::string_view input);
 void FuzzSpecs(std::string_view input);
 void FuzzTokenizer(std::string_view input);
 void FuzzTokenList(std::string_view input);
+void FuzzZip(std::string_view input);
 
 struct FuzzTarget {
   std::string_view name;
@@ -41,6 +42,7 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"specs", FuzzSpecs},
     {"token_list", FuzzTokenList},
     {"tokenizer", FuzzTokenizer},
+    {"zip", FuzzZip},
 };
 
 }  // namespace kvrecall
