@@ -10,7 +10,7 @@ usage() {
 usage: deploy/install-deps.sh [--client | --tests] [--no-recommends]
 
   --client         only what kvrecall-client needs (no libtorch): for a laptop
-  --tests          what the tests need, too: a browser
+  --tests          what the tests need, too: a browser, and clang to fuzz with
   --no-recommends  leave out the packages that Debian merely recommends
   --help           show this text
 USAGE
@@ -63,6 +63,8 @@ if "$with_tests"; then
   packages+=(
     # A report is looked at as its readers do.
     chromium
+    # libFuzzer is clang's.
+    clang libclang-rt-dev
   )
 fi
 

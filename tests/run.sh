@@ -8,7 +8,7 @@ usage() {
   cat <<'USAGE'
 usage: tests/run.sh [--quick] [--no-install]
 
-  --quick       leave out the sanitizer builds
+  --quick       leave out the sanitizer builds and the fuzzing
   --no-install  do not look for missing Debian packages
   --help        show this text
 USAGE
@@ -88,6 +88,8 @@ phase "build (release)" build release
 if ! "$quick"; then
   phase "address sanitizer" sanitize asan
   phase "thread sanitizer" sanitize tsan
+  # A minute in all; tests/fuzz/run.sh alone gives each target one.
+  phase "fuzz" tests/fuzz/run.sh --seconds 60 --total
 fi
 # Several tests at once, each with threads for all processors: CMakePresets.json
 # has those that wait sleep (OMP_WAIT_POLICY), or they would wait in each other's

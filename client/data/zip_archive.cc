@@ -4,9 +4,9 @@
 #include <limits>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 #include "zip.h"
 
@@ -70,7 +70,7 @@ absl::StatusOr<std::vector<ZipArchive::Member>> ZipArchive::Members() const {
 }
 
 std::string ZipArchive::Shown(const Member& member) const {
-  return absl::StrCat(path_, ": ", absl::Utf8SafeCEscape(member.name));
+  return absl::StrCat(path_, ": ", OneLine(member.name));
 }
 
 absl::Status ZipArchive::Error(const Member& member,

@@ -13,6 +13,7 @@
 #include "nlohmann/json.hpp"
 
 #include "common/base/digest.h"
+#include "common/base/one_line.h"
 #include "common/base/read_file.h"
 #include "common/base/status_macros.h"
 #include "common/longbench/unicode.h"
@@ -27,7 +28,7 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 absl::Status FieldError(const char* name, std::string_view problem) {
   return absl::InvalidArgumentError(
-      absl::StrCat("field '", name, "' ", std::string(problem)));
+      absl::StrCat("field '", OneLine(name), "' ", std::string(problem)));
 }
 
 // The field, or nullptr if it is missing or null.
@@ -225,7 +226,7 @@ std::string Reason(const Json::exception& error) {
     if (colon != std::string_view::npos) start = colon + 2;
   }
   message.remove_prefix(start);
-  return std::string(message.substr(0, message.find("; last read")));
+  return OneLine(message.substr(0, message.find("; last read")));
 }
 
 absl::StatusOr<Json> ParseObject(std::string_view line) {
@@ -290,8 +291,8 @@ absl::Status ForEachLine(
     const auto [it, is_new] = line_of_id.try_emplace(*id, number);
     if (!is_new) {
       return absl::InvalidArgumentError(
-          absl::StrCat(shown, ":", number, ": id '", *id, "' is that of line ",
-                       it->second, " already"));
+          absl::StrCat(shown, ":", number, ": id '", OneLine(*id),
+                       "' is that of line ", it->second, " already"));
     }
   }
   return absl::OkStatus();

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -42,9 +43,10 @@ absl::StatusOr<std::string_view> FieldOf(const Sample& sample,
   if (field != sample.fields.end()) return std::string_view(field->second);
   std::vector<std::string> known = {"context", "input"};
   for (const auto& [own, value] : sample.fields) known.push_back(own);
+  const std::string has = absl::StrJoin(known, ", ");
   return absl::InvalidArgumentError(absl::StrCat(
-      "the template names {", std::string(name), "}, and sample '", sample.id,
-      "' has no such field; it has ", absl::StrJoin(known, ", ")));
+      "the template names {", OneLine(name), "}, and sample '",
+      OneLine(sample.id), "' has no such field; it has ", OneLine(has)));
 }
 
 }  // namespace
@@ -89,7 +91,7 @@ absl::StatusOr<std::string> FillOwnTemplate(std::string_view prompt_template,
     if (out.size() > kMostFilledBytes)
       return absl::InvalidArgumentError(
           absl::StrCat("the template gives more than ", kMostFilledBytes,
-                       " bytes with sample '", sample.id, "'"));
+                       " bytes with sample '", OneLine(sample.id), "'"));
   }
   return out;
 }

@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
+#include "common/base/one_line.h"
 #include "common/longbench/task_table.h"
 
 namespace kvrecall {
@@ -94,10 +95,9 @@ absl::StatusOr<const Task*> FindTask(std::string_view name) {
       nearest = &task;
     }
   }
-  return absl::NotFoundError(
-      absl::StrCat("no task '", std::string(name.substr(0, kLongestShown)),
-                   "'; did you mean '", std::string(nearest->name),
-                   "'? `kvrecall-client tasks` lists them all"));
+  return absl::NotFoundError(absl::StrCat(
+      "no task '", OneLine(name, kLongestShown), "'; did you mean '",
+      std::string(nearest->name), "'? `kvrecall-client tasks` lists them all"));
 }
 
 }  // namespace kvrecall

@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -52,7 +53,7 @@ absl::StatusOr<Budget> ParseBudget(std::string_view text) {
     if (!absl::SimpleAtoi(rest, &tokens) || tokens < 1 ||
         tokens > std::numeric_limits<int32_t>::max())
       return absl::InvalidArgumentError(
-          absl::StrCat("budget '", std::string(text),
+          absl::StrCat("budget '", OneLine(text),
                        "': the number of tokens must be a whole number of at "
                        "least 1"));
     budget.value = static_cast<double>(tokens);
@@ -62,10 +63,10 @@ absl::StatusOr<Budget> ParseBudget(std::string_view text) {
     budget.kind = Budget::Kind::kPromptRatio;
   if (!absl::SimpleAtod(rest, &budget.value))
     return absl::InvalidArgumentError(
-        absl::StrCat("budget '", std::string(text), "' is not ", kForms));
+        absl::StrCat("budget '", OneLine(text), "' is not ", kForms));
   if (!(budget.value > 0 && budget.value <= 1))
     return absl::InvalidArgumentError(absl::StrCat(
-        "budget '", std::string(text), "' is outside (0, 1]; give ", kForms));
+        "budget '", OneLine(text), "' is outside (0, 1]; give ", kForms));
   return budget;
 }
 

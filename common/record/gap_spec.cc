@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 #include "common/record/policy_catalog.h"
 #include "common/record/run_config.h"
@@ -18,7 +19,7 @@ constexpr char kOnlyPredName[] = "only_pred";
 
 absl::Status Malformed(std::string_view text, std::string_view why) {
   return absl::InvalidArgumentError(
-      absl::StrCat("gap lane '", std::string(text), "': ", std::string(why),
+      absl::StrCat("gap lane '", OneLine(text), "': ", std::string(why),
                    "; write it like without_gold(0.1), only_pred(h2o,0.1) or "
                    "only_pred(h2o,0.1,layer)"));
 }
@@ -47,8 +48,8 @@ bool Contains(const std::vector<T>& list, const T& value) {
 }
 
 absl::Status Refused(const GapSpec& gap, std::string_view why) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("gap lane '", gap.ToString(), "': ", std::string(why)));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "gap lane '", OneLine(gap.ToString()), "': ", std::string(why)));
 }
 
 absl::Status NotSimulated(const GapSpec& gap, const std::string& what,
@@ -66,8 +67,8 @@ absl::StatusOr<PolicySpec> PolicyOfRun(const RunConfig& config,
     const absl::StatusOr<PolicySpec> complete = CompletePolicySpec(policy);
     if (complete.ok() && *complete == *wanted) return policy;
   }
-  return NotSimulated(gap, absl::StrCat("policy ", gap.policy.ToString()),
-                      "policies");
+  return NotSimulated(
+      gap, absl::StrCat("policy ", OneLine(gap.policy.ToString())), "policies");
 }
 
 absl::StatusOr<GapSpec> CompleteGap(const RunConfig& config, GapSpec gap) {
@@ -154,8 +155,8 @@ absl::StatusOr<std::vector<GapSpec>> ParseGapSpecs(std::string_view text) {
   for (const std::string& part : SplitAtCommas(text)) {
     ASSIGN_OR_RETURN(GapSpec gap, ParseGapSpec(part));
     if (Contains(gaps, gap))
-      return absl::InvalidArgumentError(
-          absl::StrCat("gap lane ", gap.ToString(), " is given twice"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "gap lane ", OneLine(gap.ToString()), " is given twice"));
     gaps.push_back(std::move(gap));
   }
   return gaps;
@@ -186,8 +187,8 @@ absl::StatusOr<std::vector<GapSpec>> CompleteGaps(const RunConfig& config) {
   for (const GapSpec& given : config.gaps) {
     ASSIGN_OR_RETURN(GapSpec gap, CompleteGap(config, given));
     if (Contains(gaps, gap))
-      return absl::InvalidArgumentError(
-          absl::StrCat("gap lane ", gap.ToString(), " is given twice"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "gap lane ", OneLine(gap.ToString()), " is given twice"));
     gaps.push_back(std::move(gap));
   }
   return gaps;

@@ -5,7 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/base/json_nesting.h"
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
+#include "common/record/json_number.h"
 
 namespace kvrecall {
 namespace {
@@ -16,11 +19,12 @@ using Json = nlohmann::ordered_json;
 // it; here it becomes a status.
 template <typename Read>
 absl::Status Guarded(std::string_view what, std::string_view text, Read read) {
+  RETURN_IF_ERROR(CheckNesting(text));
   try {
     return read(Json::parse(text));
   } catch (const nlohmann::json::exception& e) {
     return absl::InvalidArgumentError(
-        absl::StrCat(std::string(what), ": ", e.what()));
+        absl::StrCat(std::string(what), ": ", OneLine(e.what())));
   }
 }
 
@@ -89,8 +93,8 @@ absl::StatusOr<RunConfig> ConfigFromJson(std::string_view text) {
           ASSIGN_OR_RETURN(Budget parsed, ParseBudget(budget));
           config.budgets.push_back(parsed);
         }
-        config.max_new_tokens = json.at("max_new_tokens");
-        config.max_prompt_tokens = json.at("max_prompt_tokens");
+        config.max_new_tokens = WholeFrom(json.at("max_new_tokens"));
+        config.max_prompt_tokens = WholeFrom(json.at("max_prompt_tokens"));
         config.ignore_eos = json.at("ignore_eos");
         config.chat_template = json.at("chat_template");
         for (const std::string lane : json.value("gaps", Json::array())) {
@@ -107,7 +111,8 @@ absl::StatusOr<RunConfig> ConfigFromJson(std::string_view text) {
 absl::StatusOr<Provenance> ProvenanceFromJson(std::string_view text) {
   Provenance provenance;
   RETURN_IF_ERROR(Guarded("provenance", text, [&](const Json& json) {
-    provenance.definitions_version = json.at("definitions_version");
+    provenance.definitions_version =
+        static_cast<int>(WholeFrom(json.at("definitions_version")));
     provenance.program_version = json.at("program_version");
     provenance.program_commit = json.at("program_commit");
     provenance.model = json.at("model");
@@ -118,10 +123,10 @@ absl::StatusOr<Provenance> ProvenanceFromJson(std::string_view text) {
     provenance.truncation = json.at("truncation");
     provenance.dtype = json.at("dtype");
     provenance.device = json.at("device");
-    provenance.threads = json.at("threads");
+    provenance.threads = static_cast<int>(WholeFrom(json.at("threads")));
     provenance.libtorch = json.at("libtorch");
     provenance.mode = json.at("mode");
-    provenance.prefill_chunk = json.at("prefill_chunk");
+    provenance.prefill_chunk = WholeFrom(json.at("prefill_chunk"));
     provenance.policies = json.at("policies").get<std::vector<std::string>>();
     // Not in databases that were written before it was recorded.
     provenance.kernels = json.value("kernels", "");

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -157,9 +158,10 @@ absl::Status CheckNumber(const PolicySpec& spec, const PolicyParameter& rule,
   const char* kind = rule.rule == NumberRule::kAny     ? "a number"
                      : rule.rule == NumberRule::kWhole ? "a whole number"
                                                        : "an odd number";
-  return absl::InvalidArgumentError(absl::StrCat(
-      "policy '", spec.ToString(), "': ", std::string(rule.name), " must be ",
-      kind, " from ", NumberText(rule.least), " to ", NumberText(rule.most)));
+  return absl::InvalidArgumentError(
+      absl::StrCat("policy '", OneLine(spec.ToString()),
+                   "': ", std::string(rule.name), " must be ", kind, " from ",
+                   NumberText(rule.least), " to ", NumberText(rule.most)));
 }
 
 absl::Status CheckParameter(const PolicySpec& spec, const PolicyEntry& entry,
@@ -167,8 +169,8 @@ absl::Status CheckParameter(const PolicySpec& spec, const PolicyEntry& entry,
   for (const PolicyParameter& parameter : entry.parameters)
     if (parameter.name == name) return CheckNumber(spec, parameter, value);
   return absl::InvalidArgumentError(
-      absl::StrCat("policy '", spec.ToString(), "' has no parameter '", name,
-                   "'; ", WhatItTakes(entry, name)));
+      absl::StrCat("policy '", OneLine(spec.ToString()), "' has no parameter '",
+                   name, "'; ", WhatItTakes(entry, name)));
 }
 
 absl::Status CheckTrigger(const PolicySpec& spec, const PolicyEntry& entry) {
@@ -176,7 +178,7 @@ absl::Status CheckTrigger(const PolicySpec& spec, const PolicyEntry& entry) {
     if (trigger.name != spec.trigger->name) continue;
     if (!entry.irreversible)
       return absl::InvalidArgumentError(absl::StrCat(
-          "policy '", spec.ToString(), "': ", spec.name,
+          "policy '", OneLine(spec.ToString()), "': ", spec.name,
           " loses nothing, so it takes no trigger; h2o_evict and tova do"));
     return CheckNumber(spec, trigger.value, spec.trigger->value);
   }

@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "nlohmann/json.hpp"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -20,7 +21,7 @@ constexpr double kLargestWhole = 9007199254740991.0;
 
 absl::Status Malformed(std::string_view text, std::string_view why) {
   return absl::InvalidArgumentError(
-      absl::StrCat("policy '", std::string(text), "': ", std::string(why),
+      absl::StrCat("policy '", OneLine(text), "': ", std::string(why),
                    "; write it like h2o, random(seed=7) or "
                    "h2o_evict@entropy(2)"));
 }
@@ -50,9 +51,10 @@ absl::StatusOr<TriggerSpec> ParseTrigger(std::string_view policy,
       text.back() != ')' ||
       !ReadNumber(text.substr(open + 1, text.size() - open - 2),
                   &trigger.value))
-    return Malformed(policy, absl::StrCat("'@", text,
-                                          "' is not a trigger with one number "
-                                          "in parentheses"));
+    return Malformed(policy,
+                     absl::StrCat("'@", OneLine({text.data(), text.size()}),
+                                  "' is not a trigger with one number "
+                                  "in parentheses"));
   return trigger;
 }
 
@@ -102,7 +104,8 @@ absl::StatusOr<PolicySpec> ParsePolicySpec(std::string_view text) {
     double value = 0;
     if (!IsName(key) || !ReadNumber(pair.second, &value))
       return Malformed(text,
-                       absl::StrCat("'", part, "' is not a name=number pair"));
+                       absl::StrCat("'", OneLine({part.data(), part.size()}),
+                                    "' is not a name=number pair"));
     if (!spec.parameters.emplace(key, value).second)
       return Malformed(text, absl::StrCat("parameter ", key, " stands twice"));
   }
@@ -123,7 +126,7 @@ absl::StatusOr<std::vector<PolicySpec>> ParsePolicySpecs(
                      ParsePolicySpec(text.substr(begin, i - begin)));
     if (std::find(specs.begin(), specs.end(), spec) != specs.end())
       return absl::InvalidArgumentError(
-          absl::StrCat("policy ", spec.ToString(), " is given twice"));
+          absl::StrCat("policy ", OneLine(spec.ToString()), " is given twice"));
     specs.push_back(std::move(spec));
     begin = i + 1;
   }

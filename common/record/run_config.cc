@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/base/one_line.h"
 #include "common/record/policy_catalog.h"
 
 namespace kvrecall {
@@ -22,7 +23,7 @@ absl::StatusOr<Force> ParseForce(std::string_view text) {
   for (const Force force : {Force::kNone, Force::kGold, Force::kText})
     if (text == ForceName(force)) return force;
   return absl::InvalidArgumentError(
-      absl::StrCat("unknown forced continuation '", std::string(text),
+      absl::StrCat("unknown forced continuation '", OneLine(text),
                    "'; give none, gold or text"));
 }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -27,7 +28,7 @@ absl::StatusOr<Scope> ParseScope(std::string_view text) {
   for (Scope scope : {Scope::kGlobal, Scope::kLayer, Scope::kHead})
     if (text == ScopeName(scope)) return scope;
   return absl::InvalidArgumentError(
-      absl::StrCat("unknown scope '", std::string(text),
+      absl::StrCat("unknown scope '", OneLine(text),
                    "'; the scopes are global, layer and head"));
 }
 

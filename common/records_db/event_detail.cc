@@ -3,7 +3,9 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
+#include "common/record/json_number.h"
 
 namespace kvrecall {
 namespace {
@@ -43,19 +45,19 @@ Json ToJson(const RunEnd& end) {
 
 SampleStart StartFrom(const Json& json) {
   SampleStart start;
-  json.at("prompt_tokens").get_to(start.prompt_tokens);
-  json.at("raw_prompt_tokens").get_to(start.raw_prompt_tokens);
+  start.prompt_tokens = WholeFrom(json.at("prompt_tokens"));
+  start.raw_prompt_tokens = WholeFrom(json.at("raw_prompt_tokens"));
   json.at("truncated").get_to(start.truncated);
   json.at("queue_seconds").get_to(start.queue_seconds);
   // Not in databases that were written before it was recorded.
-  start.length = json.value("length", int64_t{0});
+  if (json.contains("length")) start.length = WholeFrom(json.at("length"));
   start.reused_from = json.value("reused_from", "");
   return start;
 }
 
 absl::StatusOr<EventBody> ResultFrom(const Json& json) {
   SampleResult result;
-  json.at("generated_tokens").get_to(result.generated_tokens);
+  result.generated_tokens = WholeFrom(json.at("generated_tokens"));
   json.at("text").get_to(result.text);
   if (const Json& score = json.at("score"); !score.is_null()) {
     result.score = score.get<double>();
@@ -83,8 +85,8 @@ absl::StatusOr<EventBody> EndFrom(const Json& json) {
   RunEnd end;
   ASSIGN_OR_RETURN(end.state,
                    ParseRunState(json.at("state").get<std::string>()));
-  json.at("samples_done").get_to(end.samples_done);
-  json.at("samples_failed").get_to(end.samples_failed);
+  end.samples_done = WholeFrom(json.at("samples_done"));
+  end.samples_failed = WholeFrom(json.at("samples_failed"));
   return end;
 }
 
@@ -94,7 +96,7 @@ absl::StatusOr<EventBody> BodyFrom(std::string_view kind, const Json& json) {
   if (kind == "sample_failed") return FailureFrom(json);
   if (kind == "run_finished") return EndFrom(json);
   return absl::InvalidArgumentError(
-      absl::StrCat("unknown kind of event '", std::string(kind), "'"));
+      absl::StrCat("unknown kind of event '", OneLine(kind), "'"));
 }
 
 struct KindName {
@@ -124,7 +126,7 @@ absl::StatusOr<EventBody> EventDetailFromJson(std::string_view kind,
     return BodyFrom(kind, Json::parse(detail));
   } catch (const nlohmann::json::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "detail of event '", std::string(kind), "': ", error.what()));
+        "detail of event '", OneLine(kind), "': ", OneLine(error.what())));
   }
 }
 
@@ -137,7 +139,7 @@ absl::StatusOr<std::vector<double>> NumbersFromJson(std::string_view text) {
     return Json::parse(text).get<std::vector<double>>();
   } catch (const nlohmann::json::exception& error) {
     return absl::InvalidArgumentError(
-        absl::StrCat("list of numbers: ", error.what()));
+        absl::StrCat("list of numbers: ", OneLine(error.what())));
   }
 }
 
@@ -148,7 +150,7 @@ absl::StatusOr<RunState> ParseRunState(std::string_view name) {
     if (name == RunStateName(state)) return state;
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("unknown state of a run '", std::string(name), "'"));
+      absl::StrCat("unknown state of a run '", OneLine(name), "'"));
 }
 
 absl::StatusOr<FinishReason> ParseFinishReason(std::string_view name) {
@@ -157,7 +159,7 @@ absl::StatusOr<FinishReason> ParseFinishReason(std::string_view name) {
     if (name == FinishReasonName(reason)) return reason;
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("unknown finish reason '", std::string(name), "'"));
+      absl::StrCat("unknown finish reason '", OneLine(name), "'"));
 }
 
 }  // namespace kvrecall

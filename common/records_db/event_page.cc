@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 #include "common/records_db/event_detail.h"
 #include "common/records_db/lost_json.h"
@@ -55,12 +56,22 @@ class EventPage {
  private:
   absl::Status Broken(int64_t sequence, const char* what) const {
     return absl::DataLossError(absl::StrCat(database_.path(), ": run '",
-                                            std::string(run_id_), "': event ",
+                                            OneLine(run_id_), "': event ",
                                             sequence, " ", what));
   }
 
-  Event& At(int64_t sequence) {  // the queries bound `sequence`
-    return events_[static_cast<size_t>(sequence - after_ - 1)];
+  // The queries bound the sequence, but a damaged index, or a number with a
+  // fraction, gets past them.
+  absl::StatusOr<Event*> At(int64_t sequence) {
+    if (sequence <= after_ || sequence > last_)
+      return Broken(sequence, "is not where it belongs");
+    return &events_[static_cast<size_t>(sequence - after_ - 1)];
+  }
+
+  // What the step's own tables add to.
+  absl::StatusOr<StepRecord*> StepAt(int64_t sequence) {
+    ASSIGN_OR_RETURN(Event* const event, At(sequence));
+    return std::get_if<StepRecord>(&event->body);
   }
 
   absl::Status ReadSteps() {
@@ -77,7 +88,8 @@ class EventPage {
     while (true) {
       ASSIGN_OR_RETURN(const bool more, row.Step());
       if (!more) return absl::OkStatus();
-      Event& event = At(row.Int(0));
+      ASSIGN_OR_RETURN(Event* const found, At(row.Int(0)));
+      Event& event = *found;
       event.sequence = row.Int(0);
       event.sample_id = row.Text(1);
       event.attempt = row.Int(2);
@@ -108,7 +120,8 @@ class EventPage {
     while (true) {
       ASSIGN_OR_RETURN(const bool more, row.Step());
       if (!more) return absl::OkStatus();
-      Event& event = At(row.Int(0));
+      ASSIGN_OR_RETURN(Event* const found, At(row.Int(0)));
+      Event& event = *found;
       if (event.sequence != 0) return Broken(row.Int(0), "is there twice");
       event.sequence = row.Int(0);
       event.sample_id = row.Text(2);
@@ -133,7 +146,7 @@ class EventPage {
     while (true) {
       ASSIGN_OR_RETURN(const bool more, row.Step());
       if (!more) return absl::OkStatus();
-      auto* step = std::get_if<StepRecord>(&At(row.Int(0)).body);
+      ASSIGN_OR_RETURN(StepRecord* const step, StepAt(row.Int(0)));
       if (step == nullptr ||
           row.Int(1) != static_cast<int64_t>(step->recalls.size())) {
         return Broken(row.Int(0), "has recalls that do not fit");
@@ -170,7 +183,7 @@ class EventPage {
     while (true) {
       ASSIGN_OR_RETURN(const bool more, row.Step());
       if (!more) return absl::OkStatus();
-      auto* step = std::get_if<StepRecord>(&At(row.Int(0)).body);
+      ASSIGN_OR_RETURN(StepRecord* const step, StepAt(row.Int(0)));
       if (step == nullptr ||
           row.Int(1) != static_cast<int64_t>(step->gaps.size())) {
         return Broken(row.Int(0), "has gap lanes that do not fit");

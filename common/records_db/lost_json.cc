@@ -9,6 +9,9 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 
+#include "common/base/one_line.h"
+#include "common/record/json_number.h"
+
 namespace kvrecall {
 namespace {
 
@@ -103,13 +106,13 @@ absl::StatusOr<std::vector<LostPosition>> LostFromJson(std::string_view text) {
   std::vector<LostPosition> lost;
   try {
     for (const Json& entry : Json::parse(text)) {
-      lost.push_back({entry.at(0).get<int64_t>(),
+      lost.push_back({WholeFrom(entry.at(0)),
                       static_cast<float>(entry.at(1).get<double>()),
                       entry.at(2).get<std::string>()});
     }
   } catch (const Json::exception& error) {
     return absl::InvalidArgumentError(
-        absl::StrCat("list of lost positions: ", error.what()));
+        absl::StrCat("list of lost positions: ", OneLine(error.what())));
   }
   return lost;
 }

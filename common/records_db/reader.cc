@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 #include "common/record/json.h"
 #include "common/records_db/event_detail.h"
@@ -42,13 +43,13 @@ absl::StatusOr<RunInfo> RunFrom(const Statement& row) {
 
 absl::Status NoSuchRun(std::string_view run_id) {
   return absl::NotFoundError(
-      absl::StrCat("run '", std::string(run_id), "' does not exist"));
+      absl::StrCat("run '", OneLine(run_id), "' does not exist"));
 }
 
 absl::Status Damaged(const Database& database, std::string_view run_id,
                      const std::string& what) {
-  return absl::DataLossError(absl::StrCat(database.path(), ": run '",
-                                          std::string(run_id), "': ", what));
+  return absl::DataLossError(absl::StrCat(
+      database.path(), ": run '", OneLine(run_id), "': ", OneLine(what)));
 }
 
 // The last run id of the previous page; the largest one for the first page.
@@ -64,7 +65,7 @@ absl::StatusOr<int64_t> ParsePageToken(std::string_view token) {
     }
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      "page token '", std::string(token), "' is not one of a previous page"));
+      "page token '", OneLine(token), "' is not one of a previous page"));
 }
 
 absl::Status CheckPositive(const char* name, int value) {
@@ -95,7 +96,7 @@ absl::StatusOr<SampleState> ParseSampleState(std::string_view name) {
     if (name == SampleStateName(state)) return state;
   }
   return absl::DataLossError(
-      absl::StrCat("unknown state of a sample '", std::string(name), "'"));
+      absl::StrCat("unknown state of a sample '", OneLine(name), "'"));
 }
 
 absl::StatusOr<SampleInfo> SampleFrom(const Statement& row) {
@@ -293,8 +294,8 @@ absl::StatusOr<std::vector<Event>> RecordsReader::ReadAfter(
         ASSIGN_OR_RETURN(const RunKey run, FindRun(*database_, run_id));
         if (after < 0 || after > run.last_sequence) {
           return absl::OutOfRangeError(absl::StrCat(
-              "run '", std::string(run_id), "' has events 1 to ",
-              run.last_sequence, "; there is nothing after ", after));
+              "run '", OneLine(run_id), "' has events 1 to ", run.last_sequence,
+              "; there is nothing after ", after));
         }
         const int64_t last =
             after + std::min<int64_t>(limit, run.last_sequence - after);
@@ -330,9 +331,9 @@ absl::StatusOr<std::string> RecordsReader::GetSampleInput(
   RETURN_IF_ERROR(row.Bind(run.id, sample_id));
   ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) {
-    return absl::NotFoundError(absl::StrCat("run '", std::string(run_id),
+    return absl::NotFoundError(absl::StrCat("run '", OneLine(run_id),
                                             "' has no sample '",
-                                            std::string(sample_id), "'"));
+                                            OneLine(sample_id), "'"));
   }
   return std::string(row.Text(0));
 }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 
 #include "common/base/error_reason.h"
+#include "common/base/one_line.h"
 #include "sqlite3.h"
 
 namespace kvrecall {
@@ -288,7 +289,7 @@ void Database::WaitForLocks(absl::Duration timeout) {
 
 absl::Status Database::Error(int code) const {
   absl::Status error(CodeOf(code),
-                     absl::StrCat(path_, ": ", sqlite3_errmsg(handle_),
+                     absl::StrCat(path_, ": ", OneLine(sqlite3_errmsg(handle_)),
                                   " (SQLite error ", code, ")"));
   return absl::IsUnavailable(error)
              ? WithReason(std::move(error), "DATABASE_BUSY")

@@ -28,7 +28,7 @@ google::rpc::RetryInfo RetryInfoOf(absl::Duration wait) {
 absl::Status WithInfo(absl::Status status, const google::rpc::ErrorInfo& info) {
   if (info.domain() != kErrorDomain) return status;
   // A newer server's reasons may be unknown here, and are still reasons.
-  if (ReasonOf(status) != info.reason())
+  if (!info.reason().empty() && ReasonOf(status) != info.reason())
     status = WithReason(std::move(status), info.reason());
   for (const auto& [name, value] : info.metadata())
     status = WithFact(std::move(status), name, value);

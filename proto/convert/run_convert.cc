@@ -1,5 +1,6 @@
 #include "proto/convert/run_convert.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 

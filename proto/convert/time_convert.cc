@@ -1,11 +1,17 @@
 #include "proto/convert/time_convert.h"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace kvrecall {
 
 google::protobuf::Timestamp ToTimestamp(absl::Time time) {
-  const absl::Duration since = time - absl::UnixEpoch();
+  // The Timestamps there are: years 1 to 9999.
+  static const absl::Time least = absl::FromUnixSeconds(-62135596800);
+  static const absl::Time most =
+      absl::FromUnixSeconds(253402300799) + absl::Nanoseconds(999999999);
+  const absl::Duration since =
+      std::clamp(time, least, most) - absl::UnixEpoch();
   absl::Duration rest;
   int64_t seconds = absl::IDivDuration(since, absl::Seconds(1), &rest);
   if (rest < absl::ZeroDuration()) {

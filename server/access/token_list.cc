@@ -14,6 +14,7 @@
 #include <openssl/rand.h>
 
 #include "common/base/digest.h"
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -48,7 +49,7 @@ absl::StatusOr<std::optional<TokenEntry>> ParseLine(const std::string& line) {
   const std::optional<AccessScope> known = AccessScopeOf(scope);
   if (!known)
     return absl::InvalidArgumentError(
-        absl::StrCat("scope '", absl::CHexEscape(scope),
+        absl::StrCat("scope '", OneLine(scope),
                      "' is none of read, submit and "
                      "admin"));
   entry.scope = *known;
@@ -93,9 +94,9 @@ const TokenEntry* TokenList::Find(std::string_view token) const {
 
 absl::Status TokenList::Add(TokenEntry entry) {
   if (!IsName(entry.name))
-    return absl::InvalidArgumentError(absl::StrCat(
-        "name '", absl::CHexEscape(entry.name), "': write at most ",
-        kLongestName, " letters, digits and ._@-"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("name '", OneLine(entry.name), "': write at most ",
+                     kLongestName, " letters, digits and ._@-"));
   if (!IsDigest(entry.digest))
     return absl::InvalidArgumentError(
         absl::StrCat("the digest of ", entry.name, " is not a SHA-256 of ",

@@ -2,15 +2,17 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/base/one_line.h"
+
 namespace kvrecall {
 
 using Json = nlohmann::json;
 
 absl::Status RefuseSetting(const std::string& name, const Json& value,
                            const std::string& right) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("config.json: '", name, "' is ", value.dump(),
-                   ", which this engine does not compute; ", right));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "config.json: '", OneLine(name), "' is ", OneLine(value.dump()),
+      ", which this engine does not compute; ", right));
 }
 
 bool IsOff(const Json& value) {

@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 
+#include "common/base/json_nesting.h"
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 #include "server/engine/config_json.h"
 
@@ -89,7 +91,7 @@ class Reader {
     if (!it->is_number_integer() || it->get<int64_t>() <= 0 ||
         it->get<int64_t>() > (int64_t{1} << 31))
       return absl::InvalidArgumentError(
-          absl::StrCat("config.json: '", name, "' is ", it->dump(),
+          absl::StrCat("config.json: '", name, "' is ", OneLine(it->dump()),
                        "; it must be a positive whole number"));
     value = it->get<int64_t>();
     return absl::OkStatus();
@@ -116,7 +118,7 @@ absl::StatusOr<Architecture> FindArchitecture(const Json& json) {
     computed.push_back(architecture.name);
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("config.json: architectures is ", names.dump(),
+      absl::StrCat("config.json: architectures is ", OneLine(names.dump()),
                    "; this engine computes one of ", computed.dump()));
 }
 
@@ -210,7 +212,7 @@ absl::Status ReadEos(const Json& json, const char* file,
   for (const Json& id : eos.is_array() ? eos : Json::array({eos})) {
     if (!id.is_number_integer() || id.get<int64_t>() < 0)
       return absl::InvalidArgumentError(
-          absl::StrCat(file, ": 'eos_token_id' is ", eos.dump(),
+          absl::StrCat(file, ": 'eos_token_id' is ", OneLine(eos.dump()),
                        "; it must be a token id or a list of them"));
     ids.push_back(id.get<int64_t>());
   }
@@ -222,6 +224,10 @@ absl::Status CheckShape(const HfConfig& config) {
     return absl::InvalidArgumentError(absl::StrCat(
         "config.json: num_attention_heads (", config.query_heads,
         ") is no multiple of num_key_value_heads (", config.kv_heads, ")"));
+  if (config.head_dim == 0)
+    return absl::InvalidArgumentError(absl::StrCat(
+        "config.json: hidden_size (", config.hidden_size,
+        ") is less than num_attention_heads (", config.query_heads, ")"));
   if (config.head_dim % 2 != 0)
     return absl::InvalidArgumentError(
         absl::StrCat("config.json: the head size ", config.head_dim,
@@ -232,6 +238,13 @@ absl::Status CheckShape(const HfConfig& config) {
           absl::StrCat("eos_token_id ", id, " is outside the vocabulary of ",
                        config.vocabulary));
   return absl::OkStatus();
+}
+
+absl::Status CheckFile(const char* name, std::string_view text) {
+  const absl::Status nesting = CheckNesting(text);
+  return nesting.ok() ? nesting
+                      : absl::InvalidArgumentError(
+                            absl::StrCat(name, ": ", nesting.message()));
 }
 
 absl::StatusOr<std::string> ReadText(const fs::path& path) {
@@ -245,6 +258,7 @@ absl::StatusOr<std::string> ReadText(const fs::path& path) {
 
 absl::StatusOr<HfConfig> ParseHfConfig(std::string_view config_text,
                                        std::string_view generation_text) {
+  RETURN_IF_ERROR(CheckFile("config.json", config_text));
   const Json json = Json::parse(config_text, nullptr, false);
   if (!json.is_object())
     return absl::InvalidArgumentError("config.json is not a JSON object");
@@ -262,6 +276,7 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view config_text,
   RETURN_IF_ERROR(CheckSettings(json, architecture));
   RETURN_IF_ERROR(ReadEos(json, "config.json", config.eos_token_ids));
   if (!generation_text.empty()) {
+    RETURN_IF_ERROR(CheckFile("generation_config.json", generation_text));
     const Json generation = Json::parse(generation_text, nullptr, false);
     if (!generation.is_object())
       return absl::InvalidArgumentError(

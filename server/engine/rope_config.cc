@@ -141,7 +141,12 @@ absl::Status ReadYarn(const Section& section, int64_t max_positions,
   const double computed = both ? Temperature(rope.factor, mscale) /
                                      Temperature(rope.factor, mscale_all_dim)
                                : Temperature(rope.factor, 1);
-  return read("attention_factor", computed, rope.attention_factor);
+  RETURN_IF_ERROR(read("attention_factor", computed, rope.attention_factor));
+  if (!std::isfinite(rope.factor) || !std::isfinite(rope.attention_factor) ||
+      rope.attention_factor <= 0)
+    return RefuseSetting(section.name, section.settings,
+                         "what follows from it is no positive number");
+  return absl::OkStatus();
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -37,7 +38,8 @@ std::optional<int64_t> ElementBytes(std::string_view dtype) {
 }
 
 absl::Status BadTensor(const std::string& name, const std::string& why) {
-  return absl::InvalidArgumentError(absl::StrCat("tensor '", name, "': ", why));
+  return absl::InvalidArgumentError(
+      absl::StrCat("tensor '", OneLine(name), "': ", why));
 }
 
 // `payload` holds the bytes behind the header.
@@ -66,13 +68,15 @@ absl::StatusOr<TensorView> ParseEntry(const std::string& name,
                                         payload.size(), " data bytes"));
   const std::optional<int64_t> element = ElementBytes(view.dtype);
   if (!element)
-    return BadTensor(name, absl::StrCat("unknown dtype ", view.dtype));
+    return BadTensor(name, absl::StrCat("unknown dtype ", OneLine(view.dtype)));
   uint64_t expected = *element;
   for (const Json& dim : *shape) {
     if (!dim.is_number_unsigned())
       return BadTensor(name, "shape is not a list of sizes");
     const uint64_t size = dim.get<uint64_t>();
-    if (__builtin_mul_overflow(expected, size, &expected))
+    // Where another size is 0, no product tells.
+    if (size > static_cast<uint64_t>(INT64_MAX) ||
+        __builtin_mul_overflow(expected, size, &expected))
       return BadTensor(name, "shape is too large");
     view.shape.push_back(static_cast<int64_t>(size));
   }
@@ -96,7 +100,7 @@ absl::StatusOr<std::vector<std::string>> ShardNames(const fs::path& index) {
     if (!file.is_string() ||
         fs::path(file.get<std::string>()).filename() != file.get<std::string>())
       return absl::InvalidArgumentError(
-          absl::StrCat(index.string(), ": '", tensor,
+          absl::StrCat(index.string(), ": '", OneLine(tensor),
                        "' does not name a file beside the index"));
     names.insert(file.get<std::string>());
   }
@@ -172,8 +176,8 @@ absl::Status Checkpoint::AddFile(const std::string& path) {
         absl::StrCat(path, ": ", tensors.status().message()));
   for (auto& [name, view] : *tensors)
     if (!tensors_.emplace(name, std::move(view)).second)
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": tensor '", name, "' is in another shard too"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": tensor '", OneLine(name), "' is in another shard too"));
   files_.push_back(std::move(file));
   return absl::OkStatus();
 }

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 #include "common/longbench/prompt.h"
 #include "common/longbench/task.h"
@@ -33,8 +34,9 @@ absl::Status CheckList(std::string_view field, const std::vector<T>& list,
         field, absl::StrCat("has ", list.size(), " entries; at most ", limit));
   for (size_t i = 0; i < list.size(); ++i)
     if (std::find(list.begin(), list.begin() + i, list[i]) != list.begin() + i)
-      return FieldError(FieldPath("", field, static_cast<int>(i)),
-                        absl::StrCat(name(list[i]), " is given twice"));
+      return FieldError(
+          FieldPath("", field, static_cast<int>(i)),
+          absl::StrCat(OneLine(name(list[i])), " is given twice"));
   return absl::OkStatus();
 }
 
@@ -126,9 +128,10 @@ absl::StatusOr<RunConfig> CompleteDefaults(RunConfig config,
   if (config.chat_template.empty()) config.chat_template = "auto";
   if (config.chat_template != "auto" && config.chat_template != "none" &&
       config.chat_template != "chatml")
-    return FieldError("config.chat_template",
-                      absl::StrCat("unknown template '", config.chat_template,
-                                   "'; give auto, none or chatml"));
+    return FieldError(
+        "config.chat_template",
+        absl::StrCat("unknown template '", OneLine(config.chat_template),
+                     "'; give auto, none or chatml"));
 
   if (!config.prompt_template.empty() && config.task != kCustomTask)
     return FieldError(

@@ -186,11 +186,7 @@ absl::Status RunServiceImpl::CheckNotDraining() const {
 absl::StatusOr<NewRun> RunServiceImpl::PlanRun(
     const v1::CreateRunRequest& request) const {
   RETURN_IF_ERROR(CheckNotDraining());
-  RETURN_IF_ERROR(CheckText("request_id", request.request_id(), 1, 64));
-  RETURN_IF_ERROR(CheckText("config.task", request.config().task(), 1, 64));
-  RETURN_IF_ERROR(CheckText("config.prompt_template",
-                            request.config().prompt_template(), 0,
-                            kMaxMessageBytes));
+  RETURN_IF_ERROR(CheckNewRun(request));
   ASSIGN_OR_RETURN(RunConfig requested, FromProto(request.config()));
   NewRun run;
   run.request_id = request.request_id();

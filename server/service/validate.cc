@@ -132,6 +132,13 @@ absl::Status CheckBackupPath(std::string_view path) {
                             : absl::OkStatus();
 }
 
+absl::Status CheckNewRun(const v1::CreateRunRequest& request) {
+  RETURN_IF_ERROR(CheckText("request_id", request.request_id(), 1, 64));
+  RETURN_IF_ERROR(CheckText("config.task", request.config().task(), 1, 64));
+  return CheckText("config.prompt_template", request.config().prompt_template(),
+                   0, kMaxMessageBytes);
+}
+
 absl::Status CheckTokenize(const v1::TokenizeRequest& request) {
   const std::string& text = request.text();
   if (std::ssize(text) > kMaxTokenizeBytes)

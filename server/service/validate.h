@@ -32,6 +32,8 @@ absl::Status CheckText(std::string_view field, std::string_view text,
 
 // Of a file on the server: absolute, and not a folder's.
 absl::Status CheckBackupPath(std::string_view path);
+// The texts of a request for a run; what they mean is CompleteDefaults' to say.
+absl::Status CheckNewRun(const v1::CreateRunRequest& request);
 absl::Status CheckTokenize(const v1::TokenizeRequest& request);
 absl::Status CheckRunId(std::string_view run_id);
 absl::Status CheckAfterSequence(int64_t after_sequence);

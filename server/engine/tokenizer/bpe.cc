@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 #include "server/engine/tokenizer/byte_level.h"
 
@@ -53,8 +54,9 @@ absl::StatusOr<Bpe> Bpe::Create(BpeSpec spec) {
   seen.reserve(bpe.vocabulary_.size());
   for (const auto& [token, id] : bpe.vocabulary_)
     if (!seen.insert(id).second)
-      return absl::InvalidArgumentError(absl::StrCat(
-          "model.vocab gives id ", id, " to '", token, "' and to another"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("model.vocab gives id ", id, " to '", OneLine(token),
+                       "' and to another"));
   RETURN_IF_ERROR(bpe.AddMerges(spec.merges));
   RETURN_IF_ERROR(bpe.AddBytes());
   return bpe;
@@ -73,9 +75,9 @@ absl::Status Bpe::AddMerges(
       const auto it = vocabulary_.find(token);
       if (it == vocabulary_.end())
         return absl::InvalidArgumentError(
-            absl::StrCat("model.merges entry ", rank, " ('", left, "' + '",
-                         right, "') needs the token '", token,
-                         "', which model.vocab does not have"));
+            absl::StrCat("model.merges entry ", rank, " ('", OneLine(left),
+                         "' + '", OneLine(right), "') needs the token '",
+                         OneLine(token), "', which model.vocab does not have"));
       ids[i] = it->second;
     }
     // A pair that stands twice has its last rank, as in the library.

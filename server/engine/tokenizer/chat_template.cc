@@ -13,6 +13,8 @@
 #include "nlohmann/json.hpp"
 
 #include "common/base/digest.h"
+#include "common/base/json_nesting.h"
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 #include "server/engine/tokenizer/jinja_statements.h"
 
@@ -80,8 +82,8 @@ class Walk {
   };
 
   static absl::Status Unknown(const std::string& what) {
-    return absl::UnimplementedError(
-        absl::StrCat("the chat template is not a known one (", what, ")"));
+    return absl::UnimplementedError(absl::StrCat(
+        "the chat template is not a known one (", OneLine(what), ")"));
   }
 
   bool Live() const { return open_.empty() || open_.back().live; }
@@ -201,6 +203,7 @@ std::optional<std::string> ReadIfThere(const fs::path& path) {
 // `chat_template` of a tokenizer_config.json: a string, or a list of named
 // templates of which "default" counts.
 absl::StatusOr<std::string> FromConfig(const std::string& text) {
+  RETURN_IF_ERROR(CheckNesting(text));
   const Json config = Json::parse(text, nullptr, false);
   if (!config.is_object())
     return absl::InvalidArgumentError("not a JSON object");
@@ -223,7 +226,7 @@ absl::StatusOr<ChatTemplateMode> ParseChatTemplateMode(std::string_view text) {
   if (text == "none") return ChatTemplateMode::kNone;
   if (text == "chatml") return ChatTemplateMode::kChatMl;
   return absl::InvalidArgumentError(
-      absl::StrCat("chat template '", std::string(text),
+      absl::StrCat("chat template '", OneLine(text),
                    "' is not known; it must be auto, none or chatml"));
 }
 
@@ -258,7 +261,7 @@ absl::StatusOr<ChatTemplate> ChatTemplate::Recognize(std::string_view source) {
   if (!statements.ok())
     return absl::UnimplementedError(
         absl::StrCat("the chat template is not a known one (",
-                     statements.status().message(), ")"));
+                     OneLine(std::string(statements.status().message())), ")"));
   ASSIGN_OR_RETURN(auto parts, Walk(*statements).Run());
   const auto system = SystemPrompt(parts.first);
   if (!system.has_value() ||

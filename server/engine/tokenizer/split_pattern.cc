@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 #include "server/engine/tokenizer/unicode_16.h"
 
@@ -55,8 +56,8 @@ class Translator {
 
   absl::Status Refuse(std::string_view construct) const {
     return absl::UnimplementedError(absl::StrCat(
-        "the split pattern has '", std::string(construct), "' at offset ", at_,
-        ", which is not supported: ", std::string(pattern_)));
+        "the split pattern has '", OneLine(construct), "' at offset ", at_,
+        ", which is not supported: ", OneLine(pattern_)));
   }
 
   // Puts a set of characters where the pattern has an escape.
@@ -141,6 +142,8 @@ class Translator {
   }
 
   absl::Status Group() {
+    // Of PCRE2, "(*ACCEPT)" and its like; Oniguruma has others.
+    if (Rest().substr(1, 1) == "*") return Refuse(Rest().substr(0, 2));
     if (Rest().substr(1, 1) != "?") {
       Copy(1);
       return absl::OkStatus();

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include <pcre2.h>
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 #include "server/engine/tokenizer/split_pattern.h"
 
@@ -73,16 +74,14 @@ absl::StatusOr<SplitRegex> SplitRegex::Compile(std::string_view pattern) {
     char message[256];
     pcre2_get_error_message(error, reinterpret_cast<PCRE2_UCHAR*>(message),
                             sizeof(message));
-    return absl::InvalidArgumentError(
-        absl::StrCat("the split pattern is not valid: ", message, ": ",
-                     std::string(pattern)));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the split pattern is not valid: ", message, ": ", OneLine(pattern)));
   }
   uint32_t matches_empty = 0;
   pcre2_pattern_info(regex.code_.get(), PCRE2_INFO_MATCHEMPTY, &matches_empty);
   if (matches_empty != 0)
-    return absl::InvalidArgumentError(
-        absl::StrCat("the split pattern may match the empty string: ",
-                     std::string(pattern)));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the split pattern may match the empty string: ", OneLine(pattern)));
   // Without a JIT the interpreter does the same, more slowly.
   pcre2_jit_compile(regex.code_.get(), PCRE2_JIT_COMPLETE);
   return regex;

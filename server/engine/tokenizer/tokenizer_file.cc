@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 
+#include "common/base/json_nesting.h"
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -25,10 +27,9 @@ absl::Status Invalid(const std::string& message) {
 
 absl::Status Unsupported(const std::string& what, const Json& value,
                          const std::string& right) {
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > 80) text = text.substr(0, 77) + "...";
-  return absl::UnimplementedError(
-      absl::StrCat(what, " is ", text, "; supported: ", right));
+  constexpr size_t kShown = 77;
+  return absl::UnimplementedError(absl::StrCat(
+      what, " is ", OneLine(value.dump(), kShown), "; supported: ", right));
 }
 
 // A member that is absent reads as null.
@@ -223,13 +224,13 @@ absl::Status ReadAddedTokens(const Json& json, TokenizerSpec& spec) {
     ASSIGN_OR_RETURN(AddedToken token, ReadAddedToken(entry));
     if (token.content.empty()) continue;
     if (!contents.insert(token.content).second)
-      return Invalid(absl::StrCat("added_tokens has '", token.content,
+      return Invalid(absl::StrCat("added_tokens has '", OneLine(token.content),
                                   "' more than once"));
     const auto it = spec.model.vocabulary.find(token.content);
     const int32_t id = it == spec.model.vocabulary.end() ? next++ : it->second;
     if (id != token.id)
-      return Invalid(absl::StrCat("added token '", token.content, "' has id ",
-                                  token.id,
+      return Invalid(absl::StrCat("added token '", OneLine(token.content),
+                                  "' has id ", token.id,
                                   " in the file, but the tokenizers "
                                   "library would give it ",
                                   id));
@@ -298,14 +299,34 @@ absl::Status ReadPostProcessor(const Json& json, TokenizerSpec& spec) {
   return absl::OkStatus();
 }
 
+// Every id is one token's: that of a vocabulary with holes may be another
+// token's already, and that of a template nobody's.
+absl::Status CheckIds(const TokenizerSpec& spec) {
+  absl::flat_hash_set<int32_t> ids;
+  for (const auto& [token, id] : spec.model.vocabulary) ids.insert(id);
+  for (const AddedToken& token : spec.added_tokens)
+    if (!spec.model.vocabulary.contains(token.content) &&
+        !ids.insert(token.id).second)
+      return Invalid(absl::StrCat("added token '", OneLine(token.content),
+                                  "' has id ", token.id,
+                                  ", which model.vocab gives to another"));
+  for (const std::vector<int64_t>* side : {&spec.prefix, &spec.suffix})
+    for (const int64_t id : *side)
+      if (!ids.contains(static_cast<int32_t>(id)))
+        return Invalid(absl::StrCat("post_processor TemplateProcessing has id ",
+                                    id, ", which is no token's"));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<TokenizerSpec> ParseTokenizerFile(std::string_view json) {
+  RETURN_IF_ERROR(CheckNesting(json));
   Json root;
   try {
     root = Json::parse(json.begin(), json.end());
   } catch (const Json::exception& error) {
-    return Invalid(absl::StrCat("not valid JSON: ", error.what()));
+    return Invalid(absl::StrCat("not valid JSON: ", OneLine(error.what())));
   }
   if (!root.is_object()) return Invalid("must be a JSON object");
   TokenizerSpec spec;
@@ -315,6 +336,7 @@ absl::StatusOr<TokenizerSpec> ParseTokenizerFile(std::string_view json) {
   RETURN_IF_ERROR(ReadDecoder(Get(root, "decoder")));
   RETURN_IF_ERROR(ReadAddedTokens(Get(root, "added_tokens"), spec));
   RETURN_IF_ERROR(ReadPostProcessor(Get(root, "post_processor"), spec));
+  RETURN_IF_ERROR(CheckIds(spec));
   return spec;
 }
 

@@ -101,5 +101,24 @@ TEST(RecordJsonTest, MissingFieldIsNamed) {
   EXPECT_NE(config.status().message().find("task"), std::string::npos);
 }
 
+TEST(RecordJsonTest, ANumberThatIsNotWholeIsRefused) {
+  for (const char* bad : {"1e300", "1.5", "\"1\""}) {
+    const std::string number = bad;
+    const auto provenance =
+        ProvenanceFromJson("{\"definitions_version\": " + number + "}");
+    ASSERT_FALSE(provenance.ok()) << bad;
+    EXPECT_NE(provenance.status().message().find("whole"),
+              std::string::npos)
+        << provenance.status();
+  }
+}
+
+TEST(RecordJsonTest, WhatNestsWithoutEndIsRefused) {
+  constexpr size_t kDepth = 200'000;
+  const std::string text =
+      "{\"gaps\":" + std::string(kDepth, '[') + std::string(kDepth, ']') + "}";
+  EXPECT_TRUE(absl::IsInvalidArgument(ConfigFromJson(text).status()));
+}
+
 }  // namespace
 }  // namespace kvrecall

@@ -67,6 +67,11 @@ TEST(EventDetailTest, WhatDoesNotFitIsRefused) {
       EventDetailFromJson("sample_failed", "{\"reason\": 3}").status()));
   EXPECT_TRUE(absl::IsInvalidArgument(
       EventDetailFromJson("run_finished", "{").status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      EventDetailFromJson("run_finished",
+                          R"({"state":"failed","samples_done":1e300,)"
+                          R"("samples_failed":0})")
+          .status()));
   EXPECT_TRUE(absl::IsInvalidArgument(ParseRunState("done").status()));
 }
 

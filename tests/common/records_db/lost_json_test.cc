@@ -56,8 +56,8 @@ TEST(LostJsonTest, JsonThatIsWrittenOtherwiseIsReadToo) {
 TEST(LostJsonTest, WhatIsNoSuchListIsAnError) {
   for (const char* text :
        {"", "[", "[1]", "[[1,2]]", "[[1,\"x\",\"t\"]]", "[[\"1\",1,\"t\"]]",
-        "[[1,1,\"t\"]", "[[1,1,\"t\"]]]", "[[1,1,\"t\"],]", "[[01,1,\"t\"]]",
-        "[[1,inf,\"t\"]]", "[[1,1,\"t]]"})
+        "[[1e300,1,\"t\"]]", "[[1,1,\"t\"]", "[[1,1,\"t\"]]]", "[[1,1,\"t\"],]",
+        "[[01,1,\"t\"]]", "[[1,inf,\"t\"]]", "[[1,1,\"t]]"})
     EXPECT_TRUE(absl::IsInvalidArgument(LostFromJson(text).status())) << text;
 }
 

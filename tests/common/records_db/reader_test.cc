@@ -244,5 +244,35 @@ TEST_F(ReaderTest, TheOverviewCountsRunsSamplesAndPages) {
   EXPECT_EQ(UsedBytes(*db_).value(), freed->bytes - freed->free_bytes);
 }
 
+// A file of another origin: its columns hold whatever somebody put there.
+TEST_F(ReaderTest, ASequenceThatIsNotWholeIsDataLoss) {
+  AddEvents();
+  for (const char* table :
+       {"steps", "step_recalls", "step_gaps", "sample_events"}) {
+    const std::string name = table;
+    ASSERT_TRUE(db_->Exec("DROP VIEW IF EXISTS recalls;"
+                          "DROP VIEW IF EXISTS gaps;"
+                          "ALTER TABLE " +
+                          name + " RENAME TO kept")
+                    .ok());
+    std::string columns;
+    {
+      auto row = db_->Prepare(
+          "SELECT group_concat(iif(name = 'sequence', 'sequence - 0.5 AS "
+          "sequence', name)) FROM pragma_table_info('kept')");
+      ASSERT_TRUE(row.ok() && row->Step().value_or(false));
+      columns = row->Text(0);
+    }
+    ASSERT_TRUE(db_->Exec("CREATE VIEW " + name + " AS SELECT " + columns +
+                          " FROM kept")
+                    .ok());
+    EXPECT_TRUE(absl::IsDataLoss(reader_->ReadAfter("run1", 0, 10).status()))
+        << table;
+    ASSERT_TRUE(
+        db_->Exec("DROP VIEW " + name + "; ALTER TABLE kept RENAME TO " + name)
+            .ok());
+  }
+}
+
 }  // namespace
 }  // namespace kvrecall

@@ -62,5 +62,15 @@ TEST(ErrorConvertTest, DetailsThatAreNotOursChangeNothing) {
   EXPECT_EQ(WithErrorDetails(status, message.SerializeAsString()), status);
 }
 
+TEST(ErrorConvertTest, AnEmptyReasonIsNone) {
+  google::rpc::ErrorInfo info;
+  info.set_domain(kErrorDomain);
+  google::rpc::Status message;
+  message.add_details()->PackFrom(info);
+  EXPECT_EQ(ReasonOf(WithErrorDetails(absl::NotFoundError("words"),
+                                      message.SerializeAsString())),
+            "RUN_NOT_FOUND");
+}
+
 }  // namespace
 }  // namespace kvrecall

@@ -184,5 +184,16 @@ TEST(RunConvertTest, EveryBadFieldIsRefusedByName) {
   }
 }
 
+TEST(RunConvertTest, TimesThatNoTimestampHoldsBecomeTheNearestOne) {
+  RunInfo run;
+  run.create_time = absl::InfinitePast();
+  run.end_time = absl::InfiniteFuture();
+  const v1::Run message = ToProto(run);
+  EXPECT_EQ(message.create_time().seconds(), -62135596800);
+  EXPECT_EQ(message.create_time().nanos(), 0);
+  EXPECT_EQ(message.end_time().seconds(), 253402300799);
+  EXPECT_EQ(message.end_time().nanos(), 999999999);
+}
+
 }  // namespace
 }  // namespace kvrecall

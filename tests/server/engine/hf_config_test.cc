@@ -97,6 +97,25 @@ TEST(HfConfigTest, RefusesByNameWhatWouldChangeTheNumbers) {
   EXPECT_FALSE(ParseHfConfig(Config().dump(), "[]").ok());
 }
 
+TEST(HfConfigTest, AHeadHasASize) {
+  auto json = Config();
+  json["hidden_size"] = 1;
+  json.erase("head_dim");
+  const auto config = Parse(json);
+  EXPECT_TRUE(absl::IsInvalidArgument(config.status()));
+  EXPECT_NE(config.status().message().find("hidden_size"), std::string::npos)
+      << config.status();
+}
+
+TEST(HfConfigTest, WhatNestsWithoutEndIsRefused) {
+  constexpr size_t kDepth = 200'000;
+  const std::string text =
+      "{\"x\":" + std::string(kDepth, '[') + std::string(kDepth, ']') + "}";
+  EXPECT_TRUE(absl::IsInvalidArgument(ParseHfConfig(text, "").status()));
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(ParseHfConfig(Config().dump(), text).status()));
+}
+
 nlohmann::json ConfigOf(const std::string& architecture,
                         const std::string& model_type) {
   auto json = Config();
@@ -224,6 +243,20 @@ TEST(HfConfigTest, RefusesRopeSettingsByName) {
        {{"type", "yarn"}, {"factor", 4}, {"mrope_section", {1, 2}}}},
       {"partial_rotary_factor",
        {{"type", "default"}, {"partial_rotary_factor", 0.5}}},
+      {"no positive number",
+       {{"type", "yarn"},
+        {"factor", 1e308},
+        {"mscale", 1e308},
+        {"mscale_all_dim", 1e308}}},
+      {"no positive number",
+       {{"type", "yarn"},
+        {"factor", 1e308},
+        {"mscale", 1e306},
+        {"mscale_all_dim", 1e308}}},
+      {"no positive number",
+       {{"type", "yarn"},
+        {"factor", nullptr},
+        {"original_max_position_embeddings", 5e-324}}},
       {"rope_theta", {{"rope_theta", 0}}}};
   for (const auto& [name, scaling] : cases) {
     auto json = Config();

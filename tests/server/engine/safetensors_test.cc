@@ -68,6 +68,10 @@ TEST(SafetensorsTest, RefusesWhatDoesNotFit) {
       File(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],)"
            R"("data_offsets":[0,4]}})",
            "1234"),
+      // Its product with the other is 0.
+      File(R"({"a":{"dtype":"F32","shape":[0,18446744073709551615],)"
+           R"("data_offsets":[0,0]}})",
+           ""),
   };
   for (const std::string& file : broken)
     EXPECT_EQ(Parse(file).status().code(), absl::StatusCode::kInvalidArgument)

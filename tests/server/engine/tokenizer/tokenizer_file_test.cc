@@ -112,6 +112,34 @@ TEST(TokenizerFile, RefusesAddedTokensWhoseIdTheLibraryWouldChange) {
   EXPECT_NE(status.message().find("256"), absl::string_view::npos) << status;
 }
 
+TEST(TokenizerFile, RefusesAnAddedTokenWithAnothersId) {
+  const absl::Status status = StatusOf([](Json& j) {
+    auto& vocabulary = j["model"]["vocab"];
+    vocabulary["ab"] = 257;  // the next free one of 257 tokens
+    j["added_tokens"] = {{{"id", 257}, {"content", "<x>"}}};
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("another"), absl::string_view::npos)
+      << status;
+}
+
+TEST(TokenizerFile, RefusesATemplateWithAnIdThatIsNoTokens) {
+  const absl::Status status = StatusOf([](Json& j) {
+    j["post_processor"] = Json::parse(R"({"type": "TemplateProcessing",
+      "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}],
+      "special_tokens": {"<s>": {"ids": [4000]}}})");
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("4000"), absl::string_view::npos) << status;
+}
+
+TEST(TokenizerFile, RefusesWhatNestsWithoutEnd) {
+  constexpr size_t kDepth = 200'000;
+  const std::string text =
+      "{\"x\":" + std::string(kDepth, '[') + std::string(kDepth, ']') + "}";
+  EXPECT_TRUE(absl::IsInvalidArgument(Tokenizer::Parse(text, "t").status()));
+}
+
 TEST(TokenizerFile, A150KVocabularyLoadsInAboutASecond) {
   Json json = ByteTokenizerJson();
   auto& vocabulary = json["model"]["vocab"];
