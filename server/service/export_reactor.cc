@@ -7,7 +7,6 @@
 #include "absl/time/clock.h"
 #include "grpcpp/server_context.h"
 
-#include "common/base/error_reason.h"
 #include "server/service/grpc_status.h"
 
 namespace kvrecall {
@@ -29,15 +28,6 @@ ExportReactor* ExportReactor::Start(const ExportContext& context,
   return reactor.get();
 }
 
-absl::Status ExportReactor::WhyStopped() const {
-  if (cancelled_) return absl::CancelledError("the client has gone");
-  if (shutting_down_)
-    return WithReason(
-        absl::UnavailableError("the server is shutting down; ask again later"),
-        "DRAINING");
-  return absl::OkStatus();
-}
-
 absl::Time ExportReactor::Beat(absl::Time now) {
   const absl::Duration timeout = context_.hub->write_timeout();
   std::lock_guard lock(mutex_);
@@ -55,8 +45,8 @@ void ExportReactor::Post(void (ExportReactor::*task)()) {
 
 void ExportReactor::Open() {
   // It may have waited long for others.
-  if (const absl::Status stopped = WhyStopped(); !stopped.ok())
-    return FinishWith(stopped);
+  if (cancelled_)
+    return FinishWith(absl::CancelledError("the client has gone"));
   absl::StatusOr<std::unique_ptr<std::istream>> file =
       context_.store->ExportRun(run_id_);
   if (!file.ok()) return FinishWith(file.status());
@@ -65,8 +55,8 @@ void ExportReactor::Open() {
 }
 
 void ExportReactor::SendNext() {
-  if (const absl::Status stopped = WhyStopped(); !stopped.ok())
-    return FinishWith(stopped);
+  if (cancelled_)
+    return FinishWith(absl::CancelledError("the client has gone"));
   response_.Clear();
   if (const absl::Status read = ReadChunk(); !read.ok())
     return FinishWith(read);

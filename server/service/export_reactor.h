@@ -54,7 +54,8 @@ class ExportReactor final
   void OnDone() override;
 
   absl::Time Beat(absl::Time now) override;
-  void EndForShutdown() override { shutting_down_ = true; }
+  // It has the shutdown's grace to end in.
+  void EndForShutdown() override {}
 
  private:
   ExportReactor(const ExportContext& context, grpc::CallbackServerContext* call,
@@ -65,8 +66,6 @@ class ExportReactor final
   void Open();
   void SendNext();
   absl::Status ReadChunk();
-  // Not OK: nobody wants the rest, or nobody can have it.
-  absl::Status WhyStopped() const;
   void Write();
   void FinishWith(const absl::Status& status);
 
@@ -74,7 +73,7 @@ class ExportReactor final
   const std::string run_id_;
   std::shared_ptr<ExportReactor> self_;  // until OnDone; a task may be later
   uint64_t hub_key_ = 0;
-  std::atomic<bool> cancelled_ = false, shutting_down_ = false;
+  std::atomic<bool> cancelled_ = false;
 
   std::mutex mutex_;
   // gRPC's, until OnDone; guarded by mutex_, as is the next.

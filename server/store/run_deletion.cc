@@ -72,6 +72,12 @@ absl::Status RunDeletion::DeleteRow(int64_t key) {
 }
 
 absl::StatusOr<bool> RunDeletion::DeletePiece(int64_t key) {
+  // Once all rows of a run are gone, the next one may get its key.
+  ASSIGN_OR_RETURN(
+      const int64_t others,
+      database_.QueryInt("SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1)",
+                         key));
+  if (others != 0) return false;
   ASSIGN_OR_RETURN(const bool had_events, DeleteEvents(key));
   if (!had_events) {
     RETURN_IF_ERROR(database_.Run(

@@ -19,9 +19,11 @@ constexpr int kPage = 4;
 constexpr char kRows[] = R"sql(
 INSERT INTO epochs VALUES (1, 5);
 INSERT INTO samples VALUES (1, 1, 1, 's', 'done', 1, 1, 1, 6, 7, 8, 5, 6, 1,
-  0.25, 1, 'x', 0.5, 'eos', 1, 2, NULL, NULL, '[0.5,0.25]', 7, 0);
+  0.25, 1, 'x', 0.5, 'eos', 1, 2, NULL, NULL, '[0.5,0.25]', 7, 0,
+  'alice', 9, 'key', NULL);
 INSERT INTO samples VALUES (2, 1, 2, 't', 'failed', 1, 1, 1, 6, 7, 8, 5, 6, 0,
-  0.25, NULL, NULL, NULL, NULL, NULL, NULL, 'BAD_PROMPT', 'why', NULL, 0, 1);
+  0.25, NULL, NULL, NULL, NULL, NULL, NULL, 'BAD_PROMPT', 'why', NULL, 0, 1,
+  'alice', 9, NULL, NULL);
 INSERT INTO sample_inputs VALUES (1, '{"_id":"s","input":"i","context":"c"}');
 INSERT INTO sample_events VALUES (1, 1, 'sample_started', 1, 1,
   '{"prompt_tokens":5,"raw_prompt_tokens":6,"truncated":true,
@@ -63,7 +65,7 @@ void AddRun(Database& database, int64_t id, const char* state,
             int64_t last_sequence) {
   MustRun(database.Run(
       "INSERT INTO runs VALUES (?1, ?2, ?2, '', ?3, ?4, ?5, 1, 2, 1, 1, ?6, "
-      "1000000, NULL)",
+      "1000000, NULL, 'alice', 0)",
       id, "run" + std::to_string(id), state, ConfigToJson(SmallConfig()).dump(),
       ProvenanceToJson(Provenance()).dump(), last_sequence));
 }

@@ -364,6 +364,7 @@ class Insistent final : public Model {
   }
 
   const ModelInfo& info() const override { return info_; }
+  absl::Status CheckDevice() override { return model_->CheckDevice(); }
   absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
       int64_t capacity, int64_t observer_bytes) override {
     return model_->NewSequence(capacity, observer_bytes);

@@ -298,6 +298,37 @@ TEST_F(DeletionTest, OnlyRunsThatEndedBeforeATimeAreOld) {
             1);
 }
 
+// Somebody who deletes may come late, when the key is another run's.
+TEST_F(DeletionTest, ARunThatGotTheKeyOfADeletedOneStays) {
+  const std::string run = Create("without samples");
+  ASSERT_TRUE(Submit(run, {}, true).ok());
+  store_.reset();
+  int64_t key = 0;
+  {
+    const auto database = OpenForWriting(path_, {});
+    ASSERT_TRUE(database.ok());
+    RunDeletion deletion(database->get());
+    const auto begun = deletion.Begin(run);
+    ASSERT_TRUE(begun.ok()) << begun.status();
+    key = begun->key;
+  }
+  Open();
+  const std::string next = MakeRun("next", 2, 2);
+  const int64_t rows = AllRows();
+  store_.reset();
+  const auto database = OpenForWriting(path_, {});
+  ASSERT_TRUE(database.ok());
+  ASSERT_EQ((*database)
+                ->QueryInt("SELECT id FROM runs WHERE run_id = ?1", next)
+                .value(),
+            key);
+  RunDeletion deletion(database->get());
+  const auto more = deletion.DeletePiece(key);
+  ASSERT_TRUE(more.ok()) << more.status();
+  EXPECT_FALSE(*more);
+  EXPECT_EQ(AllRows(), rows);
+}
+
 TEST_F(DeletionTest, OldRunsGoAtTheStartAndWhileItServes) {
   const std::string before = MakeRun("before", 2, 2);
   options_.keep = absl::Hours(1);
