@@ -1,8 +1,9 @@
 // What a database's rows may hold where it was not the server that wrote them:
-// a column's number, a type, a value, as often as there are bytes.
+// two bytes for a column, a type, a value, as often as there are bytes.
 
+#include <cstdint>
+#include <map>
 #include <string>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 
@@ -14,19 +15,30 @@
 namespace kvrecall {
 namespace {
 
+// FNV-1a, folded to 16 bits: examples mean the same column in the next schema.
+uint16_t NumberOf(std::string_view column) {
+  uint32_t hash = 2166136261;
+  for (const char c : column)
+    hash = (hash ^ static_cast<uint8_t>(c)) * 16777619;
+  return static_cast<uint16_t>(hash ^ (hash >> 16));
+}
+
 // UPDATEs of every column that readers look at, one parameter each.
-std::vector<std::string> Updates(Database& database) {
+std::map<uint16_t, std::string> Updates(Database& database) {
   auto columns = database.Prepare(
       "SELECT tables.name, columns.name FROM sqlite_schema AS tables, "
       "pragma_table_info(tables.name) AS columns WHERE tables.type = 'table' "
       "AND tables.name NOT IN ('epochs', 'lanes', 'gap_lanes') "
       "ORDER BY tables.name, columns.cid");
   Require(columns.ok(), "the columns are known");
-  std::vector<std::string> updates;
-  while (columns->Step().value_or(false))
-    updates.push_back(absl::StrCat("UPDATE OR REPLACE ",
-                                   std::string(columns->Text(0)), " SET ",
-                                   std::string(columns->Text(1)), " = ?1"));
+  std::map<uint16_t, std::string> updates;
+  while (columns->Step().value_or(false)) {
+    const std::string table(columns->Text(0));
+    const std::string column(columns->Text(1));
+    updates.emplace(
+        NumberOf(absl::StrCat(table, ".", column)),
+        absl::StrCat("UPDATE OR REPLACE ", table, " SET ", column, " = ?1"));
+  }
   return updates;
 }
 
@@ -51,12 +63,13 @@ void Overwrite(const std::string& path, InputBytes& bytes) {
   (*database)->Exec("PRAGMA ignore_check_constraints = ON").IgnoreError();
   (*database)->Exec("PRAGMA synchronous = OFF").IgnoreError();
   (*database)->Exec("PRAGMA journal_mode = OFF").IgnoreError();
-  static const std::vector<std::string> updates = Updates(**database);
+  static const std::map<uint16_t, std::string> updates = Updates(**database);
   (*database)->Run("BEGIN").IgnoreError();
   while (!bytes.empty()) {
-    const std::string& sql = updates[bytes.Byte() % updates.size()];
+    auto next = updates.lower_bound(bytes.Short());
+    if (next == updates.end()) next = updates.begin();
     // Some values no table takes: a key that is there twice, for example.
-    Update(**database, sql, bytes).IgnoreError();
+    Update(**database, next->second, bytes).IgnoreError();
   }
   (*database)->Run("COMMIT").IgnoreError();
 }

@@ -145,8 +145,8 @@ done
 
 if "$keep"; then
   for target in "${targets[@]}"; do
-    "$fuzzer" --target="$target" -merge=1 "$corpus/$target" "$runs/$target" \
-      > "$runs/$target.merge.log" 2>&1
+    "$fuzzer" --target="$target" -set_cover_merge=1 -use_counters=0 \
+      "$corpus/$target" "$runs/$target" > "$runs/$target.merge.log" 2>&1
   done
   du -sh --apparent-size "$corpus"
 fi

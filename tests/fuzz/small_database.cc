@@ -18,12 +18,15 @@ constexpr int kPage = 4;
 
 constexpr char kRows[] = R"sql(
 INSERT INTO epochs VALUES (1, 5);
-INSERT INTO samples VALUES (1, 1, 1, 's', 'done', 1, 1, 1, 6, 7, 8, 5, 6, 1,
-  0.25, 1, 'x', 0.5, 'eos', 1, 2, NULL, NULL, '[0.5,0.25]', 7, 0,
-  'alice', 9, 'key', NULL);
-INSERT INTO samples VALUES (2, 1, 2, 't', 'failed', 1, 1, 1, 6, 7, 8, 5, 6, 0,
-  0.25, NULL, NULL, NULL, NULL, NULL, NULL, 'BAD_PROMPT', 'why', NULL, 0, 1,
-  'alice', 9, NULL, NULL);
+INSERT INTO samples (id, run, ordinal, sample_id, state, attempt,
+  recorded_attempt, epoch, submitted_us, leased_us, ended_us, prompt_tokens,
+  raw_prompt_tokens, truncated, queue_seconds, generated_tokens, text, score,
+  finish_reason, prefill_seconds, decode_seconds, error_reason, error_message,
+  gap_scores, length, crashes) VALUES
+  (1, 1, 1, 's', 'done', 1, 1, 1, 6, 7, 8, 5, 6, 1, 0.25, 1, 'x', 0.5, 'eos', 1,
+   2, NULL, NULL, '[0.5,0.25]', 7, 0),
+  (2, 1, 2, 't', 'failed', 1, 1, 1, 6, 7, 8, 5, 6, 0, 0.25, NULL, NULL, NULL,
+   NULL, NULL, NULL, 'BAD_PROMPT', 'why', NULL, 0, 1);
 INSERT INTO sample_inputs VALUES (1, '{"_id":"s","input":"i","context":"c"}');
 INSERT INTO sample_events VALUES (1, 1, 'sample_started', 1, 1,
   '{"prompt_tokens":5,"raw_prompt_tokens":6,"truncated":true,
@@ -64,8 +67,10 @@ void MustRun(const absl::Status& status) {
 void AddRun(Database& database, int64_t id, const char* state,
             int64_t last_sequence) {
   MustRun(database.Run(
-      "INSERT INTO runs VALUES (?1, ?2, ?2, '', ?3, ?4, ?5, 1, 2, 1, 1, ?6, "
-      "1000000, NULL, 'alice', 0)",
+      "INSERT INTO runs (id, run_id, request_id, body_digest, state, config, "
+      "provenance, complete, samples_submitted, samples_done, samples_failed, "
+      "last_sequence, created_us) VALUES "
+      "(?1, ?2, ?2, '', ?3, ?4, ?5, 1, 2, 1, 1, ?6, 1000000)",
       id, "run" + std::to_string(id), state, ConfigToJson(SmallConfig()).dump(),
       ProvenanceToJson(Provenance()).dump(), last_sequence));
 }

@@ -107,8 +107,7 @@ TEST(RecordJsonTest, ANumberThatIsNotWholeIsRefused) {
     const auto provenance =
         ProvenanceFromJson("{\"definitions_version\": " + number + "}");
     ASSERT_FALSE(provenance.ok()) << bad;
-    EXPECT_NE(provenance.status().message().find("whole"),
-              std::string::npos)
+    EXPECT_NE(provenance.status().message().find("whole"), std::string::npos)
         << provenance.status();
   }
 }
