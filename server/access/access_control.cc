@@ -46,8 +46,9 @@ AccessControl::AccessControl(std::string path, std::string text,
 
 AccessControl::~AccessControl() {
   {
-    const absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     is_stopping_ = true;
+    stopping_.notify_one();
   }
   if (reloading_.joinable()) reloading_.join();
 }
@@ -56,9 +57,10 @@ AccessControl::~AccessControl() {
 // the same when a file is replaced within its resolution.
 void AccessControl::Reload(absl::Duration interval) {
   std::string last_complaint;
-  absl::MutexLock lock(&mutex_);
-  while (!mutex_.AwaitWithTimeout(absl::Condition(&is_stopping_), interval)) {
-    mutex_.Unlock();
+  std::unique_lock lock(mutex_);
+  while (!stopping_.wait_for(lock, absl::ToChronoNanoseconds(interval),
+                             [this] { return is_stopping_; })) {
+    lock.unlock();
     absl::StatusOr<std::string> text = ReadWholeFile(path_);
     absl::StatusOr<TokenList> tokens =
         text.ok() ? ParseFile(path_, *text) : text.status();
@@ -67,7 +69,7 @@ void AccessControl::Reload(absl::Duration interval) {
     if (complaint != last_complaint && !complaint.empty())
       spdlog::error("{}; the tokens stay as they were", complaint);
     last_complaint = complaint;
-    mutex_.Lock();
+    lock.lock();
     if (!has_changed || !tokens.ok()) continue;
     text_ = *std::move(text);
     tokens_ = *std::move(tokens);
@@ -84,7 +86,7 @@ absl::StatusOr<Caller> AccessControl::Admit(std::string_view authorization,
         "KVRECALL_TOKEN");
   Caller caller;
   {
-    const absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     const TokenEntry* entry =
         authorization.starts_with(kBearer)
             ? tokens_.Find(authorization.substr(kBearer.size()))

@@ -6,14 +6,14 @@
 // within a second: a file that has become wrong changes nothing and is reported
 // in the log. Where none is, whoever reaches the server may do everything.
 
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
 #include "server/access/access_scope.h"
@@ -54,9 +54,10 @@ class AccessControl {
 
   const std::string path_;
   std::string text_;  // of the file as last read; the reloading thread's
-  mutable absl::Mutex mutex_;
-  TokenList tokens_ ABSL_GUARDED_BY(mutex_);
-  bool is_stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  mutable std::mutex mutex_;
+  std::condition_variable stopping_;
+  TokenList tokens_;          // guarded by mutex_
+  bool is_stopping_ = false;  // guarded by mutex_
   std::thread reloading_;
 };
 
