@@ -163,8 +163,8 @@ class Model {
       std::span<const at::Tensor> visible) = 0;
 
   // Whether the device still computes, asked after a call that failed: an error
-  // of the device itself spoils it for the whole process. Internal: it does not,
-  // and why.
+  // of the device itself spoils it for the whole process. Internal: it does
+  // not, and why.
   virtual absl::Status CheckDevice() = 0;
 };
 

@@ -1,7 +1,8 @@
 #pragma once
 
 // All open streams, of WatchRun and of ExportRun: counts them, looks after them
-// in time and ends them when the server stops. Thread-safe; owns one thread, and no stream.
+// in time and ends them when the server stops. Thread-safe; owns one thread,
+// and no stream.
 
 #include <condition_variable>
 #include <cstdint>
