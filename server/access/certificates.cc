@@ -17,18 +17,12 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include "common/base/freed.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
 namespace {
 
-template <auto free>
-struct Freed {
-  template <typename T>
-  void operator()(T* object) const {
-    free(object);
-  }
-};
 using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
 using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;

@@ -66,11 +66,14 @@ absl::StatusOr<bool> ReuseRecords(Database& database, EventLog& log,
   Source source;
   ASSIGN_OR_RETURN(const bool found, FindSource(database, key, source));
   if (!found) return false;
-  ASSIGN_OR_RETURN(std::vector<Event> page,
-                   ReadEventPage(database, source.run_id, source.run,
-                                 source.first - 1, source.last, EventParts{}));
+  absl::StatusOr<std::vector<Event>> page =
+      ReadEventPage(database, source.run_id, source.run, source.first - 1,
+                    source.last, EventParts{});
+  // Records that cannot be read stand for nothing; the sample is run, and the
+  // queue goes on.
+  if (!page.ok()) return false;
   std::vector<Event> events;
-  for (Event& event : page) {
+  for (Event& event : *page) {
     if (event.sample_id != source.sample_id || event.attempt != source.attempt)
       continue;
     if (auto* start = std::get_if<SampleStart>(&event.body);

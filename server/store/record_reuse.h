@@ -23,7 +23,7 @@ std::string RecordKey(std::string_view config, std::string_view provenance,
 
 // Appends the events of a finished sample with the same key to a leased one,
 // which thereby ends too, its start saying whose they are. False, and nothing
-// done: there is none, or the run wants its own.
+// done: there is none that can be read, or the run wants its own.
 absl::StatusOr<bool> ReuseRecords(Database& database, EventLog& log,
                                   const LeaseKey& key, absl::Time now,
                                   Changes& changes);

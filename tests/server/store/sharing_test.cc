@@ -186,6 +186,23 @@ TEST_F(SharingTest, WhatDiffersIsComputed) {
   EXPECT_TRUE(is_computed(other, TestSample("s0")));
 }
 
+// They must not hold up the queue either.
+TEST_F(SharingTest, RecordsThatAreDamagedAreComputedAgain) {
+  const std::string first = CreateOf("alice", "first");
+  ASSERT_TRUE(Submit(first, Samples("s", 1)).ok());
+  Finish(Lease(), 3);
+  store_.reset();
+  {
+    const auto database = OpenForWriting(path_, {});
+    ASSERT_TRUE(database.ok()) << database.status();
+    ASSERT_TRUE((*database)->Exec("DELETE FROM steps WHERE step = 2").ok());
+  }
+  Open();
+  const std::string again = CreateOf("bob", "again", /*may_reuse=*/true);
+  ASSERT_TRUE(Submit(again, Samples("s", 1)).ok());
+  EXPECT_EQ(Lease().run_id, again);
+}
+
 TEST_F(SharingTest, AFailedSampleIsComputedAgain) {
   const std::string first = CreateOf("alice", "first");
   ASSERT_TRUE(Submit(first, Samples("s", 1)).ok());
