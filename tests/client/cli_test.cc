@@ -40,6 +40,7 @@ TEST_F(CliTest, SubmitSendsTheSamplesAndPrintsTheTable) {
   ASSERT_EQ(asked.creates.size(), 1u);
   const v1::RunConfig& config = asked.creates[0].config();
   EXPECT_EQ(asked.creates[0].request_id().size(), 36u);
+  EXPECT_TRUE(asked.creates[0].reuse_records());  // without --fresh
   EXPECT_EQ(config.task(), "demo");
   EXPECT_EQ(config.policies(1), "random(seed=7)");
   EXPECT_EQ(config.scopes_size(), 1);
@@ -55,6 +56,14 @@ TEST_F(CliTest, SubmitSendsTheSamplesAndPrintsTheTable) {
   EXPECT_THAT(out_.str(), HasSubstr("mean score"));
   EXPECT_THAT(err_.str(), HasSubstr("run run-1: 3 samples of demo\n"));
   EXPECT_THAT(err_.str(), HasSubstr("/3 samples"));
+}
+
+TEST_F(CliTest, FreshAsksForNoRecordsOfEarlierRuns) {
+  Start(MakeScript(1, 1));
+  EXPECT_EQ(
+      Run({"submit", "--task", "demo", "--data", WriteSamples(1), "--fresh"}),
+      kExitOk);
+  EXPECT_FALSE(server_->script().creates.at(0).reuse_records());
 }
 
 TEST_F(CliTest, SubmitUsesTheDefaultsAndTheServersLimits) {

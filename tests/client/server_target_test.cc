@@ -1,5 +1,6 @@
 #include "client/server_target.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -80,6 +81,23 @@ TEST_F(ServerTargetTest, FilesThatAreNotWhatTheyShouldBeAreNamed) {
   choice_.token_file = Write("token", "two words\n");
   EXPECT_EQ(ReadTarget(choice_).status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(ServerTargetTest, SystemMeansTheAuthoritiesOfThisMachine) {
+  const std::string path = WritePem("system.crt", "CERTIFICATE");
+  const char* const before = std::getenv("SSL_CERT_FILE");
+  const std::string kept = before == nullptr ? "" : before;
+  setenv("SSL_CERT_FILE", path.c_str(), /*overwrite=*/1);
+  choice_.authority = "system";
+  const auto target = ReadTarget(choice_);
+  if (before == nullptr) {
+    unsetenv("SSL_CERT_FILE");
+  } else {
+    setenv("SSL_CERT_FILE", kept.c_str(), 1);
+  }
+  ASSERT_TRUE(target.ok()) << target.status();
+  EXPECT_TRUE(target->is_encrypted);
+  EXPECT_THAT(target->authorities, HasSubstr("BEGIN CERTIFICATE"));
 }
 
 TEST_F(ServerTargetTest, ACertificateComesWithItsKeyAndEncryption) {

@@ -126,6 +126,17 @@ def check_hints(access, table, folder):
     known = access.client(access.tokens["read"], "show", run_id)
     table.row("a reader sees the run", known.returncode == 0, "yes",
               known.returncode == 0)
+    other = access.manage("token", "add", "other", "--scope",
+                          "submit").strip()
+    access.becomes(other, True)
+    refused = access.client(other, "cancel", run_id)
+    theirs = (refused.returncode != 0
+              and "made by someone else" in refused.stderr)
+    table.row("someone else's run is not cancelled", theirs, "yes", theirs)
+    for caller in ("submit", "admin"):
+        done = access.client(access.tokens[caller], "cancel", run_id)
+        table.row(f"its owner's or an admin's is: {caller}",
+                  done.returncode == 0, "yes", done.returncode == 0)
     for caller in ("none", "bad"):
         texts = {access.client(access.tokens[caller], "show", name).stderr
                  for name in (run_id, run_id[:-4] + "0000", "nonsense!")}
