@@ -15,13 +15,12 @@
 
 #include "common/base/digest.h"
 #include "common/base/status_macros.h"
-#include "common/record/json.h"
 #include "common/records_db/backup_file.h"
 #include "server/store/calls.h"
 #include "server/store/deleter.h"
 #include "server/store/event_log.h"
 #include "server/store/group_commit.h"
-#include "server/store/lease_table.h"
+#include "server/store/leasing.h"
 #include "server/store/listeners.h"
 #include "server/store/pace.h"
 #include "server/store/process_lock.h"
@@ -37,10 +36,6 @@ namespace {
 constexpr absl::Duration kLogEvery = absl::Minutes(1);
 constexpr absl::Duration kBackupLogEvery = absl::Seconds(10);
 constexpr int kCheckpointTries = 50;  // commit_interval apart: a second
-
-absl::Status ShuttingDown() {
-  return absl::CancelledError("the store is shutting down");
-}
 
 // Of a file; 0 if there is none.
 int64_t BytesOf(const std::string& path) {
@@ -60,6 +55,10 @@ class SqliteStore : public Store {
         database_(std::move(database)),
         log_(database_.get()),
         queue_(database_.get(), &log_, options.limits),
+        leasing_(
+            &queue_, &log_, options.retry_interval,
+            {[this] { return size_.waiting > 0; },
+             [this](const absl::Status& status) { OnWriteFailed(status); }}),
         deleter_(database_.get(),
                  {options.commit_interval, options.retry_interval, options.keep,
                   options.retention_interval},
@@ -108,12 +107,6 @@ class SqliteStore : public Store {
   absl::Status Close() override;
 
  private:
-  struct Taken {
-    TakenSample row;
-    std::shared_ptr<LeaseEntry> lease;
-  };
-  using TakeResult = absl::StatusOr<Taken>;
-  using PendingTake = std::shared_ptr<Pending<TakeResult>>;
   struct CheckpointCall {
     CheckpointReply reply;
     bool is_empty = false;
@@ -128,22 +121,8 @@ class SqliteStore : public Store {
   // Of a write that nobody waits for: the operator is told.
   void OnWriteFailed(const absl::Status& status);
   void TellQueue();
-  void PostTake(PendingTake pending);
-  void OnTaken(const PendingTake& pending, std::optional<TakenSample> taken);
-  void Park(const PendingTake& pending);
-  void RetryParked();
-  void RetryParkedLater();
   Command CheckpointCommand(std::shared_ptr<CheckpointCall> call);
   int64_t LogBytes() const { return BytesOf(path_ + "-wal"); }
-  Command ReleaseCommand(std::shared_ptr<LeaseEntry> lease,
-                         bool after_death = false);
-  Command AppendCommand(std::shared_ptr<LeaseEntry> lease,
-                        std::vector<Event> events);
-
-  // The lease of what was taken; DataLoss if the database holds what is not a
-  // sample of ours.
-  static absl::StatusOr<LeasedSample> MakeLease(const Taken& taken);
-  bool LeasingStopped();
 
   const SqliteStoreOptions options_;
   const std::string path_;
@@ -158,16 +137,11 @@ class SqliteStore : public Store {
   bool writes_fail_ = false;  // and the log says so
   absl::Time failure_logged_ = absl::InfinitePast();
 
+  Leasing leasing_;
   Deleter deleter_;
   ReaderPool readers_;
   RunExports exports_;
   Listeners listeners_;
-  LeaseTable leases_;
-
-  std::mutex parked_mutex_;
-  // Callers of Lease: the queue is empty, or could not be looked at.
-  std::vector<PendingTake> parked_;
-  bool stop_leasing_ = false;  // guarded by parked_mutex_
 
   std::mutex close_mutex_;
   std::optional<absl::Status> closed_;  // what Close returned
@@ -187,6 +161,7 @@ absl::Status SqliteStore::Start() {
       GroupCommit::Options{options_.commit_interval, options_.batch_events,
                            options_.buffer_events},
       [this](const GroupCommit::Report& report) { OnCommitted(report); });
+  leasing_.Start(writer_.get());
   deleter_.Start(writer_.get());
   return absl::OkStatus();
 }
@@ -215,7 +190,7 @@ void SqliteStore::OnCommitted(const GroupCommit::Report& report) {
   std::sort(runs.begin(), runs.end());
   runs.erase(std::unique(runs.begin(), runs.end()), runs.end());
   for (const std::string& run : runs) listeners_.Notify(run);
-  if (size_.waiting > 0) RetryParked();
+  if (size_.waiting > 0) leasing_.WakeParked();
 }
 
 void SqliteStore::OnWriteFailed(const absl::Status& status) {
@@ -287,7 +262,7 @@ void SqliteStore::CancelRun(
       },
       [this, run_id,
        done = std::move(done)](absl::StatusOr<RunInfo> run) mutable {
-        if (run.ok()) leases_.CancelRun(run_id);
+        if (run.ok()) leasing_.CancelRun(run_id);
         done(std::move(run));
       }));
 }
@@ -409,190 +384,22 @@ std::shared_ptr<void> SqliteStore::Subscribe(std::string run_id,
   return listeners_.Add(std::move(run_id), std::move(listener));
 }
 
-bool SqliteStore::LeasingStopped() {
-  std::lock_guard lock(parked_mutex_);
-  return stop_leasing_;
-}
-
-absl::StatusOr<LeasedSample> SqliteStore::Lease() {
-  while (true) {
-    if (LeasingStopped()) return ShuttingDown();
-    auto pending = std::make_shared<Pending<TakeResult>>();
-    PostTake(pending);
-    const TakeResult taken = pending->Wait();
-    if (!taken.ok()) return LeasingStopped() ? ShuttingDown() : taken.status();
-    absl::StatusOr<LeasedSample> leased = MakeLease(*taken);
-    if (leased.ok()) return leased;
-    // Nobody can run it, and it must not stand in the way of the others.
-    Event failure;
-    failure.body = SampleFailure{"SAMPLE_UNREADABLE",
-                                 std::string(leased.status().message())};
-    RETURN_IF_ERROR(
-        writer_->Append(AppendCommand(taken->lease, {std::move(failure)}), 1));
-  }
-}
-
-absl::StatusOr<LeasedSample> SqliteStore::MakeLease(const Taken& taken) {
-  LeasedSample leased;
-  leased.run_id = taken.row.run_id;
-  leased.attempt = taken.row.key.attempt;
-  leased.submit_time = taken.row.submit_time;
-  ASSIGN_OR_RETURN(leased.sample, ParseSample(taken.row.payload));
-  ASSIGN_OR_RETURN(leased.config, ConfigFromJson(taken.row.config));
-  // Shares the entry's ownership.
-  leased.cancelled = {taken.lease, &taken.lease->cancelled};
-  return leased;
-}
-
-void SqliteStore::PostTake(PendingTake pending) {
-  Command command = CommandFor<std::optional<TakenSample>>(
-      [this](Changes& changes) -> absl::StatusOr<std::optional<TakenSample>> {
-        if (LeasingStopped()) return ShuttingDown();
-        return queue_.Take(absl::Now(), changes);
-      },
-      [this, pending](absl::StatusOr<std::optional<TakenSample>> taken) {
-        if (taken.ok()) return OnTaken(pending, *std::move(taken));
-        OnWriteFailed(taken.status());
-        Park(pending);
-        RetryParkedLater();
-      });
-  command.patient = true;
-  writer_->Post(std::move(command));
-}
-
-void SqliteStore::OnTaken(const PendingTake& pending,
-                          std::optional<TakenSample> taken) {
-  if (taken.has_value()) {
-    auto lease = std::make_shared<LeaseEntry>();
-    lease->key = taken->key;
-    lease->run_id = taken->run_id;
-    leases_.Add(taken->sample_id, lease);
-    pending->Set(Taken{*std::move(taken), std::move(lease)});
-    return;
-  }
-  Park(pending);
-  // Something may have been queued in the same transaction, after the look.
-  if (size_.waiting > 0) RetryParked();
-}
-
-void SqliteStore::Park(const PendingTake& pending) {
-  std::lock_guard lock(parked_mutex_);
-  if (stop_leasing_) {
-    pending->Set(ShuttingDown());
-  } else {
-    parked_.push_back(pending);
-  }
-}
-
-void SqliteStore::RetryParked() {
-  std::vector<PendingTake> parked;
-  {
-    std::lock_guard lock(parked_mutex_);
-    parked.swap(parked_);
-  }
-  for (PendingTake& pending : parked) PostTake(std::move(pending));
-}
-
-void SqliteStore::RetryParkedLater() {
-  Command command;
-  command.execute = [](Changes&) { return absl::OkStatus(); };
-  command.finish = [this](const absl::Status&) { RetryParked(); };
-  command.patient = true;
-  // False: the store is closing, which has woken who was parked.
-  writer_->PostLater(std::move(command), options_.retry_interval);
-}
-
-void SqliteStore::StopLeasing() {
-  std::vector<PendingTake> parked;
-  {
-    std::lock_guard lock(parked_mutex_);
-    stop_leasing_ = true;
-    parked.swap(parked_);
-  }
-  for (const PendingTake& pending : parked) pending->Set(ShuttingDown());
-}
+absl::StatusOr<LeasedSample> SqliteStore::Lease() { return leasing_.Lease(); }
 
 void SqliteStore::Release(const LeasedSample& sample) {
-  std::shared_ptr<LeaseEntry> lease = leases_.BeginRelease(sample);
-  if (lease == nullptr) return;
-  if (leases_.Failure(*lease).ok()) {
-    writer_->Post(ReleaseCommand(std::move(lease)));
-  } else {
-    // Not at once, so that a disk that still takes a little is not filled up
-    // with the first events of one attempt after another.
-    writer_->PostLater(ReleaseCommand(std::move(lease)),
-                       options_.retry_interval);
-  }
+  leasing_.Release(sample);
 }
 
 void SqliteStore::ReleaseAfterDeath(const LeasedSample& sample) {
-  std::shared_ptr<LeaseEntry> lease = leases_.BeginRelease(sample);
-  if (lease != nullptr)
-    writer_->Post(ReleaseCommand(std::move(lease), /*after_death=*/true));
-}
-
-Command SqliteStore::ReleaseCommand(std::shared_ptr<LeaseEntry> lease,
-                                    bool after_death) {
-  Command command;
-  command.execute = [this, lease, after_death](Changes& changes) {
-    // Its run may be deleted by now, and its key another sample's.
-    if (lease->cancelled) return absl::OkStatus();
-    if (after_death)
-      return queue_.ReleaseAfterDeath(lease->key, absl::Now(), changes);
-    return queue_.Release(lease->key, changes);
-  };
-  command.finish = [this, lease, after_death](const absl::Status& status) {
-    if (!status.ok()) {
-      OnWriteFailed(status);
-      // Kept until it succeeds, or the next server finds the sample.
-      if (writer_->PostLater(ReleaseCommand(lease, after_death),
-                             options_.retry_interval))
-        return;
-    }
-    leases_.Remove(*lease);
-  };
-  command.patient = true;
-  return command;
+  leasing_.ReleaseAfterDeath(sample);
 }
 
 absl::Status SqliteStore::Append(const LeasedSample& sample,
                                  std::vector<Event> events) {
-  if (events.empty()) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckEvents(events, Lanes(sample.config).size(),
-                              sample.config.gaps.size()));
-  ASSIGN_OR_RETURN(std::shared_ptr<LeaseEntry> lease,
-                   leases_.BeginAppend(sample, EndsSample(events)));
-  if (lease == nullptr) return absl::OkStatus();
-  const auto count = static_cast<int64_t>(events.size());
-  return writer_->Append(AppendCommand(std::move(lease), std::move(events)),
-                         count);
+  return leasing_.Append(sample, std::move(events));
 }
 
-Command SqliteStore::AppendCommand(std::shared_ptr<LeaseEntry> lease,
-                                   std::vector<Event> events) {
-  const bool ends = EndsSample(events);
-  Command command;
-  command.execute = [this, lease,
-                     events = std::move(events)](Changes& changes) {
-    if (lease->cancelled) return absl::OkStatus();  // as in ReleaseCommand
-    // After one loss the attempt has a gap; nothing may follow it.
-    RETURN_IF_ERROR(leases_.Failure(*lease));
-    return log_.Append(lease->key, events, absl::Now(), changes);
-  };
-  command.finish = [this, lease, ends](const absl::Status& status) {
-    if (!status.ok()) {
-      OnWriteFailed(status);
-      leases_.Fail(*lease, status);
-      // The caller thinks the sample ended and will not release it.
-      if (ends)
-        writer_->PostLater(ReleaseCommand(lease), options_.retry_interval);
-    } else if (ends) {
-      leases_.Remove(*lease);
-    }
-  };
-  command.patient = true;
-  return command;
-}
+void SqliteStore::StopLeasing() { leasing_.Stop(); }
 
 absl::Status SqliteStore::Close() {
   StopLeasing();
