@@ -1,9 +1,10 @@
 #pragma once
 
-// From the host to a device without waiting for it. Stateless; the copy runs on
-// the device's current stream.
+// Between the host and a device without waiting for it. The copies run on the
+// device's current stream.
 
 #include <algorithm>
+#include <memory>
 #include <span>
 
 #include "ATen/core/Tensor.h"
@@ -24,5 +25,23 @@ at::Tensor CopyToDevice(std::span<const T> numbers, at::ScalarType dtype,
   std::copy(numbers.begin(), numbers.end(), host.data_ptr<T>());
   return device.is_cpu() ? host : host.to(device, /*non_blocking=*/true);
 }
+
+// Tensors on their way to the host. Belongs to one thread.
+class HostCopies {
+ public:
+  HostCopies();
+  ~HostCopies();
+
+  // What `t` holds when all that was queued before has been done, on the host:
+  // to be read after Wait. On the CPU it is `t` itself.
+  at::Tensor Add(const at::Tensor& t);
+
+  // Until what was added has arrived.
+  void Wait();
+
+ private:
+  struct Point;
+  std::unique_ptr<Point> last_;  // behind the last copy; null: none is made
+};
 
 }  // namespace kvrecall

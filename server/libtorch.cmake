@@ -44,7 +44,14 @@ endif()
 set(KVRECALL_WITH_CUDA ON)
 get_filename_component(torch_libraries "${TORCH_CUDA_LIBRARY}" DIRECTORY)
 get_filename_component(torch_root "${torch_libraries}" DIRECTORY)
-set(torch_headers "${torch_root}/include"
+# A wheel has headers of other libraries among its own (protobuf, fmt, oneDNN),
+# of other versions than ours: none but its own are to be found.
+foreach(folder IN ITEMS ATen c10 caffe2 torch)
+  file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/libtorch_headers")
+  file(CREATE_LINK "${torch_root}/include/${folder}"
+       "${PROJECT_BINARY_DIR}/libtorch_headers/${folder}" SYMBOLIC)
+endforeach()
+set(torch_headers "${PROJECT_BINARY_DIR}/libtorch_headers"
                   "${torch_root}/include/torch/csrc/api/include")
 
 # --- version and ABI ---------------------------------------------------------

@@ -110,7 +110,8 @@ __device__ __forceinline__ void StorePartial(const ColumnArgs<T>& a, int key,
 // --- bfloat16: tensor cores ------------------------------------------------
 
 constexpr int kWarps = 8;
-constexpr int kWarpKeys = 32;  // two tiles of 16, held in registers
+constexpr int kKeyTiles = 2;  // of 16 keys: a warp's, held in registers
+constexpr int kWarpKeys = 16 * kKeyTiles;
 constexpr int kBlockKeys = kWarps * kWarpKeys;
 constexpr int kTileRows = 64;
 constexpr int kStages = 3;
@@ -153,13 +154,13 @@ __device__ __forceinline__ void StartTile(const ColumnArgs<c10::BFloat16>& a,
 template <int kHeadDim>
 __device__ __forceinline__ void LoadKeys(
     const ColumnArgs<c10::BFloat16>& a, int first,
-    uint32_t (&keys)[kHeadDim / 16][2][4]) {
+    uint32_t (&keys)[kHeadDim / 16][kKeyTiles][4]) {
   const int lane = threadIdx.x % kWarpThreads;
   const c10::BFloat16* base = a.keys + blockIdx.y * a.key_stride;
 #pragma unroll
   for (int step = 0; step < kHeadDim / 16; ++step)
 #pragma unroll
-    for (int m = 0; m < 2; ++m)
+    for (int m = 0; m < kKeyTiles; ++m)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int key = first + m * 16 + lane / 4 + (i % 2) * 8;
@@ -172,20 +173,24 @@ __device__ __forceinline__ void LoadKeys(
       }
 }
 
-// Adds the weights of 16 rows, from `first` on, to the sums of the lane's four
-// keys: `first_key` + lane / 4, and 8, 16 and 24 behind it.
-template <int kHeadDim, bool kMasked>
-__device__ __forceinline__ void AddRows(
-    const ColumnArgs<c10::BFloat16>& a, const c10::BFloat16* rows,
-    const float* lse, int first, int end, int first_key,
-    const uint32_t (&keys)[kHeadDim / 16][2][4], float (&sums)[4]) {
+// The products of 16 rows with the warp's keys:
+// [rows 0 … 7, 8 … 15][key tile][fragment].
+struct Scores {
+  float values[2][kKeyTiles][4];
+};
+
+// Of the rows at `rows`.
+template <int kHeadDim>
+__device__ __forceinline__ Scores
+Multiply(const c10::BFloat16* rows,
+         const uint32_t (&keys)[kHeadDim / 16][kKeyTiles][4]) {
   const int lane = threadIdx.x % kWarpThreads;
   // Matrices 0 and 1 are the rows 0 … 7, 2 and 3 the rows 8 … 15; the odd ones
   // are the second half of the step's elements.
   const c10::BFloat16* line =
       rows + (lane / 16 * 8 + lane % 8) * RowTile<kHeadDim>::kLine +
       lane / 8 % 2 * 8;
-  float scores[2][2][4] = {};  // [rows 0 … 7, 8 … 15][key tile][fragment]
+  Scores scores = {};
 #pragma unroll
   for (int step = 0; step < kHeadDim / 16; ++step) {
     uint32_t q[4];
@@ -193,10 +198,22 @@ __device__ __forceinline__ void AddRows(
 #pragma unroll
     for (int half = 0; half < 2; ++half)
 #pragma unroll
-      for (int m = 0; m < 2; ++m)
-        MultiplyAdd(scores[half][m], keys[step][m], q[2 * half],
+      for (int m = 0; m < kKeyTiles; ++m)
+        MultiplyAdd(scores.values[half][m], keys[step][m], q[2 * half],
                     q[2 * half + 1]);
   }
+  return scores;
+}
+
+// Adds the weights of 16 rows, from `first` on, to the sums of the lane's four
+// keys: `first_key` + lane / 4, and 8, 16 and 24 behind it.
+template <bool kMasked>
+__device__ __forceinline__ void AddWeights(const ColumnArgs<c10::BFloat16>& a,
+                                           const Scores& scores,
+                                           const float* lse, int first, int end,
+                                           int first_key,
+                                           float (&sums)[2 * kKeyTiles]) {
+  const int lane = threadIdx.x % kWarpThreads;
   const float scale = a.scale * kLog2E;
 #pragma unroll
   for (int half = 0; half < 2; ++half)
@@ -208,13 +225,32 @@ __device__ __forceinline__ void AddRows(
       int last_key = a.n;
       if (kMasked) last_key = first + row < end ? LastKey(a, first + row) : -1;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float weight =
-            Exp2Flush(scores[half][i / 2][i % 2 * 2 + c] * scale - shift);
+      for (int i = 0; i < 2 * kKeyTiles; ++i) {
+        const float weight = Exp2Flush(
+            scores.values[half][i / 2][i % 2 * 2 + c] * scale - shift);
         const int key = first_key + lane / 4 + i * 8;
         sums[i] += !kMasked || key <= last_key ? weight : 0.0f;
       }
     }
+}
+
+// Adds a whole tile's weights, of which none is masked. The products of 16 rows
+// are on their way while the weights of the 16 before are made, so that the
+// tensor cores and the exponentials' unit work at once.
+template <int kHeadDim>
+__device__ __forceinline__ void AddWholeTile(
+    const ColumnArgs<c10::BFloat16>& a, const RowTile<kHeadDim>& tile,
+    const uint32_t (&keys)[kHeadDim / 16][kKeyTiles][4],
+    float (&sums)[2 * kKeyTiles]) {
+  constexpr int kLines = 16 * RowTile<kHeadDim>::kLine;
+  Scores before = Multiply<kHeadDim>(tile.rows, keys);
+#pragma unroll
+  for (int part = 1; part < kTileRows / 16; ++part) {
+    const Scores next = Multiply<kHeadDim>(tile.rows + part * kLines, keys);
+    AddWeights<false>(a, before, tile.lse + (part - 1) * 16, 0, 0, 0, sums);
+    before = next;
+  }
+  AddWeights<false>(a, before, tile.lse + kTileRows - 16, 0, 0, 0, sums);
 }
 
 // Grid: blocks of keys, KV heads, splits.
@@ -231,14 +267,14 @@ __global__ void __launch_bounds__(kWarps* kWarpThreads, 2)
           ? static_cast<int>(CeilDiv(range.end - range.begin, kTileRows))
           : 0;
 
-  float sums[4] = {};
+  float sums[2 * kKeyTiles] = {};
   if (count > 0) {
     for (int t = 0; t < kStages - 1; ++t) {
       if (t < count)
         StartTile(a, range.begin + t * kTileRows, range.end, tiles[t]);
       CommitCopies();
     }
-    uint32_t keys[kHeadDim / 16][2][4];
+    uint32_t keys[kHeadDim / 16][kKeyTiles][4];
     LoadKeys<kHeadDim>(a, first_key, keys);
     for (int t = 0; t < count; ++t) {
       WaitForCopies<kStages - 2>();
@@ -251,26 +287,28 @@ __global__ void __launch_bounds__(kWarps* kWarpThreads, 2)
                   tiles[next % kStages]);
       CommitCopies();
       const RowTile<kHeadDim>& tile = tiles[t % kStages];
+      const int tile_row = range.begin + t * kTileRows;
+      // The choices are the warp's: all its lanes take the same.
+      if (tile_row + kTileRows <= range.end &&
+          LastKey(a, tile_row) >= first_key + kWarpKeys - 1) {
+        AddWholeTile(a, tile, keys, sums);
+        continue;
+      }
 #pragma unroll 1
       for (int sub = 0; sub < kTileRows; sub += 16) {
-        const int first = range.begin + t * kTileRows + sub;
+        const int first = tile_row + sub;
         const int last = min(first + 16, range.end) - 1;
-        // The choices are the warp's: all its lanes take the same.
         if (last < first || LastKey(a, last) < first_key) continue;
-        const c10::BFloat16* rows = tile.rows + sub * RowTile<kHeadDim>::kLine;
-        if (last == first + 15 &&
-            LastKey(a, first) >= first_key + kWarpKeys - 1)
-          AddRows<kHeadDim, false>(a, rows, tile.lse + sub, first, range.end,
-                                   first_key, keys, sums);
-        else
-          AddRows<kHeadDim, true>(a, rows, tile.lse + sub, first, range.end,
-                                  first_key, keys, sums);
+        AddWeights<true>(a,
+                         Multiply<kHeadDim>(
+                             tile.rows + sub * RowTile<kHeadDim>::kLine, keys),
+                         tile.lse + sub, first, range.end, first_key, sums);
       }
     }
   }
   // The four lanes of a quad hold the same keys' sums over different rows.
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 2 * kKeyTiles; ++i) {
     sums[i] += __shfl_xor_sync(kAllLanes, sums[i], 1);
     sums[i] += __shfl_xor_sync(kAllLanes, sums[i], 2);
     if (lane % 4 == 0) StorePartial(a, first_key + lane / 4 + i * 8, sums[i]);

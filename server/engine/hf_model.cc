@@ -157,14 +157,18 @@ class HfModel final : public Model {
             .view({t, heads + 2 * groups, config_.head_dim});
     const at::Tensor q = NormHeads(qkv.narrow(1, 0, heads), w.q_norm);
     const at::Tensor k = NormHeads(qkv.narrow(1, heads, groups), w.k_norm);
-    RotateInPlace(q, angles.cos, angles.sin);
-    RotateInPlace(k, angles.cos, angles.sin);
+    if (w.q_norm.defined() || w.k_norm.defined()) {
+      RotateInPlace(q, angles.cos, angles.sin);
+      RotateInPlace(k, angles.cos, angles.sin);
+    } else {  // side by side yet
+      RotateInPlace(qkv.narrow(1, 0, heads + groups), angles.cos, angles.sin);
+    }
     const at::Tensor attended =
         attend(q, k, qkv.narrow(1, heads + groups, groups));
-    x.add_(Linear(attended.reshape({t, -1}), w.o, w.o_bias));
+    AddLinear(x, attended.reshape({t, -1}), w.o, w.o_bias);
     const at::Tensor gate_up =
         Linear(RmsNorm(x, w.post_norm, eps), w.gate_up, {});
-    x.add_(Linear(SiluMul(gate_up), w.down, {}));
+    AddLinear(x, SiluMul(gate_up), w.down, {});
   }
 
   // Each head [head_dim] by itself, where the architecture does that.

@@ -176,6 +176,13 @@ absl::Status CheckCpuKernels() {
 
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
                   const at::Tensor& bias) {
+#ifdef KVRECALL_WITH_CUDA
+  if (x.device().is_cuda() && x.size(0) == 1) {
+    at::Tensor out = at::empty({1, weight.size(0)}, x.options());
+    MultiplyVectorCuda(x, weight, bias, /*adds=*/false, out);
+    return out;
+  }
+#endif
   if (!x.device().is_cpu()) return at::linear(x, weight, bias);
   const at::Tensor rows = x.contiguous();
   if (rows.size(0) > kFewRows)
@@ -183,6 +190,17 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
   at::Tensor out = MultiplyVectors(rows, weight);
   if (bias.defined()) out.add_(bias);
   return out.to(x.scalar_type());
+}
+
+void AddLinear(at::Tensor sum, const at::Tensor& x, const at::Tensor& weight,
+               const at::Tensor& bias) {
+#ifdef KVRECALL_WITH_CUDA
+  if (x.device().is_cuda() && x.size(0) == 1) {
+    MultiplyVectorCuda(x, weight, bias, /*adds=*/true, sum);
+    return;
+  }
+#endif
+  sum.add_(Linear(x, weight, bias));
 }
 
 at::Tensor LinearToFloat(const at::Tensor& x, const at::Tensor& weight) {

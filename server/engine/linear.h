@@ -4,8 +4,9 @@
 // once (two to four times as fast in float32 as libtorch's BLAS; bfloat16 is
 // widened first on processors without AVX-512), and a kernel of the project's
 // own reads a matrix for a few rows (kMostLoneRows) at the memory's speed, each
-// of which comes out bit for bit as it would alone; on other devices, and where
-// oneDNN is absent, libtorch does it.
+// of which comes out bit for bit as it would alone. On CUDA a kernel of the
+// project's own reads a matrix for one row. Elsewhere, and where oneDNN is
+// absent, libtorch does it.
 //
 // Stateless but for oneDNN's own cache; runs on the calling thread and
 // libtorch's pool.
@@ -25,6 +26,11 @@ constexpr int64_t kMostLoneRows = 16;
 // x's dtype. Sums are in float32.
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
                   const at::Tensor& bias);
+
+// Adds that product, rounded to x's dtype, to `sum` [T, out], packed and of x's
+// dtype.
+void AddLinear(at::Tensor sum, const at::Tensor& x, const at::Tensor& weight,
+               const at::Tensor& bias);
 
 // The kernels and libraries that compute on the CPU here: "avx512_bf16, oneDNN
 // 2.6.3". Results differ in their last digits from one to another.

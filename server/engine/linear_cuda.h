@@ -1,8 +1,8 @@
 #pragma once
 
-// Products of a few vectors with a matrix on CUDA whose results are not
-// rounded: what libtorch's products do not give in every version that this
-// builds with.
+// Products of a few vectors with a matrix on CUDA: unrounded, which libtorch's
+// do not give in every version that this builds with, and of one vector, which
+// these read the matrix faster for.
 
 #include "ATen/core/Tensor.h"
 
@@ -14,5 +14,12 @@ namespace kvrecall {
 // the matrix once for every 16 rows, on the device's current stream. Throws
 // c10::Error where memory runs out or a shape is wrong.
 at::Tensor MultiplyVectorsCuda(const at::Tensor& x, const at::Tensor& weight);
+
+// x [1, in] · weight [out, in]ᵀ + bias [out] (undefined: none), rounded once to
+// x's dtype; where `adds`, added to `result` [1, out], packed, whose sum is
+// rounded too, else in its place. As above in all else.
+void MultiplyVectorCuda(const at::Tensor& x, const at::Tensor& weight,
+                        const at::Tensor& bias, bool adds,
+                        const at::Tensor& result);
 
 }  // namespace kvrecall

@@ -163,14 +163,17 @@ class SampleRun {
     return absl::OkStatus();
   }
 
-  // A step whose record lacks nothing but its gap lanes: they are computed
-  // beside the next step, which reads the weights anyway.
+  // A step whose record is not handed on yet. A GPU makes its figures while it
+  // has the next step to go on with, and gap lanes are computed beside the next
+  // step, which reads the weights anyway.
   struct OpenStep {
-    StepRecord record;
     int64_t fed = 0;
+    int64_t chosen = 0;
+    std::string token;  // the text that the chosen one completes
     at::Tensor logits;
     TokenDistribution distribution;
     std::vector<at::Tensor> masks;
+    std::optional<StepRecord> record;  // none: telemetry_ has it
   };
 
   absl::Status Decode() {
@@ -178,35 +181,34 @@ class SampleRun {
     result_.finish_reason = FinishReason::kLength;
     for (int64_t t = 1; t <= max_steps(); ++t) {
       RETURN_IF_ERROR(CheckCancelled());
-      ASSIGN_OR_RETURN(OpenStep step, Step(t, token));
-      token = step.record.token_id;
-      NameLostTokens(step.record);
+      RETURN_IF_ERROR(Step(t, token));
+      token = open_->chosen;
       text_.push_back(token);
       const bool eos = forced() ? t == max_steps() : IsEos(token);
       // An EOS that ends the text is no part of it.
-      if (!eos || config_.ignore_eos) step.record.token = decoder_.Push(token);
-      result_.text += step.record.token;
+      if (!eos || config_.ignore_eos) open_->token = decoder_.Push(token);
+      result_.text += open_->token;
       result_.generated_tokens = t;
-      if (config_.gaps.empty()) {
-        RETURN_IF_ERROR(sink_(std::move(step.record), absl::Now()));
-      } else {
-        open_ = std::move(step);
-      }
+      if (config_.gaps.empty() && open_->record) RETURN_IF_ERROR(Close({}));
       if (eos && !config_.ignore_eos) {
         result_.finish_reason = FinishReason::kEos;
         break;
       }
     }
     if (!open_) return absl::OkStatus();
-    ASSIGN_OR_RETURN(const at::Tensor lanes,
-                     model_.StepMasked(*sequence_, open_->fed, open_->masks));
+    at::Tensor lanes;
+    if (!config_.gaps.empty()) {
+      ASSIGN_OR_RETURN(lanes,
+                       model_.StepMasked(*sequence_, open_->fed, open_->masks));
+    }
     return Close(lanes);
   }
 
-  // Feeds `token`; the record of what comes after it. Closes the step before.
-  absl::StatusOr<OpenStep> Step(int64_t t, int64_t token) {
+  // Feeds `token` and opens the step that it is; closes the one before.
+  absl::Status Step(int64_t t, int64_t token) {
     StepInput input{sequence_.get(), token};
-    if (open_) input.lanes = {open_->fed, open_->masks};
+    if (open_ && !open_->masks.empty())
+      input.lanes = {open_->fed, open_->masks};
     ASSIGN_OR_RETURN(const std::vector<StepObservation> observations,
                      model_.Step({&input, 1}));
     const StepObservation& seen = observations[0];
@@ -214,30 +216,32 @@ class SampleRun {
     ASSIGN_OR_RETURN(const TokenDistribution distribution,
                      DescribeLogits(seen.logits));
     const int64_t next = Choose(t, seen.logits, distribution);
-    OpenStep step = {
-        telemetry_->Observe(seen.rows, distribution, next,
-                            LogProbability(seen.logits, distribution, next)),
-        token,
-        seen.logits,
-        distribution,
-        {}};
-    if (!config_.gaps.empty()) step.masks = telemetry_->GapMasks();
-    return step;
+    telemetry_->Queue(seen.rows, distribution, next,
+                      LogProbability(seen.logits, distribution, next));
+    open_ = {token, next, "", seen.logits, distribution, {}, {}};
+    if (!config_.gaps.empty()) open_->masks = telemetry_->GapMasks();
+    // On the CPU there is nothing to wait for.
+    if (seen.rows.device().is_cpu()) open_->record = telemetry_->Take();
+    return absl::OkStatus();
   }
 
-  // Hands on the open step with what its lanes gave.
+  // Hands on the open step with what its lanes gave, where the run has any.
   absl::Status Close(const at::Tensor& lanes) {
-    StepRecord& record = open_->record;
-    ASSIGN_OR_RETURN(record.gaps,
-                     CompareGaps(open_->logits, open_->distribution, lanes,
-                                 record.token_id));
-    for (size_t i = 0; i < lane_texts_.size(); ++i)
-      lane_texts_[i].Push(
-          record.gaps[i].token_id,
-          IsEos(record.gaps[i].token_id) && !config_.ignore_eos);
-    const absl::Status status = sink_(std::move(record), absl::Now());
+    StepRecord record =
+        open_->record ? *std::move(open_->record) : telemetry_->Take();
+    record.token = std::move(open_->token);
+    NameLostTokens(record);
+    if (!config_.gaps.empty()) {
+      ASSIGN_OR_RETURN(record.gaps,
+                       CompareGaps(open_->logits, open_->distribution, lanes,
+                                   open_->chosen));
+      for (size_t i = 0; i < lane_texts_.size(); ++i)
+        lane_texts_[i].Push(
+            record.gaps[i].token_id,
+            IsEos(record.gaps[i].token_id) && !config_.ignore_eos);
+    }
     open_.reset();
-    return status;
+    return sink_(std::move(record), absl::Now());
   }
 
   void NameLostTokens(StepRecord& record) const {
@@ -286,7 +290,7 @@ class SampleRun {
   std::vector<int64_t> forced_tokens_;
   std::unique_ptr<Sequence> sequence_;
   std::unique_ptr<SampleTelemetry> telemetry_;
-  std::optional<OpenStep> open_;  // only with gap lanes
+  std::optional<OpenStep> open_;
   SampleResult result_;
 };
 

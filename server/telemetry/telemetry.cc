@@ -18,19 +18,20 @@
 namespace kvrecall {
 namespace {
 
-// All figures on the host, in one transfer.
-std::vector<at::Tensor> ToHost(std::vector<at::Tensor> figures) {
-  if (figures.empty() || figures[0].device().is_cpu()) return figures;
+// All of them on the host, in one transfer; to be read when it has been made.
+std::vector<at::Tensor> ToHost(std::vector<at::Tensor> tensors,
+                               HostCopies& copies) {
+  if (tensors.empty() || tensors[0].device().is_cpu()) return tensors;
   std::vector<at::Tensor> flat;
-  for (const at::Tensor& t : figures) flat.push_back(t.flatten());
-  const at::Tensor all = at::cat(flat).to(at::kCPU);
+  for (const at::Tensor& t : tensors) flat.push_back(t.flatten());
+  const at::Tensor all = copies.Add(at::cat(flat));
   int64_t begin = 0;
-  for (at::Tensor& t : figures) {
+  for (at::Tensor& t : tensors) {
     const int64_t size = t.numel();
     t = all.narrow(0, begin, size).view(t.sizes());
     begin += size;
   }
-  return figures;
+  return tensors;
 }
 
 }  // namespace
@@ -156,8 +157,16 @@ void SampleTelemetry::Begin(const PrefillObservation& prefill,
 StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
                                     const TokenDistribution& distribution,
                                     int64_t token, double logprob) {
+  Queue(rows, distribution, token, logprob);
+  return Take();
+}
+
+void SampleTelemetry::Queue(const at::Tensor& rows,
+                            const TokenDistribution& distribution,
+                            int64_t token, double logprob) {
   const int64_t n = rows.size(2);
-  StepRecord record;
+  queued_ = {};
+  StepRecord& record = queued_.record;
   record.step = ++step_;
   record.n = positions_ = n;
   record.token_id = token;
@@ -175,8 +184,8 @@ StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
   const auto layer_at = static_cast<size_t>(layer - scopes.begin());
   if (layer == scopes.end()) scopes.push_back(Scope::kLayer);
   const std::vector<at::Tensor> currents = RowsToScopes(rows, scopes);
-  FillFigures(std::span(currents).first(scopes_.size()),
-              LayerEntropies(currents[layer_at]), n, record);
+  QueueFigures(std::span(currents).first(scopes_.size()),
+               LayerEntropies(currents[layer_at]), n);
 
   std::vector<RowsAndSums> grown;
   for (size_t s = 0; s < scopes_.size(); ++s) {
@@ -186,6 +195,17 @@ StepRecord SampleTelemetry::Observe(const at::Tensor& rows,
   AddRows(grown);
   if (keys_) keys_->TakeIn();
   previous_entropy_ = distribution.entropy;
+}
+
+StepRecord SampleTelemetry::Take() {
+  copies_.Wait();
+  StepRecord record = std::move(queued_.record);
+  const AttentionEntropy attention = MeanEntropy(queued_.entropies);
+  record.attention_entropy = attention.mean;
+  record.attention_entropy_std = attention.standard_deviation;
+  FillRecalls(record);
+  if (queued_.lost_weights.defined()) FillLost(record);
+  queued_ = {};
   return record;
 }
 
@@ -237,9 +257,8 @@ SetJob SampleTelemetry::PolicyJob(const ScopeState& state,
 
 // Gold comes first: everything else is compared with it. All figures, the
 // layers' attention entropies among them, come to the host at once.
-void SampleTelemetry::FillFigures(std::span<const at::Tensor> rows,
-                                  const at::Tensor& entropies, int64_t n,
-                                  StepRecord& record) {
+void SampleTelemetry::QueueFigures(std::span<const at::Tensor> rows,
+                                   const at::Tensor& entropies, int64_t n) {
   std::vector<SetJob> jobs, of_policies;
   at::Tensor norms, similarities;
   if (wants_norms_) norms = keys_->norms();
@@ -260,56 +279,58 @@ void SampleTelemetry::FillFigures(std::span<const at::Tensor> rows,
   std::move(of_policies.begin(), of_policies.end(), std::back_inserter(jobs));
   std::vector<at::Tensor> figures = FormSets(jobs);
   figures.push_back(entropies);
-  figures = ToHost(std::move(figures));
-  const AttentionEntropy attention = MeanEntropy(figures.back());
-  record.attention_entropy = attention.mean;
-  record.attention_entropy_std = attention.standard_deviation;
+  figures = ToHost(std::move(figures), copies_);
+  queued_.entropies = figures.back();
+  figures.pop_back();
+  queued_.figures = std::move(figures);
+  for (size_t s = 0; s < scopes_.size(); ++s)
+    if (scopes_[s].scope == Scope::kGlobal) QueueLost(scopes_[s], rows[s]);
+}
 
+// Of scope global, whose one row says where the model as a whole looked.
+void SampleTelemetry::QueueLost(const ScopeState& state,
+                                const at::Tensor& row) {
+  const int64_t n = row.size(1);
+  std::vector<at::Tensor> masks = {state.gold.narrow(1, 0, n)};
+  for (const PolicyState& policy : state.policies) {
+    if (policy.policy->is_gold()) continue;
+    masks.push_back(policy.held.narrow(1, 0, n));
+    queued_.lost_policies.push_back(policy.index);
+  }
+  queued_.lost_masks = ToHost(std::move(masks), copies_);
+  queued_.lost_weights = copies_.Add(row.contiguous());
+}
+
+void SampleTelemetry::FillRecalls(StepRecord& record) const {
   record.recalls.resize(lanes_.size());
   size_t next = scopes_.size();
   for (size_t s = 0; s < scopes_.size(); ++s) {
     const GoldSets gold = {
-        figures[s], ks_, previous_ks_, n,
+        queued_.figures[s], ks_, previous_ks_, positions_,
         scopes_[s].scope == Scope::kGlobal ? 0 : shape_.layers};
     for (const PolicyState& policy : scopes_[s].policies) {
       std::vector<RecallRecord> recalls =
           policy.policy->is_gold() ? MakeOracleRecalls(gold)
-                                   : MakeRecalls(gold, figures[next++],
+                                   : MakeRecalls(gold, queued_.figures[next++],
                                                  policy.policy->irreversible());
       std::move(
           recalls.begin(), recalls.end(),
           record.recalls.begin() + FirstLane(policy.index, scopes_[s].scope));
     }
-    if (scopes_[s].scope == Scope::kGlobal)
-      FillLost(scopes_[s], rows[s], record);
   }
 }
 
-// Of scope global, whose one row says where the model as a whole looked.
-void SampleTelemetry::FillLost(const ScopeState& state, const at::Tensor& row,
-                               StepRecord& record) const {
-  const int64_t n = row.size(1);
-  const auto of_row = [&](const at::Tensor& masks) {
-    return masks.narrow(1, 0, n);
-  };
-  std::vector<at::Tensor> masks = {of_row(state.gold)};
-  std::vector<int> policies;
-  for (const PolicyState& policy : state.policies) {
-    if (policy.policy->is_gold()) continue;
-    masks.push_back(of_row(policy.held));
-    policies.push_back(policy.index);
-  }
-  const at::Tensor weights = row.to(at::kCPU).contiguous();
-  if (!masks[0].device().is_cpu()) masks = at::cat(masks).to(at::kCPU).split(1);
+void SampleTelemetry::FillLost(StepRecord& record) const {
   const auto span = [&](const at::Tensor& t) {
-    return std::span(t.data_ptr<int16_t>(), static_cast<size_t>(n));
+    return std::span(t.data_ptr<int16_t>(), static_cast<size_t>(positions_));
   };
-  for (size_t i = 0; i < policies.size(); ++i) {
+  for (size_t i = 0; i < queued_.lost_policies.size(); ++i) {
     std::vector<std::vector<LostPosition>> lost =
-        FindLost(span(masks[0]), span(masks[i + 1]),
-                 {weights.data_ptr<float>(), static_cast<size_t>(n)},
+        FindLost(span(queued_.lost_masks[0]), span(queued_.lost_masks[i + 1]),
+                 {queued_.lost_weights.data_ptr<float>(),
+                  static_cast<size_t>(positions_)},
                  static_cast<int>(ks_.size()));
-    const int first = FirstLane(policies[i], Scope::kGlobal);
+    const int first = FirstLane(queued_.lost_policies[i], Scope::kGlobal);
     for (size_t b = 0; b < lost.size(); ++b)
       record.recalls[static_cast<size_t>(first) + b].lost = std::move(lost[b]);
   }

@@ -19,6 +19,7 @@
 #include "common/record/record.h"
 #include "common/record/run_config.h"
 #include "server/engine/model.h"
+#include "server/host_copies.h"
 #include "server/telemetry/distribution.h"
 #include "server/telemetry/key_statistics.h"
 #include "server/telemetry/policy.h"
@@ -54,11 +55,20 @@ class SampleTelemetry {
   // before the first step.
   void Begin(const PrefillObservation& prefill, const Sequence& sequence);
 
-  // The record of the next step, whose attention is `rows` [layers, kv_heads,
-  // N_t], float32, and which chose `token` with natural log-probability
-  // `logprob`. Tokens' texts are left empty: they are the caller's. So are the
-  // gaps. Accumulated scores take the step's own rows in only after its
-  // recalls.
+  // Tells the device what the next step's record needs, without waiting for it:
+  // the step's attention is `rows` [layers, kv_heads, N_t], float32, and it
+  // chose `token` with natural log-probability `logprob`. Accumulated scores
+  // take the step's own rows in only after its recalls. On the CPU `rows` must
+  // stay as they are until Take.
+  void Queue(const at::Tensor& rows, const TokenDistribution& distribution,
+             int64_t token, double logprob);
+
+  // The record of the step queued last, once it is there. Call once for each
+  // Queue, before the next. Tokens' texts are left empty: they are the
+  // caller's. So are the gaps.
+  StepRecord Take();
+
+  // Queue and Take.
   StepRecord Observe(const at::Tensor& rows,
                      const TokenDistribution& distribution, int64_t token,
                      double logprob);
@@ -89,6 +99,18 @@ class SampleTelemetry {
     at::Tensor gold, previous_gold;  // masks [R, P + max new tokens], int16
   };
 
+  // What a step's record is made of; tensors on their way to the host.
+  struct Queued {
+    StepRecord record;                // without what follows
+    std::vector<at::Tensor> figures;  // of gold in each scope, of the policies
+    at::Tensor entropies;             // of the layers
+    // Of scope global, where the run has it: weights [1, N], float32; masks
+    // [1, N] of gold and of the policies in `lost_policies`.
+    at::Tensor lost_weights;
+    std::vector<at::Tensor> lost_masks;
+    std::vector<int> lost_policies;  // into RunConfig::policies
+  };
+
   SampleTelemetry(RunConfig config, const TelemetryShape& shape)
       : config_(std::move(config)), shape_(shape), lanes_(Lanes(config_)) {}
 
@@ -99,10 +121,11 @@ class SampleTelemetry {
   SetJob GoldJob(const ScopeState& state, const at::Tensor& row) const;
   SetJob PolicyJob(const ScopeState& state, const PolicyState& policy,
                    const StepView& view, const at::Tensor& row) const;
-  void FillFigures(std::span<const at::Tensor> rows,
-                   const at::Tensor& entropies, int64_t n, StepRecord& record);
-  void FillLost(const ScopeState& state, const at::Tensor& row,
-                StepRecord& record) const;
+  void QueueFigures(std::span<const at::Tensor> rows,
+                    const at::Tensor& entropies, int64_t n);
+  void QueueLost(const ScopeState& state, const at::Tensor& row);
+  void FillRecalls(StepRecord& record) const;
+  void FillLost(StepRecord& record) const;
   const ScopeState& StateOf(Scope scope) const;
   // [R, N], bool.
   at::Tensor HeldBy(const ScopeState& state, int policy, int budget) const;
@@ -121,6 +144,8 @@ class SampleTelemetry {
   double previous_entropy_ = 0;       // nats
   std::vector<int64_t> ks_;           // K of each budget at the step
   std::vector<int64_t> previous_ks_;  // at the step before
+  HostCopies copies_;
+  Queued queued_;  // not taken yet
 };
 
 }  // namespace kvrecall

@@ -28,6 +28,9 @@
 #include "server/telemetry/gap.h"
 #include "server/telemetry/telemetry.h"
 #include "tests/bench/forced_run.h"
+#ifdef KVRECALL_WITH_CUDA
+#include "tests/bench/kernel_profile.h"
+#endif
 #include "tests/bench/memory.h"
 #include "tests/bench/roofline.h"
 #include "tests/bench/shapes.h"
@@ -40,6 +43,7 @@ struct Options {
   std::string model, shape, json;
   std::string only;             // "plain", "telemetry", or both
   std::string tokens, records;  // of a forced run, which times nothing
+  std::string profile;          // directory for profiles of a GPU's kernels
   HfModelOptions engine;
   std::vector<int64_t> prompts = {4096};
   int64_t decode = 64;
@@ -108,6 +112,7 @@ class Bench {
             .dtype(model_.info().dtype == "float32" ? at::kFloat
                                                     : at::kBFloat16)
             .device(device_));
+    RETURN_IF_ERROR(Profile(prompt));
     return result;
   }
 
@@ -160,6 +165,7 @@ class Bench {
     PrefillOptions options;
     options.statistics = telemetry;
     if (telemetry) {
+      is_queued_ = false;
       ASSIGN_OR_RETURN(telemetry_,
                        SampleTelemetry::Create(
                            run_, {model_.info().layers, prompt, steps}, {0}));
@@ -198,6 +204,40 @@ class Bench {
     return absl::OkStatus();
   }
 
+  // Once more, after all that is timed: a prefill and, where steps are asked
+  // for, eight of them, with telemetry and without.
+  absl::Status Profile([[maybe_unused]] int64_t prompt) {
+#ifdef KVRECALL_WITH_CUDA
+    if (options_.profile.empty()) return absl::OkStatus();
+    for (const bool telemetry : {false, true}) {
+      if (!Wanted(telemetry)) continue;
+      const std::string name =
+          absl::StrCat(options_.profile, "/", telemetry ? "telemetry" : "plain",
+                       "-", prompt, "-");
+      SynchronizeDevice(device_);
+      BeginKernelProfile();
+      absl::Status status = Prefill(telemetry, nullptr);
+      RETURN_IF_ERROR(EndKernelProfile(name + "prefill.json"));
+      RETURN_IF_ERROR(status);
+      if (options_.decode < kProfiledSteps + 1) continue;
+      open_.reset();
+      const auto step = [&]() -> absl::Status {
+        return (telemetry ? TelemetryStep(tokens_.back())
+                          : PlainStep(tokens_.back()))
+            .status();
+      };
+      RETURN_IF_ERROR(step());
+      SynchronizeDevice(device_);
+      BeginKernelProfile();
+      for (int i = 0; i < kProfiledSteps && status.ok(); ++i) status = step();
+      SynchronizeDevice(device_);
+      RETURN_IF_ERROR(EndKernelProfile(name + "steps.json"));
+      RETURN_IF_ERROR(status);
+    }
+#endif
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<int64_t> PlainStep(int64_t token) {
     const StepInput input{plain_.get(), token, /*rows=*/false};
     ASSIGN_OR_RETURN(const std::vector<StepObservation> seen,
@@ -210,6 +250,7 @@ class Bench {
     if (open_) input.lanes = {open_->fed, open_->masks};
     ASSIGN_OR_RETURN(const std::vector<StepObservation> seen,
                      model_.Step({&input, 1}));
+    if (is_queued_) record_ = telemetry_->Take();
     if (open_) {
       ASSIGN_OR_RETURN(record_.gaps,
                        CompareGaps(open_->logits, open_->distribution,
@@ -218,13 +259,17 @@ class Bench {
     ASSIGN_OR_RETURN(const TokenDistribution distribution,
                      DescribeLogits(seen[0].logits));
     const int64_t next = distribution.best;
-    record_ =
-        telemetry_->Observe(seen[0].rows, distribution, next,
-                            LogProbability(seen[0].logits, distribution, next));
+    telemetry_->Queue(seen[0].rows, distribution, next,
+                      LogProbability(seen[0].logits, distribution, next));
+    // As the runner does it: a GPU makes the figures beside the next step.
+    is_queued_ = !device_.is_cpu();
+    if (!is_queued_) record_ = telemetry_->Take();
     if (!run_.gaps.empty())
       open_ = {token, seen[0].logits, distribution, telemetry_->GapMasks()};
     return next;
   }
+
+  [[maybe_unused]] static constexpr int kProfiledSteps = 8;
 
   Model& model_;
   const HfConfig config_;
@@ -237,6 +282,7 @@ class Bench {
   std::unique_ptr<Sequence> plain_, with_telemetry_;
   std::unique_ptr<SampleTelemetry> telemetry_;
   StepRecord record_;
+  bool is_queued_ = false;  // the step before is, and has not been taken
   // As the runner does it, a step's gap lanes are computed beside the next.
   struct OpenStep {
     int64_t fed = 0;
@@ -444,6 +490,12 @@ int main(int argc, char** argv) {
                  "leave out the other: its memory and its caches")
       ->check(CLI::IsMember({"plain", "telemetry"}));
   app.add_option("--json", options.json, "file for all figures");
+#ifdef KVRECALL_WITH_CUDA
+  app.add_option("--profile", options.profile,
+                 "directory for profiles of the GPU's kernels, which "
+                 "kernel_times.py reads")
+      ->check(CLI::ExistingDirectory);
+#endif
   CLI::Option* tokens = app.add_option(
       "--tokens", options.tokens,
       "time nothing; run {\"prompt\": [ids], \"forced\": [ids]} of this file");

@@ -12,10 +12,10 @@
 namespace kvrecall::bench {
 namespace {
 
-// Far more than the caches hold. A GPU reads half a GiB in the time that a
-// launch and a wait take a good part of.
 // As much of a model as is read, at the most: far more than the caches hold.
 constexpr int64_t kMostBytes = int64_t{1} << 30;
+// A GPU reads half a GiB in the time that a launch and a wait take a good part
+// of.
 constexpr int64_t kDeviceBufferBytes = int64_t{4} << 30;
 
 typedef uint64_t Vec8 __attribute__((vector_size(64), aligned(8)));
@@ -64,8 +64,10 @@ double BestRate(int64_t m, int64_t n, int64_t k,
 ReadBandwidth::ReadBandwidth(at::Device device, const ModelInfo& info,
                              int64_t intermediate_size) {
   if (!device.is_cpu()) {
-    const auto options = at::TensorOptions().dtype(at::kByte).device(device);
-    blocks_.push_back(at::ones({kDeviceBufferBytes}, options));
+    // Of numbers that are summed as they are: others would be converted first.
+    const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
+    blocks_.push_back(
+        at::ones({kDeviceBufferBytes / int64_t{sizeof(float)}}, options));
     return;
   }
   const int64_t q = info.query_heads * info.head_dim;
@@ -146,6 +148,8 @@ std::vector<ProductRate> ProductRates(const ModelInfo& info,
   linear("attention output", q, hidden);
   linear("gate, up", hidden, 2 * intermediate_size);
   linear("down", intermediate_size, hidden);
+  // FlashAttention is no pair of products whose operands go through memory.
+  if (!options.device().is_cpu()) return rates;
   // The causal half, a product with the keys and one with the values.
   const double half = layers * static_cast<double>(q) * tokens * (tokens + 1);
   const int64_t tile = 64 * (info.query_heads / info.kv_heads);

@@ -48,6 +48,30 @@ TEST_P(LinearTest, EqualsTheExactProductInFloat32) {
     }
 }
 
+// Of one row: rounded once, and once more where it is added.
+TEST_P(LinearTest, OneRowIsRoundedWhereItsModuleRounds) {
+  at::manual_seed(5);
+  const double bound = GetParam() == at::kFloat ? 4e-6 : 0.004;
+  for (const int64_t in : {7, 896, 3584})
+    for (const int64_t out : {33, 1000}) {
+      SCOPED_TRACE(::testing::Message() << in << " by " << out);
+      const at::Tensor x = Draw({1, in}), weight = Draw({out, in});
+      const at::Tensor bias = Draw({out}), before = Draw({1, out});
+      const at::Tensor exact = Exactly(x, weight);
+      const at::Tensor with_bias = exact + bias.cpu().to(at::kDouble);
+      const at::Tensor y = Linear(x, weight, bias);
+      EXPECT_EQ(y.scalar_type(), GetParam());
+      EXPECT_LE(WorstError(y, with_bias), bound);
+      EXPECT_LE(WorstError(Linear(x, weight, {}), exact), bound);
+      at::Tensor sum = before.clone();
+      AddLinear(sum, x, weight, bias);
+      EXPECT_TRUE(SameBits(sum, before + y));
+      sum = before.clone();
+      AddLinear(sum, x, weight, {});
+      EXPECT_TRUE(SameBits(sum, before + Linear(x, weight, {})));
+    }
+}
+
 TEST_P(LinearTest, TakesRowsOfAWiderTensorAndAtAnyAddress) {
   at::manual_seed(4);
   const at::Tensor wide = Draw({6, 260}), weight = Draw({50, 256});

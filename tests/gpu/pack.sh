@@ -10,18 +10,23 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-usage: tests/gpu/pack.sh [--engine] [FILE]
+usage: tests/gpu/pack.sh [--engine | --programs] [FILE]
 
-  --engine  only what the first part of run.sh needs: no gRPC, no SQLite
-  FILE      where to write (default: build/gpu/pack.tar.gz)
+  --engine    only what the first part of run.sh needs: no gRPC, no SQLite
+  --programs  instead, what run.sh compiled here in build/gpu, with the shared
+              libraries that it needs beside libtorch, CUDA, C and C++: the
+              other machine then compiles nothing
+  FILE        where to write (default: build/gpu/pack.tar.gz or programs.tar.gz)
 USAGE
 }
 
 engine_only=false
-file=build/gpu/pack.tar.gz
+programs=false
+file=
 for argument in "$@"; do
   case "$argument" in
     --engine) engine_only=true ;;
+    --programs) programs=true ;;
     --help | -h)
       usage
       exit 0
@@ -34,8 +39,49 @@ for argument in "$@"; do
     *) file="$argument" ;;
   esac
 done
-[[ "$file" == /* ]] || file="$PWD/$file"
+caller="$PWD"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+if [[ -z "$file" ]]; then
+  "$programs" && file=programs.tar.gz || file=pack.tar.gz
+  file="$PWD/build/gpu/$file"
+fi
+[[ "$file" == /* ]] || file="$caller/$file"
+mkdir -p "$(dirname "$file")"
+folder="$(mktemp -d)"
+trap 'rm -rf "$folder"' EXIT
+
+# The programs as they lie in build/gpu, and their libraries in one folder.
+pack_programs() {
+  local program library
+  mkdir "$folder/libraries"
+  for program in build/gpu/engine/tests/gpu_*_test \
+    build/gpu/engine/bin/kvrecall-bench \
+    build/gpu/service/bin/kvrecall-{server,client}; do
+    [[ -x "$program" ]] || continue
+    mkdir -p "$folder/$(dirname "${program#build/gpu/}")"
+    strip -o "$folder/${program#build/gpu/}" "$program"
+    ldd "$program" | awk '$3 ~ "^/(usr/)?lib/" {print $3}' > "$folder/needed"
+    while read -r library; do
+      case "$(basename "$library")" in
+        libc.* | libm.* | libdl.* | librt.* | libpthread.* | libresolv.* | libutil.*) ;;
+        libstdc++.* | libgcc_s.* | libgomp.*) ;;
+        *) cp -L "$library" "$folder/libraries/" ;;
+      esac
+    done < "$folder/needed"
+    rm "$folder/needed"
+  done
+  [[ -d "$folder/engine" || -d "$folder/service" ]] || {
+    echo "pack.sh: nothing is compiled in build/gpu: run.sh does that" >&2
+    exit 1
+  }
+  tar -C "$folder" -czf "$file" .
+  echo "$(ls "$folder"/*/*/* | wc -l) programs, \
+$(ls "$folder/libraries" | wc -l) libraries, $(du -h "$file" | cut -f 1): $file"
+}
+if "$programs"; then
+  pack_programs
+  exit
+fi
 
 packages=(
   libabsl-dev libcli11-dev libgmock-dev libgtest-dev libssl-dev
@@ -65,8 +111,6 @@ if ((${#missing[@]} > 0)); then
   exit 1
 fi
 
-folder="$(mktemp -d)"
-trap 'rm -rf "$folder"' EXIT
 list="$folder/list"
 # Debian 12 has merged /lib into /usr/lib; some packages name the old path.
 # shellcheck disable=SC2086
@@ -85,6 +129,5 @@ dpkg -L $all | sed 's|^/lib/|/usr/lib/|' | sort -u | while read -r path; do
   esac
   [[ -e "$path" ]] && echo "${path#/}"
 done > "$list"
-mkdir -p "$(dirname "$file")"
 tar -C / -czf "$file" --files-from "$list"
 echo "$(wc -l < "$list") files, $(du -h "$file" | cut -f 1): $file"

@@ -11,6 +11,7 @@ usage: tests/gpu/run.sh [options]
 
   --pack FILE      archive of tests/gpu/pack.sh (default: build/gpu/pack.tar.gz
                    where it exists; else the system's own packages serve)
+  --programs FILE  archive of tests/gpu/pack.sh --programs: nothing is compiled
   --part N         1: engine, tests, benchmark (no gRPC); 2: server and client;
                    all (default)
   --no-bench       leave out the benchmark
@@ -18,13 +19,16 @@ usage: tests/gpu/run.sh [options]
   --prompts LIST   benchmark's lengths (default: 4096,16384,32768)
   --build DIR      where to build (default: build/gpu)
   --out DIR        where logs and JSON go (default: the build directory)
+  --limit SECONDS  of each test program; what hangs is stopped (default: 600)
   --configure-only only check that everything is found
   --help           show this text
 
 Needs: a GPU of compute capability 8.0 or newer, its driver, CUDA's compiler
 (12.0 or newer), a libtorch with CUDA (from python3's torch, or in
-CMAKE_PREFIX_PATH), CMake 3.25 or newer, Ninja, a C++20 compiler. Where python3
-has torch and transformers, plain prefill is compared with theirs.
+CMAKE_PREFIX_PATH), CMake 3.25 or newer, Ninja, a C++20 compiler. With
+--programs: the GPU, its driver, and python3's torch of the version that the
+programs were compiled with. Where python3 has torch and transformers, plain
+prefill is compared with theirs.
 USAGE
 }
 
@@ -36,6 +40,8 @@ fail() {
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root="$PWD"
 pack=
+programs=
+limit=600
 part=all
 with_bench=true
 shape=qwen2.5-7b
@@ -46,7 +52,9 @@ configure_only=false
 while (($# > 0)); do
   case "$1" in
     --pack) pack="$2"; shift ;;
+    --programs) programs="$2"; shift ;;
     --part) part="$2"; shift ;;
+    --limit) limit="$2"; shift ;;
     --no-bench) with_bench=false ;;
     --shape) shape="$2"; shift ;;
     --prompts) prompts="$2"; shift ;;
@@ -68,7 +76,7 @@ done
 [[ "$part" =~ ^(1|2|all)$ ]] || fail "--part is 1, 2 or all"
 out="${out:-$build}"
 mkdir -p "$build" "$out"
-if [[ -z "$pack" && -e build/gpu/pack.tar.gz ]]; then
+if [[ -z "$pack$programs" && -e build/gpu/pack.tar.gz ]]; then
   pack=build/gpu/pack.tar.gz
 fi
 jobs="$(nproc)"
@@ -97,33 +105,37 @@ elif ! "$configure_only"; then
   fail "no GPU: nvidia-smi is not there or sees none"
 fi
 
-nvcc="${CUDACXX:-$(command -v nvcc || true)}"
 torch_root="$(python3 -c 'import os, torch; print(os.path.dirname(torch.__file__))' \
   2> /dev/null || true)"
-for folder in /usr/local/cuda "${torch_root:+$torch_root/../nvidia/cu13}" \
-  /usr/local/cuda-*; do
-  if [[ -z "$nvcc" && -n "$folder" && -x "$folder/bin/nvcc" ]]; then
-    nvcc="$(realpath "$folder/bin/nvcc")"
+prefixes=
+find_compiler_and_libtorch() {
+  local folder cuda_root
+  nvcc="${CUDACXX:-$(command -v nvcc || true)}"
+  for folder in /usr/local/cuda "${torch_root:+$torch_root/../nvidia/cu13}" \
+    /usr/local/cuda-*; do
+    if [[ -z "$nvcc" && -n "$folder" && -x "$folder/bin/nvcc" ]]; then
+      nvcc="$(realpath "$folder/bin/nvcc")"
+    fi
+  done
+  [[ -n "$nvcc" ]] || fail "CUDA's compiler nvcc was not found; set CUDACXX"
+  export CUDACXX="$nvcc"
+  echo "nvcc: $nvcc, $("$nvcc" --version | tail -n 2 | head -n 1)"
+  # Python's package of nvcc keeps its libraries where nvcc does not look.
+  cuda_root="$(dirname "$(dirname "$(realpath "$nvcc")")")"
+  if [[ ! -d "$cuda_root/lib64" && -d "$cuda_root/lib" ]]; then
+    export LIBRARY_PATH="$cuda_root/lib${LIBRARY_PATH:+:$LIBRARY_PATH}"
   fi
-done
-[[ -n "$nvcc" ]] || fail "CUDA's compiler nvcc was not found; set CUDACXX"
-export CUDACXX="$nvcc"
-echo "nvcc: $nvcc, $("$nvcc" --version | tail -n 2 | head -n 1)"
-# Python's package of nvcc keeps its libraries where nvcc does not look.
-cuda_root="$(dirname "$(dirname "$(realpath "$nvcc")")")"
-if [[ ! -d "$cuda_root/lib64" && -d "$cuda_root/lib" ]]; then
-  export LIBRARY_PATH="$cuda_root/lib${LIBRARY_PATH:+:$LIBRARY_PATH}"
-fi
-
-# The environment separates by colons, CMake's variable by semicolons.
-prefixes="${CMAKE_PREFIX_PATH:-}"
-prefixes="${prefixes//:/;}"
-if [[ -n "$torch_root" ]]; then
-  prefixes="${prefixes:+$prefixes;}$torch_root"
-fi
-[[ -n "$prefixes" ]] || fail "no libtorch: python3 has no torch, and \
+  # The environment separates by colons, CMake's variable by semicolons.
+  prefixes="${CMAKE_PREFIX_PATH:-}"
+  prefixes="${prefixes//:/;}"
+  if [[ -n "$torch_root" ]]; then
+    prefixes="${prefixes:+$prefixes;}$torch_root"
+  fi
+  [[ -n "$prefixes" ]] || fail "no libtorch: python3 has no torch, and \
 CMAKE_PREFIX_PATH is empty"
-unset CMAKE_PREFIX_PATH
+  unset CMAKE_PREFIX_PATH
+}
+[[ -n "$programs" ]] || find_compiler_and_libtorch
 
 # The archive's libraries are for its own programs and for ours: the machine's
 # CMake and Python keep to their own.
@@ -169,6 +181,16 @@ if [[ -n "$pack" ]]; then
   # Where the linker finds what the libraries themselves need.
   linker_flags="-Wl,-rpath-link,$sysroot_libraries"
   echo "packages: $pack"
+fi
+
+if [[ -n "$programs" ]]; then
+  [[ -n "$torch_root" ]] || fail "python3 has no torch; the programs need its \
+libraries"
+  rm -rf "$build/libraries"
+  tar -C "$build" -xf "$programs"
+  libraries="$build/libraries:$torch_root/lib:$torch_root/../nvidia/cu13/lib\
+${libraries:+:$libraries}"
+  echo "programs: $programs"
 fi
 
 configure() {
@@ -255,15 +277,19 @@ compare_sdpa() {
 }
 
 part_1() {
-  phase "configure the engine" configure "$build/engine" -DKVRECALL_SERVICE=OFF
-  "$configure_only" && return
-  phase "build the engine" cmake --build "$build/engine" -j "$jobs" \
-    --target gpu_kernel_test gpu_parity_test gpu_masked_test kvrecall-bench
+  if [[ -z "$programs" ]]; then
+    phase "configure the engine" configure "$build/engine" \
+      -DKVRECALL_SERVICE=OFF
+    "$configure_only" && return
+    phase "build the engine" cmake --build "$build/engine" -j "$jobs" \
+      --target gpu_kernel_test gpu_parity_test gpu_masked_test kvrecall-bench
+  fi
   # All of it runs and is shown, whatever fails first.
   local failed=0
   local test
   for test in gpu_kernel_test gpu_masked_test gpu_parity_test; do
-    phase "$test" with_libraries "$build/engine/tests/$test" --gtest_brief=1 \
+    phase "$test" with_libraries timeout "$limit" \
+      "$build/engine/tests/$test" --gtest_brief=1 \
       --gtest_output="xml:$out/$test.xml" || failed=1
   done
   if "$with_bench"; then
@@ -332,11 +358,13 @@ PYTHON
 }
 
 part_2() {
-  phase "configure server and client" configure "$build/service" \
-    -DKVRECALL_TESTS=OFF
-  "$configure_only" && return
-  phase "build server and client" cmake --build "$build/service" -j "$jobs" \
-    --target kvrecall-server kvrecall-client
+  if [[ -z "$programs" ]]; then
+    phase "configure server and client" configure "$build/service" \
+      -DKVRECALL_TESTS=OFF
+    "$configure_only" && return
+    phase "build server and client" cmake --build "$build/service" -j "$jobs" \
+      --target kvrecall-server kvrecall-client
+  fi
   phase "submit, stream, SQLite" end_to_end
 }
 
