@@ -129,6 +129,10 @@ target_include_directories(kvrecall_torch SYSTEM
                            INTERFACE ${torch_headers}
                                      "${CUDA_RUNTIME_INCLUDE_DIR}")
 target_compile_definitions(kvrecall_torch INTERFACE KVRECALL_WITH_CUDA)
+# Some wheels hold parts of libstdc++ and let others find them (std::filesystem):
+# before theirs, so that none is mixed with the rest of ours.
+target_link_options(kvrecall_torch INTERFACE
+                    "LINKER:--push-state,--no-as-needed,-lstdc++,--pop-state")
 # libtorch_cuda registers itself as it is loaded; nothing calls it by name.
 target_link_libraries(
   kvrecall_torch

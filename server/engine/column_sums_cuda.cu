@@ -113,8 +113,8 @@ constexpr int kWarps = 8;
 constexpr int kKeyTiles = 2;  // of 16 keys: a warp's, held in registers
 constexpr int kWarpKeys = 16 * kKeyTiles;
 constexpr int kBlockKeys = kWarps * kWarpKeys;
-constexpr int kTileRows = 64;
-constexpr int kStages = 3;
+constexpr int kTileRows = 128;
+constexpr int kStages = 2;
 
 // A tile of rows and their log-sum-exps. Lines are 16 bytes longer than their
 // elements, so that the eight lines that a matrix load touches lie in
@@ -244,7 +244,7 @@ __device__ __forceinline__ void AddWholeTile(
     float (&sums)[2 * kKeyTiles]) {
   constexpr int kLines = 16 * RowTile<kHeadDim>::kLine;
   Scores before = Multiply<kHeadDim>(tile.rows, keys);
-#pragma unroll
+#pragma unroll 2
   for (int part = 1; part < kTileRows / 16; ++part) {
     const Scores next = Multiply<kHeadDim>(tile.rows + part * kLines, keys);
     AddWeights<false>(a, before, tile.lse + (part - 1) * 16, 0, 0, 0, sums);

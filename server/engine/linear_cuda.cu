@@ -15,11 +15,12 @@
 namespace kvrecall {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarpThreads;
 constexpr int kMostVectors = 16;
-// Rows that share the reading of the vectors.
-constexpr int kRows = 2;
+// With fewer, warps with two rows each would leave multiprocessors idle while
+// others end.
+constexpr int kManyRows = 16384;
 
 template <typename T>
 struct ProductArgs {
@@ -48,9 +49,10 @@ __device__ __forceinline__ void Store(const ProductArgs<T>& a, int vector,
   a.rounded[row] = static_cast<T>(sum);
 }
 
-// Grid: blocks of kWarps · kRows rows. kWidth numbers at a time: 8 where sizes
-// and addresses are multiples of it, else 1.
-template <typename T, int kVectors, int kWidth>
+// Grid: blocks of kWarps · kRows rows, where kRows share the reading of the
+// vectors. kWidth numbers at a time: 8 where sizes and addresses are multiples
+// of it, else 1.
+template <typename T, int kVectors, int kRows, int kWidth>
 __global__ void __launch_bounds__(kThreads)
     MultiplyRows(const ProductArgs<T> a) {
   const int warp = static_cast<int>(threadIdx.x) / kWarpThreads;
@@ -63,7 +65,7 @@ __global__ void __launch_bounds__(kThreads)
     rows[r] =
         a.weight + static_cast<int64_t>(min(first + r, a.rows - 1)) * a.size;
   float sums[kRows][kVectors] = {};
-#pragma unroll 2
+#pragma unroll(4 / kRows)
   for (int i = lane * kWidth; i < a.size; i += kWarpThreads * kWidth) {
     float weights[kRows][kWidth];
 #pragma unroll
@@ -91,17 +93,19 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+template <typename T, int kVectors, int kRows, int kWidth>
+void LaunchRows(const ProductArgs<T>& a) {
+  Launch(MultiplyRows<T, kVectors, kRows, kWidth>,
+         dim3(CeilDiv(a.rows, kWarps * kRows)), dim3(kThreads), 0, a);
+}
+
 template <typename T, int kWidth>
 void Multiply(const ProductArgs<T>& a) {
-  const dim3 grid(CeilDiv(a.rows, kWarps * kRows));
-  if (a.vectors == 1)
-    Launch(MultiplyRows<T, 1, kWidth>, grid, dim3(kThreads), 0, a);
-  else if (a.vectors <= 4)
-    Launch(MultiplyRows<T, 4, kWidth>, grid, dim3(kThreads), 0, a);
-  else if (a.vectors <= 8)
-    Launch(MultiplyRows<T, 8, kWidth>, grid, dim3(kThreads), 0, a);
-  else
-    Launch(MultiplyRows<T, kMostVectors, kWidth>, grid, dim3(kThreads), 0, a);
+  if (a.vectors > 8) return LaunchRows<T, kMostVectors, 2, kWidth>(a);
+  if (a.vectors > 4) return LaunchRows<T, 8, 2, kWidth>(a);
+  if (a.vectors > 1) return LaunchRows<T, 4, 2, kWidth>(a);
+  if (a.rows >= kManyRows) return LaunchRows<T, 1, 2, kWidth>(a);
+  LaunchRows<T, 1, 1, kWidth>(a);
 }
 
 template <typename T>

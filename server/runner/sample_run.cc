@@ -1,8 +1,8 @@
 #include "server/runner/sample_run.h"
 
 #include <algorithm>
+#include <deque>
 #include <limits>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -163,17 +163,20 @@ class SampleRun {
     return absl::OkStatus();
   }
 
-  // A step whose record is not handed on yet. A GPU makes its figures while it
-  // has the next step to go on with, and gap lanes are computed beside the next
-  // step, which reads the weights anyway.
+  // A step whose record is not handed on yet. Gap lanes are computed beside the
+  // next step, which reads the weights anyway. And a GPU is told of the next
+  // step first and of this one's figures then, so that it need not wait while
+  // the host makes them up, nor the host for the GPU.
   struct OpenStep {
     int64_t fed = 0;
     int64_t chosen = 0;
+    double logprob = 0;
     std::string token;  // the text that the chosen one completes
-    at::Tensor logits;
+    at::Tensor logits, rows;
     TokenDistribution distribution;
     std::vector<at::Tensor> masks;
-    std::optional<StepRecord> record;  // none: telemetry_ has it
+    enum { kSeen, kQueued, kTaken } state = kSeen;
+    StepRecord record;  // once it is taken
   };
 
   absl::Status Decode() {
@@ -182,66 +185,91 @@ class SampleRun {
     for (int64_t t = 1; t <= max_steps(); ++t) {
       RETURN_IF_ERROR(CheckCancelled());
       RETURN_IF_ERROR(Step(t, token));
-      token = open_->chosen;
+      OpenStep& step = open_.back();
+      token = step.chosen;
       text_.push_back(token);
       const bool eos = forced() ? t == max_steps() : IsEos(token);
       // An EOS that ends the text is no part of it.
-      if (!eos || config_.ignore_eos) open_->token = decoder_.Push(token);
-      result_.text += open_->token;
+      if (!eos || config_.ignore_eos) step.token = decoder_.Push(token);
+      result_.text += step.token;
       result_.generated_tokens = t;
-      if (config_.gaps.empty() && open_->record) RETURN_IF_ERROR(Close({}));
+      if (config_.gaps.empty() && step.state == OpenStep::kTaken)
+        RETURN_IF_ERROR(CloseFirst({}));
       if (eos && !config_.ignore_eos) {
         result_.finish_reason = FinishReason::kEos;
         break;
       }
     }
-    if (!open_) return absl::OkStatus();
-    at::Tensor lanes;
-    if (!config_.gaps.empty()) {
-      ASSIGN_OR_RETURN(lanes,
-                       model_.StepMasked(*sequence_, open_->fed, open_->masks));
+    while (!open_.empty()) {
+      at::Tensor lanes;
+      if (!config_.gaps.empty()) {
+        ASSIGN_OR_RETURN(
+            lanes, model_.StepMasked(*sequence_, open_[0].fed, open_[0].masks));
+      }
+      RETURN_IF_ERROR(CloseFirst(lanes));
     }
-    return Close(lanes);
-  }
-
-  // Feeds `token` and opens the step that it is; closes the one before.
-  absl::Status Step(int64_t t, int64_t token) {
-    StepInput input{sequence_.get(), token};
-    if (open_ && !open_->masks.empty())
-      input.lanes = {open_->fed, open_->masks};
-    ASSIGN_OR_RETURN(const std::vector<StepObservation> observations,
-                     model_.Step({&input, 1}));
-    const StepObservation& seen = observations[0];
-    if (open_) RETURN_IF_ERROR(Close(seen.lanes));
-    ASSIGN_OR_RETURN(const TokenDistribution distribution,
-                     DescribeLogits(seen.logits));
-    const int64_t next = Choose(t, seen.logits, distribution);
-    telemetry_->Queue(seen.rows, distribution, next,
-                      LogProbability(seen.logits, distribution, next));
-    open_ = {token, next, "", seen.logits, distribution, {}, {}};
-    if (!config_.gaps.empty()) open_->masks = telemetry_->GapMasks();
-    // On the CPU there is nothing to wait for.
-    if (seen.rows.device().is_cpu()) open_->record = telemetry_->Take();
     return absl::OkStatus();
   }
 
-  // Hands on the open step with what its lanes gave, where the run has any.
-  absl::Status Close(const at::Tensor& lanes) {
-    StepRecord record =
-        open_->record ? *std::move(open_->record) : telemetry_->Take();
-    record.token = std::move(open_->token);
-    NameLostTokens(record);
+  // Feeds `token` and opens the step that it is. Of those before, one at most
+  // stays open.
+  absl::Status Step(int64_t t, int64_t token) {
+    StepInput input{sequence_.get(), token};
+    if (!open_.empty() && !open_[0].masks.empty())
+      input.lanes = {open_[0].fed, open_[0].masks};
+    ASSIGN_OR_RETURN(const std::vector<StepObservation> observations,
+                     model_.Step({&input, 1}));
+    const StepObservation& seen = observations[0];
+    if (!open_.empty() && open_[0].state != OpenStep::kSeen)
+      RETURN_IF_ERROR(CloseFirst(seen.lanes));
+    for (OpenStep& step : open_) Queue(step);
+    ASSIGN_OR_RETURN(const TokenDistribution distribution,
+                     DescribeLogits(seen.logits));
+    OpenStep step;
+    step.fed = token;
+    step.chosen = Choose(t, seen.logits, distribution);
+    step.logprob = LogProbability(seen.logits, distribution, step.chosen);
+    step.logits = seen.logits;
+    step.rows = seen.rows;
+    step.distribution = distribution;
+    const bool on_cpu = seen.rows.device().is_cpu();
+    if (on_cpu || !config_.gaps.empty()) Queue(step);
+    if (!config_.gaps.empty()) step.masks = telemetry_->GapMasks();
+    if (on_cpu) Take(step);
+    open_.push_back(std::move(step));
+    return absl::OkStatus();
+  }
+
+  void Queue(OpenStep& step) {
+    telemetry_->Queue(step.rows, step.distribution, step.chosen, step.logprob);
+    step.rows.reset();
+    step.state = OpenStep::kQueued;
+  }
+
+  void Take(OpenStep& step) {
+    step.record = telemetry_->Take();
+    step.state = OpenStep::kTaken;
+  }
+
+  // Hands on the first open step with what its lanes gave, where the run has
+  // any.
+  absl::Status CloseFirst(const at::Tensor& lanes) {
+    OpenStep step = std::move(open_.front());
+    open_.pop_front();
+    if (step.state == OpenStep::kSeen) Queue(step);
+    if (step.state == OpenStep::kQueued) Take(step);
+    step.record.token = std::move(step.token);
+    NameLostTokens(step.record);
     if (!config_.gaps.empty()) {
-      ASSIGN_OR_RETURN(record.gaps,
-                       CompareGaps(open_->logits, open_->distribution, lanes,
-                                   open_->chosen));
-      for (size_t i = 0; i < lane_texts_.size(); ++i)
-        lane_texts_[i].Push(
-            record.gaps[i].token_id,
-            IsEos(record.gaps[i].token_id) && !config_.ignore_eos);
+      ASSIGN_OR_RETURN(
+          step.record.gaps,
+          CompareGaps(step.logits, step.distribution, lanes, step.chosen));
+      for (size_t i = 0; i < lane_texts_.size(); ++i) {
+        const int64_t token = step.record.gaps[i].token_id;
+        lane_texts_[i].Push(token, IsEos(token) && !config_.ignore_eos);
+      }
     }
-    open_.reset();
-    return sink_(std::move(record), absl::Now());
+    return sink_(std::move(step.record), absl::Now());
   }
 
   void NameLostTokens(StepRecord& record) const {
@@ -290,7 +318,7 @@ class SampleRun {
   std::vector<int64_t> forced_tokens_;
   std::unique_ptr<Sequence> sequence_;
   std::unique_ptr<SampleTelemetry> telemetry_;
-  std::optional<OpenStep> open_;
+  std::deque<OpenStep> open_;  // two at most, the older first
   SampleResult result_;
 };
 

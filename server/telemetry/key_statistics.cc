@@ -19,11 +19,10 @@ KeyStatistics::KeyStatistics(const Sequence& sequence, int64_t capacity)
   norms_ = at::zeros({none.size(0), none.size(1), capacity}, none.options());
   sums_ = at::zeros({none.size(0), none.size(1), none.size(3)},
                     none.options().dtype(at::kDouble));
-  TakeIn();
+  TakeIn(sequence.length());
 }
 
-void KeyStatistics::TakeIn() {
-  const int64_t length = sequence_.length();
+void KeyStatistics::TakeIn(int64_t length) {
   const int64_t chunk = std::max<int64_t>(kNumbers / sums_.numel(), 1);
   for (int64_t count; known_ < length; known_ += count) {
     count = std::min(chunk, length - known_);

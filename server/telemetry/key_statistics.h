@@ -17,8 +17,9 @@ class KeyStatistics {
   // Takes in the positions that `sequence` holds; room for `capacity`.
   KeyStatistics(const Sequence& sequence, int64_t capacity);
 
-  // Takes in the positions that have been added since.
-  void TakeIn();
+  // Takes in what is new of the first `length` positions, which the sequence
+  // holds; it may hold more.
+  void TakeIn(int64_t length);
 
   // ‖k‖ of the positions taken in: [layers, kv_heads, positions], float32.
   at::Tensor norms() const { return norms_.narrow(2, 0, known_); }

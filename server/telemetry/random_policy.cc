@@ -21,7 +21,8 @@ Scores RandomPolicy::Score(const StepView& view) {
   const int64_t known = priorities_.defined() ? priorities_.size(1) : 0;
   const int64_t needed = view.positions - 1;
   if (!priorities_.defined() || known < needed) {
-    const int64_t size = std::max<int64_t>({needed, 2 * known, 64});
+    // With room for the next steps: making them takes longer than a step.
+    const int64_t size = std::max(needed + needed / 8 + 64, 2 * known);
     priorities_ = ZerosOnHugePages({view.rows, size}, at::kDouble);
     double* out = priorities_.data_ptr<double>();
     for (int64_t r = 0; r < view.rows; ++r)

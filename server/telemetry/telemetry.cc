@@ -193,7 +193,7 @@ void SampleTelemetry::Queue(const at::Tensor& rows,
     scopes_[s].previous_row = currents[s];
   }
   AddRows(grown);
-  if (keys_) keys_->TakeIn();
+  if (keys_) keys_->TakeIn(n);
   previous_entropy_ = distribution.entropy;
 }
 

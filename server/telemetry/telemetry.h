@@ -58,8 +58,8 @@ class SampleTelemetry {
   // Tells the device what the next step's record needs, without waiting for it:
   // the step's attention is `rows` [layers, kv_heads, N_t], float32, and it
   // chose `token` with natural log-probability `logprob`. Accumulated scores
-  // take the step's own rows in only after its recalls. On the CPU `rows` must
-  // stay as they are until Take.
+  // take the step's own rows in only after its recalls. The sequence may have
+  // gone on. On the CPU `rows` must stay as they are until Take.
   void Queue(const at::Tensor& rows, const TokenDistribution& distribution,
              int64_t token, double logprob);
 

@@ -166,6 +166,7 @@ class Bench {
     options.statistics = telemetry;
     if (telemetry) {
       is_queued_ = false;
+      seen_.reset();
       ASSIGN_OR_RETURN(telemetry_,
                        SampleTelemetry::Create(
                            run_, {model_.info().layers, prompt, steps}, {0}));
@@ -250,7 +251,13 @@ class Bench {
     if (open_) input.lanes = {open_->fed, open_->masks};
     ASSIGN_OR_RETURN(const std::vector<StepObservation> seen,
                      model_.Step({&input, 1}));
+    // As the runner does it: a GPU makes a step's figures behind the next step.
     if (is_queued_) record_ = telemetry_->Take();
+    is_queued_ = seen_.has_value();
+    if (seen_)
+      telemetry_->Queue(seen_->rows, seen_->distribution, seen_->chosen,
+                        seen_->logprob);
+    seen_.reset();
     if (open_) {
       ASSIGN_OR_RETURN(record_.gaps,
                        CompareGaps(open_->logits, open_->distribution,
@@ -259,9 +266,12 @@ class Bench {
     ASSIGN_OR_RETURN(const TokenDistribution distribution,
                      DescribeLogits(seen[0].logits));
     const int64_t next = distribution.best;
-    telemetry_->Queue(seen[0].rows, distribution, next,
-                      LogProbability(seen[0].logits, distribution, next));
-    // As the runner does it: a GPU makes the figures beside the next step.
+    const double logprob = LogProbability(seen[0].logits, distribution, next);
+    if (!device_.is_cpu() && run_.gaps.empty()) {
+      seen_ = {seen[0].rows, distribution, next, logprob};
+      return next;
+    }
+    telemetry_->Queue(seen[0].rows, distribution, next, logprob);
     is_queued_ = !device_.is_cpu();
     if (!is_queued_) record_ = telemetry_->Take();
     if (!run_.gaps.empty())
@@ -282,7 +292,15 @@ class Bench {
   std::unique_ptr<Sequence> plain_, with_telemetry_;
   std::unique_ptr<SampleTelemetry> telemetry_;
   StepRecord record_;
-  bool is_queued_ = false;  // the step before is, and has not been taken
+  // The step before, where telemetry does not know of it yet.
+  struct SeenStep {
+    at::Tensor rows;
+    TokenDistribution distribution;
+    int64_t chosen = 0;
+    double logprob = 0;
+  };
+  std::optional<SeenStep> seen_;
+  bool is_queued_ = false;  // a step is, and has not been taken
   // As the runner does it, a step's gap lanes are computed beside the next.
   struct OpenStep {
     int64_t fed = 0;

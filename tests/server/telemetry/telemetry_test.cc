@@ -82,6 +82,51 @@ TEST(ScopeRowsTest, AttentionEntropyOfUniformAndCertainLayers) {
 
 // The whole path against plain sets: accumulated scores hold the prompt's
 // queries but the last and the earlier steps, never the step's own row.
+// As for a GPU: a step's figures are asked for when the next one has been
+// computed, and taken behind the one after that.
+TEST(SampleTelemetryTest, MayFallAStepBehindTheSequence) {
+  const RunConfig config =
+      Config("h2o,tova,knorm,keydiff,snapkv,random,oracle", "0.1,0.4,1");
+  constexpr int64_t kSteps = 9;
+  const std::vector<int64_t> prompt = {9, 8, 7, 6, 5, 4, 3};
+  std::vector<std::vector<StepRecord>> records(2);
+  for (const bool behind : {false, true}) {
+    auto model = MakeScriptedModel({});
+    auto telemetry = SampleTelemetry::Create(
+        config, {model->info().layers, std::ssize(prompt), kSteps}, {});
+    ASSERT_TRUE(telemetry.ok()) << telemetry.status();
+    auto sequence = model->NewSequence(32);
+    PrefillOptions options;
+    options.windows = (*telemetry)->windows();
+    auto prefill = model->Prefill(
+        **sequence, std::span(prompt).first(prompt.size() - 1), options);
+    (*telemetry)->Begin(*prefill, **sequence);
+    std::vector<StepObservation> seen;
+    const auto queue = [&](size_t t) {
+      (*telemetry)->Queue(seen[t].rows, *DescribeLogits(seen[t].logits), 3, 0);
+    };
+    const auto take = [&] { records[behind].push_back((*telemetry)->Take()); };
+    for (size_t t = 0; t < kSteps; ++t) {
+      const StepInput input{sequence->get(), prompt[t % prompt.size()]};
+      seen.push_back((*model->Step({&input, 1}))[0]);
+      if (!behind) {
+        queue(t);
+        take();
+        continue;
+      }
+      if (t >= 2) take();
+      if (t >= 1) queue(t - 1);
+    }
+    if (!behind) continue;
+    take();
+    queue(kSteps - 1);
+    take();
+  }
+  ASSERT_EQ(records[1].size(), kSteps);
+  for (size_t t = 0; t < kSteps; ++t)
+    EXPECT_TRUE(records[0][t] == records[1][t]) << t;
+}
+
 TEST(SampleTelemetryTest, EqualsTheDefinitionStepByStep) {
   auto model = MakeScriptedModel({});
   const std::vector<int64_t> prompt = {9, 8, 7, 6, 5, 4, 3};
