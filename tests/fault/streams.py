@@ -88,7 +88,7 @@ def engine_beside(folder, table, readers):
 
     def window():
         done, used = server.metric(steps), server.processor_seconds("engine")
-        time.sleep(1)
+        time.sleep(2.5)  # some 200 steps
         return ((server.processor_seconds("engine") - used)
                 / (server.metric(steps) - done))
 
