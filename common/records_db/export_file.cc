@@ -37,9 +37,10 @@ constexpr const char* kCopies[] = {
 // Before it is complete nobody else knows of the file, and what a crash leaves
 // is thrown away: it needs no journal.
 absl::Status Fill(const std::string& database, std::string_view run_id,
-                  const std::string& file) {
+                  const std::string& file, const std::function<bool()>& stop) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Database> made,
                    Database::Open(file, {.may_attach = true}));
+  if (stop) made->StopWhen(stop);
   RETURN_IF_ERROR(made->Exec("PRAGMA journal_mode = OFF"));
   RETURN_IF_ERROR(made->Exec("PRAGMA synchronous = OFF"));
   RETURN_IF_ERROR(made->Exec(kSchemaSql));
@@ -48,7 +49,12 @@ absl::Status Fill(const std::string& database, std::string_view run_id,
     ASSIGN_OR_RETURN(
         const int64_t run,
         made->QueryInt("SELECT id FROM source.runs WHERE run_id = ?1", run_id));
-    for (const char* copy : kCopies) RETURN_IF_ERROR(made->Run(copy, run));
+    for (const char* copy : kCopies) {
+      // A short statement ends before it asks.
+      if (stop && stop())
+        return absl::CancelledError(absl::StrCat(file, ": was stopped"));
+      RETURN_IF_ERROR(made->Run(copy, run));
+    }
     return absl::OkStatus();
   });
 }
@@ -56,7 +62,8 @@ absl::Status Fill(const std::string& database, std::string_view run_id,
 }  // namespace
 
 absl::Status WriteRunFile(const std::string& database, std::string_view run_id,
-                          const std::string& file) {
+                          const std::string& file,
+                          const std::function<bool()>& stop) {
   // Whether there is such a run, in words of the reader's.
   ASSIGN_OR_RETURN(const std::unique_ptr<RecordsReader> reader,
                    RecordsReader::Open(database));
@@ -65,7 +72,7 @@ absl::Status WriteRunFile(const std::string& database, std::string_view run_id,
   std::error_code error;
   if (std::filesystem::exists(file, error))
     return absl::AlreadyExistsError(absl::StrCat(file, ": exists already"));
-  const absl::Status status = Fill(database, run_id, file);
+  const absl::Status status = Fill(database, run_id, file, stop);
   if (!status.ok()) std::filesystem::remove(file, error);
   return status;
 }

@@ -48,7 +48,7 @@ void ExportReactor::Open() {
   if (cancelled_)
     return FinishWith(absl::CancelledError("the client has gone"));
   absl::StatusOr<std::unique_ptr<std::istream>> file =
-      context_.store->ExportRun(run_id_);
+      context_.store->ExportRun(run_id_, [this] { return cancelled_.load(); });
   if (!file.ok()) return FinishWith(file.status());
   file_ = *std::move(file);
   SendNext();

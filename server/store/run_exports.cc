@@ -27,9 +27,9 @@ bool IsNumber(std::string_view rest) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<std::istream>> RunExports::Make(
-    std::string_view run_id) {
+    std::string_view run_id, const std::function<bool()>& stop) {
   const std::string file = absl::StrCat(database_, kSuffix, made_++);
-  RETURN_IF_ERROR(WriteRunFile(database_, run_id, file));
+  RETURN_IF_ERROR(WriteRunFile(database_, run_id, file, stop));
   auto stream = std::make_unique<std::ifstream>(file, std::ios::binary);
   std::error_code error;
   fs::remove(file, error);

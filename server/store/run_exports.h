@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <istream>
 #include <memory>
 #include <string>
@@ -20,7 +21,8 @@ class RunExports {
   explicit RunExports(std::string database) : database_(std::move(database)) {}
 
   // As Store::ExportRun.
-  absl::StatusOr<std::unique_ptr<std::istream>> Make(std::string_view run_id);
+  absl::StatusOr<std::unique_ptr<std::istream>> Make(
+      std::string_view run_id, const std::function<bool()>& stop);
 
   // Files that a server which was killed left behind. Before the first Make.
   void RemoveLeftovers() const;

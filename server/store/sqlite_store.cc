@@ -95,7 +95,7 @@ class SqliteStore : public Store {
                                                int64_t after,
                                                int limit) override;
   absl::StatusOr<std::unique_ptr<std::istream>> ExportRun(
-      std::string_view run_id) override;
+      std::string_view run_id, const std::function<bool()>& stop) override;
   std::shared_ptr<void> Subscribe(std::string run_id,
                                   std::function<void()> listener) override;
   absl::StatusOr<LeasedSample> Lease() override;
@@ -372,11 +372,11 @@ absl::StatusOr<std::vector<Event>> SqliteStore::ReadAfter(
 }
 
 absl::StatusOr<std::unique_ptr<std::istream>> SqliteStore::ExportRun(
-    std::string_view run_id) {
+    std::string_view run_id, const std::function<bool()>& stop) {
   // A run is at most as large as all of them.
   RETURN_IF_ERROR(
       CheckDiskRoom(path_, options_.min_free_bytes, BytesOf(path_)));
-  return exports_.Make(run_id);
+  return exports_.Make(run_id, stop);
 }
 
 std::shared_ptr<void> SqliteStore::Subscribe(std::string run_id,

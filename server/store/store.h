@@ -181,9 +181,10 @@ class Store {
   // WriteRunFile of common/records_db), open at its begin. It has no name and
   // is gone when it is closed. Takes seconds for a large run, and as much disk
   // beside the database as the run has there. NotFound: no such run.
-  // ResourceExhausted: the disk is full.
+  // ResourceExhausted: the disk is full. Cancelled: `stop` said so, which is
+  // asked often.
   virtual absl::StatusOr<std::unique_ptr<std::istream>> ExportRun(
-      std::string_view run_id) = 0;
+      std::string_view run_id, const std::function<bool()>& stop) = 0;
 
   // Calls `listener` after each commit that gave `run_id` events, until the
   // returned handle is destroyed (which waits for a call in progress). The

@@ -226,7 +226,7 @@ LeasedSample Scenario::Attempt(size_t count) {
 void Scenario::Export(const std::string& run) {
   const std::string path = dir_.File("exported");
   UntilOk([&]() -> absl::Status {
-    const auto stream = store_->ExportRun(run);
+    const auto stream = store_->ExportRun(run, {});
     if (!stream.ok()) return stream.status();
     std::ofstream(path, std::ios::binary) << (*stream)->rdbuf();
     return absl::OkStatus();

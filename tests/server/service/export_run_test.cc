@@ -149,6 +149,30 @@ TEST_F(ExportRunTest, AClientThatCancelsIsReleased) {
   EXPECT_EQ(observer_.handled("ExportRun 0"), 1);
 }
 
+// A run that takes long to write is not written for nobody.
+TEST_F(ExportRunTest, AClientThatLeavesStopsTheWriting) {
+  const std::string run_id = MakeRun("a");
+  store_.LetExportsHang();
+  grpc::ClientContext context;
+  const auto reader = Open(&context, run_id);
+  context.TryCancel();
+  v1::ExportRunResponse message;
+  EXPECT_FALSE(reader->Read(&message));
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  server_->Shutdown(absl::Seconds(30));
+}
+
+TEST_F(ExportRunTest, AServerThatStopsStopsTheWriting) {
+  const std::string run_id = MakeRun("a");
+  store_.LetExportsHang();
+  grpc::ClientContext context;
+  const auto reader = Open(&context, run_id);
+  server_->Shutdown(absl::Milliseconds(50));
+  v1::ExportRunResponse message;
+  EXPECT_FALSE(reader->Read(&message));
+  EXPECT_FALSE(reader->Finish().ok());
+}
+
 // The one thread that reads files is not a slow client's.
 TEST_F(ExportRunTest, AClientThatStallsCostsOthersNothing) {
   const std::string run_id = MakeRun("a");

@@ -187,10 +187,22 @@ class FakeStore final : public Store {
 
   // Any bytes will do: the service does not look into the file.
   absl::StatusOr<std::unique_ptr<std::istream>> ExportRun(
-      std::string_view run_id) override {
+      std::string_view run_id, const std::function<bool()>& stop) override {
     RETURN_IF_ERROR(GetRun(run_id).status());
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    while (exports_hang_) {
+      lock.unlock();
+      if (stop()) return absl::CancelledError("stopped");
+      std::this_thread::yield();
+      lock.lock();
+    }
     return std::make_unique<std::istringstream>(exported_);
+  }
+
+  // Exports end only by being stopped.
+  void LetExportsHang() {
+    std::lock_guard lock(mutex_);
+    exports_hang_ = true;
   }
 
   // More samples of a run find the queue full.
@@ -338,6 +350,7 @@ class FakeStore final : public Store {
   int empty_reads_ = 0;
   NewRun last_new_run_;
   std::string exported_;
+  bool exports_hang_ = false;
   int64_t max_samples_ = INT64_MAX;
   StoreStatus status_;
   std::optional<absl::StatusOr<int64_t>> backup_;

@@ -110,7 +110,7 @@ TEST_F(DeletionTest, ADeletedRunIsGoneAtOnceAndItsRowsSoon) {
   EXPECT_EQ(deleted->events, 70 * 22 + 1);
   EXPECT_TRUE(absl::IsNotFound(store_->GetRun(run).status()));
   EXPECT_TRUE(absl::IsNotFound(store_->ReadAfter(run, 0, 10).status()));
-  EXPECT_TRUE(absl::IsNotFound(store_->ExportRun(run).status()));
+  EXPECT_TRUE(absl::IsNotFound(store_->ExportRun(run, {}).status()));
   EXPECT_TRUE(absl::IsNotFound(Submit(run, {TestSample("z")}).status()));
   EXPECT_TRUE(absl::IsNotFound(Cancel(run).status()));
   EXPECT_TRUE(absl::IsNotFound(Delete(run).status()));

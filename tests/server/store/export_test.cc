@@ -24,7 +24,7 @@ class ExportTest : public StoreTest {
  protected:
   // What the store hands out, as a client would write it down.
   std::string Export(const std::string& run) {
-    const auto stream = store_->ExportRun(run);
+    const auto stream = store_->ExportRun(run, {});
     EXPECT_TRUE(stream.ok()) << stream.status();
     const std::string path = dir_.File(std::to_string(exports_++) + ".out");
     if (stream.ok())
@@ -111,8 +111,8 @@ TEST_F(ExportTest, NoFileIsLeftBesideTheDatabase) {
   const std::string run = Create();
   const std::set<std::string> before = FilesOfTheDatabase();
   {
-    const auto first = store_->ExportRun(run);
-    const auto second = store_->ExportRun(run);
+    const auto first = store_->ExportRun(run, {});
+    const auto second = store_->ExportRun(run, {});
     ASSERT_TRUE(first.ok()) << first.status();
     ASSERT_TRUE(second.ok()) << second.status();
     // Not even while they are read.
@@ -124,10 +124,22 @@ TEST_F(ExportTest, NoFileIsLeftBesideTheDatabase) {
   EXPECT_EQ(FilesOfTheDatabase(), before);
 }
 
+// A client that has gone, or a server that stops, waits for no large run.
+TEST_F(ExportTest, StoppedItLeavesNothing) {
+  const std::string run = Create();
+  const std::set<std::string> before = FilesOfTheDatabase();
+  int asked = 0;
+  const absl::Status status =
+      store_->ExportRun(run, [&] { return ++asked > 0; }).status();
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_GT(asked, 0);
+  EXPECT_EQ(FilesOfTheDatabase(), before);
+}
+
 TEST_F(ExportTest, ARunThatIsNotThereIsNotFoundAndLeavesNothing) {
   Create();
   const std::set<std::string> before = FilesOfTheDatabase();
-  const absl::Status status = store_->ExportRun("nope").status();
+  const absl::Status status = store_->ExportRun("nope", {}).status();
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
   EXPECT_EQ(FilesOfTheDatabase(), before);
 }
@@ -150,7 +162,7 @@ TEST_F(ExportTest, WhatAKilledServerLeftIsRemovedWhenTheStoreOpens) {
     EXPECT_FALSE(std::filesystem::exists(dir_.File(name))) << name;
   for (const std::string& name : others)
     EXPECT_TRUE(std::filesystem::exists(dir_.File(name))) << name;
-  EXPECT_TRUE(store_->ExportRun(run).ok());
+  EXPECT_TRUE(store_->ExportRun(run, {}).ok());
 }
 
 // A second server that is turned away leaves the first one's files alone.

@@ -171,7 +171,7 @@ TEST_F(UpkeepTest, ADatabaseOfItsFullSizeTakesNoNewWorkUntilRunsAreDeleted) {
   ASSERT_TRUE(Submit(run, {}, true).ok());
   Append(Lease(), {make_.Start(), make_.Result()});
   while (!IsTerminal(Info(run).state)) std::this_thread::yield();
-  EXPECT_TRUE(store_->ExportRun(run).ok());
+  EXPECT_TRUE(store_->ExportRun(run, {}).ok());
   const auto deleted = Await<absl::StatusOr<DeletedRun>>(
       [&](auto done) { store_->DeleteRun(run, std::move(done)); });
   ASSERT_TRUE(deleted.ok()) << deleted.status();
