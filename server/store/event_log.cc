@@ -86,6 +86,7 @@ void Changes::Add(const Changes& other) {
   running += other.running;
   ended += other.ended;
   runs.insert(runs.end(), other.runs.begin(), other.runs.end());
+  appended.insert(appended.end(), other.appended.begin(), other.appended.end());
 }
 
 absl::Status CheckEvents(const std::vector<Event>& events, size_t lanes,
@@ -132,15 +133,16 @@ bool EndsSample(const std::vector<Event>& events) {
   return !events.empty() && IsEnd(events.back());
 }
 
-absl::Status EventLog::Append(const LeaseKey& key,
-                              const std::vector<Event>& events, absl::Time now,
-                              Changes& changes) {
+absl::Status EventLog::Append(
+    const LeaseKey& key, std::shared_ptr<const std::vector<Event>> appended,
+    absl::Time now, Changes& changes) {
+  const std::vector<Event>& events = *appended;
   ASSIGN_OR_RETURN(
       Statement row,
       database_.Prepare(
           "SELECT runs.run_id, runs.last_sequence, samples.state = 'running' "
           "AND samples.attempt = ?2, samples.recorded_attempt, "
-          "runs.ended_us IS NOT NULL FROM samples "
+          "runs.ended_us IS NOT NULL, samples.sample_id FROM samples "
           "JOIN runs ON runs.id = samples.run WHERE samples.id = ?1"));
   RETURN_IF_ERROR(row.Bind(key.sample, key.attempt));
   ASSIGN_OR_RETURN(const bool found, row.Step());
@@ -156,6 +158,8 @@ absl::Status EventLog::Append(const LeaseKey& key,
   }
   int64_t sequence = row.Int(1);
   changes.runs.emplace_back(row.Text(0));
+  changes.appended.push_back({changes.runs.back(), std::string(row.Text(5)),
+                              key.attempt, sequence + 1, std::move(appended)});
   for (const Event& event : events) {
     ++sequence;
     if (const auto* step = std::get_if<StepRecord>(&event.body)) {
@@ -304,6 +308,10 @@ absl::Status EventLog::EndRun(int64_t run, RunState state, absl::Time now,
   if (!found) return absl::InternalError("a run to be ended does not exist");
   const RunEnd end{state, row.Int(2), row.Int(3)};
   changes.runs.emplace_back(row.Text(0));
+  changes.appended.push_back(
+      {changes.runs.back(), "", 1, row.Int(1),
+       std::make_shared<const std::vector<Event>>(
+           std::vector<Event>{{row.Int(1), "", 1, end}})});
   changes.events += 1;
   return database_.Run(
       "INSERT INTO sample_events (run, sequence, kind, sample, attempt, "

@@ -4,6 +4,7 @@
 // on the writer thread, inside one of its transactions.
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,13 +17,27 @@
 
 namespace kvrecall {
 
+// Events that a run got, one after the other.
+struct AppendedEvents {
+  std::string run;     // its name
+  std::string sample;  // its id; empty: RunEnd
+  int64_t attempt = 1;
+  int64_t first = 0;  // sequence
+  // Their bodies; null: nobody kept them.
+  std::shared_ptr<const std::vector<Event>> events;
+};
+
 // What a transaction changed, for those who are told after its commit.
 struct Changes {
-  int64_t events = 0;             // appended
-  int64_t waiting = 0;            // samples in the queue, difference
-  int64_t running = 0;            // samples leased, difference
-  int64_t ended = 0;              // samples that were done or failed
-  std::vector<std::string> runs;  // that got events; repetitions possible
+  int64_t events = 0;   // appended
+  int64_t waiting = 0;  // samples in the queue, difference
+  int64_t running = 0;  // samples leased, difference
+  int64_t ended = 0;    // samples that were done or failed
+  // That got events, once for each time.
+  std::vector<std::string> runs;
+  // What is known of those events, in their order; one for each of `runs` where
+  // all are.
+  std::vector<AppendedEvents> appended;
 
   void Add(const Changes& other);
 };
@@ -42,7 +57,8 @@ class EventLog {
   // `attempt` are not looked at. A SampleResult or SampleFailure ends the
   // sample, and its run where that was the last. Does nothing if the run has
   // ended. FailedPrecondition: the sample is not leased as `key` says.
-  absl::Status Append(const LeaseKey& key, const std::vector<Event>& events,
+  absl::Status Append(const LeaseKey& key,
+                      std::shared_ptr<const std::vector<Event>> events,
                       absl::Time now, Changes& changes);
 
   // Appends RunEnd if no more samples will follow and all have ended.

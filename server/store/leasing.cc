@@ -177,7 +177,8 @@ Command Leasing::AppendCommand(std::shared_ptr<LeaseEntry> lease,
   const bool ends = EndsSample(events);
   Command command;
   command.execute = [this, lease,
-                     events = std::move(events)](Changes& changes) {
+                     events = std::make_shared<const std::vector<Event>>(
+                         std::move(events))](Changes& changes) {
     if (lease->cancelled) return absl::OkStatus();  // as in ReleaseCommand
     // After one loss the attempt has a gap; nothing may follow it.
     RETURN_IF_ERROR(leases_.Failure(*lease));

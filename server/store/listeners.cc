@@ -60,6 +60,11 @@ std::shared_ptr<void> Listeners::Add(std::string run_id,
       });
 }
 
+bool Listeners::Has(const std::string& run_id) const {
+  std::lock_guard lock(registry_->mutex);
+  return registry_->by_run.contains(run_id);
+}
+
 void Listeners::Notify(const std::string& run_id) {
   std::vector<std::shared_ptr<Entry>> entries;
   {

@@ -19,6 +19,8 @@ class Listeners {
   // As Store::Subscribe. The handle may outlive this object.
   std::shared_ptr<void> Add(std::string run_id, std::function<void()> listener);
 
+  bool Has(const std::string& run_id) const;
+
   // Calls the run's listeners. No lock is held that Add, or the end of another
   // handle, would need.
   void Notify(const std::string& run_id);

@@ -25,6 +25,7 @@
 #include "server/store/pace.h"
 #include "server/store/process_lock.h"
 #include "server/store/reader_pool.h"
+#include "server/store/recent_events.h"
 #include "server/store/room.h"
 #include "server/store/run_exports.h"
 #include "server/store/run_queue.h"
@@ -35,7 +36,8 @@ namespace {
 
 constexpr absl::Duration kLogEvery = absl::Minutes(1);
 constexpr absl::Duration kBackupLogEvery = absl::Seconds(10);
-constexpr int kCheckpointTries = 50;  // commit_interval apart: a second
+constexpr int64_t kRecentEvents = 1000;  // some KiB each
+constexpr int kCheckpointTries = 50;     // commit_interval apart: a second
 
 // Of a file; 0 if there is none.
 int64_t BytesOf(const std::string& path) {
@@ -142,6 +144,7 @@ class SqliteStore : public Store {
   ReaderPool readers_;
   RunExports exports_;
   Listeners listeners_;
+  RecentEvents recent_{kRecentEvents};
 
   std::mutex close_mutex_;
   std::optional<absl::Status> closed_;  // what Close returned
@@ -186,6 +189,9 @@ void SqliteStore::OnCommitted(const GroupCommit::Report& report) {
                                 absl::FromChrono(report.commit_time),
                                 absl::FromChrono(report.lag));
   }
+  recent_.Publish(changes, [this](const std::string& run_id) {
+    return listeners_.Has(run_id);
+  });
   std::vector<std::string> runs = changes.runs;
   std::sort(runs.begin(), runs.end());
   runs.erase(std::unique(runs.begin(), runs.end()), runs.end());
@@ -270,7 +276,11 @@ void SqliteStore::CancelRun(
 void SqliteStore::DeleteRun(
     std::string run_id,
     absl::AnyInvocable<void(absl::StatusOr<DeletedRun>)> done) {
-  deleter_.Delete(std::move(run_id), std::move(done));
+  deleter_.Delete(run_id, [this, run_id, done = std::move(done)](
+                              absl::StatusOr<DeletedRun> run) mutable {
+    if (run.ok()) recent_.Forget(run_id);
+    done(std::move(run));
+  });
 }
 
 void SqliteStore::Checkpoint(
@@ -366,6 +376,8 @@ SqliteStore::ListRuns(int page_size, std::string_view page_token) {
 
 absl::StatusOr<std::vector<Event>> SqliteStore::ReadAfter(
     std::string_view run_id, int64_t after, int limit) {
+  if (auto recent = recent_.ReadAfter(run_id, after, limit))
+    return *std::move(recent);
   return readers_.With([&](RecordsReader& reader) {
     return reader.ReadAfter(run_id, after, limit);
   });
