@@ -12,6 +12,7 @@
 #include "proto/convert/error_convert.h"
 #include "proto/convert/record_convert.h"
 #include "proto/convert/run_convert.h"
+#include "proto/convert/time_convert.h"
 
 namespace kvrecall {
 namespace {
@@ -116,13 +117,16 @@ absl::StatusOr<v1::ServerInfo> Connection::GetServerInfo(
 
 absl::StatusOr<RunInfo> Connection::CreateRun(const std::string& request_id,
                                               const RunConfig& config,
-                                              bool reuse_records) const {
+                                              bool reuse_records,
+                                              absl::Duration time_limit) const {
   grpc::ClientContext context;
   Prepare(context, kCallTimeout);
   v1::CreateRunRequest request;
   request.set_request_id(request_id);
   *request.mutable_config() = ToProto(config);
   request.set_reuse_records(reuse_records);
+  if (time_limit != absl::InfiniteDuration())
+    *request.mutable_time_limit() = ToProto(time_limit);
   v1::Run response;
   RETURN_IF_ERROR(ToStatus(runs_->CreateRun(&context, request, &response)));
   return FromProto(response);

@@ -52,9 +52,10 @@ class Connection {
 
   absl::StatusOr<v1::ServerInfo> GetServerInfo(
       absl::Duration timeout = absl::Seconds(10)) const;
-  absl::StatusOr<RunInfo> CreateRun(const std::string& request_id,
-                                    const RunConfig& config,
-                                    bool reuse_records = false) const;
+  absl::StatusOr<RunInfo> CreateRun(
+      const std::string& request_id, const RunConfig& config,
+      bool reuse_records = false,
+      absl::Duration time_limit = absl::InfiniteDuration()) const;
   absl::StatusOr<RunInfo> GetRun(const std::string& run_id) const;
   // Newest first, all pages up to `limit` runs.
   absl::StatusOr<std::vector<RunInfo>> ListRuns(int64_t limit) const;

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/time.h"
 
 #include "client/commands/attach.h"
 #include "client/connection.h"
@@ -38,9 +39,10 @@ struct SubmitOptions {
   std::string policies = "h2o,random,oracle";
   std::string scopes = "global,layer";
   std::string budgets = "0.1,0.2,0.3";
-  std::string gaps;   // empty: none
-  std::string force;  // empty: none
-  int64_t limit = 0;  // samples; 0: all
+  std::string gaps;        // empty: none
+  std::string force;       // empty: none
+  int64_t limit = 0;       // samples; 0: all
+  std::string time_limit;  // empty: none
   bool fresh = false;
   bool detach = false;
   bool json = false;
@@ -57,6 +59,17 @@ absl::StatusOr<Force> ReadForce(const std::string& text) {
         "--force text: give the name of the file that has the texts (JSON "
         "lines of _id and text); one that is called text is ./text");
   return text == ForceName(Force::kGold) ? Force::kGold : Force::kText;
+}
+
+absl::StatusOr<absl::Duration> ReadTimeLimit(const std::string& text) {
+  if (text.empty()) return absl::InfiniteDuration();
+  absl::Duration limit;
+  if (!absl::ParseDuration(text, &limit) || limit <= absl::ZeroDuration() ||
+      limit == absl::InfiniteDuration())
+    return absl::InvalidArgumentError(
+        absl::StrCat("--time-limit ", text,
+                     ": expected a time above 0 such as 90s, 30m or 1h30m"));
+  return limit;
 }
 
 // A policy has no rows in a scope that it is not defined in. Where the run has
@@ -176,14 +189,17 @@ absl::StatusOr<int> Submit(const SubmitOptions& options,
                            const CommandContext& context) {
   std::ostream& err = *context.environment.err;
   ASSIGN_OR_RETURN(const RunConfig config, ReadConfig(options));
+  ASSIGN_OR_RETURN(const absl::Duration time_limit,
+                   ReadTimeLimit(options.time_limit));
   ASSIGN_OR_RETURN(const std::vector<Sample> samples,
                    ReadTaskSamples(options, config, context.environment));
   ASSIGN_OR_RETURN(const Connection connection, Connect(context.server));
   ASSIGN_OR_RETURN(const v1::ServerInfo server, connection.GetServerInfo());
   ASSIGN_OR_RETURN(auto batches, MakeBatches(samples, LimitsOf(server)));
   TellMissingScopes(config, err);
-  ASSIGN_OR_RETURN(RunInfo run, connection.CreateRun(NewRequestId(), config,
-                                                     !options.fresh));
+  ASSIGN_OR_RETURN(
+      RunInfo run,
+      connection.CreateRun(NewRequestId(), config, !options.fresh, time_limit));
   err << "run " << run.run_id << ": " << samples.size() << " samples of "
       << config.task << std::endl;
 
@@ -294,6 +310,9 @@ void AddSubmitCommand(CLI::App& app, CommandContext& context) {
   command->add_flag("--fresh", options->fresh,
                     "Compute every sample, also those of which an earlier run "
                     "has records by the same program, model and options");
+  command->add_option("--time-limit", options->time_limit,
+                      "From now: what has not ended by then fails, and the "
+                      "run ends (90s, 30m, 2h; default: none)");
   command->add_flag("--detach", options->detach,
                     "Do not wait for the run; print its name");
   command->add_flag("--json", options->json, "Print one JSON object");

@@ -95,6 +95,7 @@ std::string RunLine(const RunInfo& run) {
   json["owner"] = run.owner;
   json["create_time"] = TimeToJson(run.create_time);
   json["end_time"] = TimeToJson(run.end_time);
+  json["deadline"] = TimeToJson(run.deadline);
   return Dump(json);
 }
 

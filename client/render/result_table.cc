@@ -214,6 +214,8 @@ TextTable RunFacts(const RunInfo& run) {
   table.AddRow({"state", RunStateName(run.state)});
   table.AddRow({"created", Timestamp(run.create_time) + " UTC"});
   if (run.end_time) table.AddRow({"ended", Timestamp(*run.end_time) + " UTC"});
+  if (run.deadline)
+    table.AddRow({"deadline", Timestamp(*run.deadline) + " UTC"});
   table.AddRow({"samples", absl::StrCat(run.samples_submitted, " submitted",
                                         run.complete ? "" : " (more to come)",
                                         ", ", run.samples_done, " done, ",

@@ -26,6 +26,7 @@ struct RunInfo {
   int64_t last_sequence = 0;
   absl::Time create_time;
   std::optional<absl::Time> end_time;
+  std::optional<absl::Time> deadline;  // none: it has no time limit
 };
 
 }  // namespace kvrecall

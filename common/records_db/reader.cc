@@ -22,7 +22,7 @@ constexpr std::string_view kPageTokenPrefix = "runs-before-";
 #define KVR_RUN_COLUMNS                                                 \
   "id, run_id, state, config, provenance, samples_submitted, "          \
   "samples_done, samples_failed, complete, last_sequence, created_us, " \
-  "ended_us, owner"
+  "ended_us, owner, deadline_us"
 
 absl::StatusOr<RunInfo> RunFrom(const Statement& row) {
   RunInfo run;
@@ -38,6 +38,7 @@ absl::StatusOr<RunInfo> RunFrom(const Statement& row) {
   run.create_time = absl::FromUnixMicros(row.Int(10));
   if (!row.IsNull(11)) run.end_time = absl::FromUnixMicros(row.Int(11));
   run.owner = row.Text(12);
+  if (!row.IsNull(13)) run.deadline = absl::FromUnixMicros(row.Int(13));
   return run;
 }
 

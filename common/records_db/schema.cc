@@ -15,7 +15,7 @@ namespace {
 // kMigrations[v - 1] takes a database from version v to v + 1, version
 // included.
 constexpr const char* kMigrations[kSchemaVersion - 1] = {
-    kMigrate1To2Sql, kMigrate2To3Sql, kMigrate3To4Sql};
+    kMigrate1To2Sql, kMigrate2To3Sql, kMigrate3To4Sql, kMigrate4To5Sql};
 
 constexpr int64_t kLogBytes = 64 << 20;  // what the log shrinks to
 

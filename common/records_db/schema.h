@@ -16,7 +16,7 @@
 namespace kvrecall {
 
 inline constexpr int64_t kApplicationId = 0x6b767265;  // "kvre"
-inline constexpr int64_t kSchemaVersion = 4;
+inline constexpr int64_t kSchemaVersion = 5;
 
 struct WriterOptions {
   // FULL survives a power cut at every commit; NORMAL may lose the last ones

@@ -1,4 +1,4 @@
--- The database of kvrecall, version 4: runs, their queue of samples, and every
+-- The database of kvrecall, version 5: runs, their queue of samples, and every
 -- event that they yielded. One kvrecall-server writes it; anybody may read it
 -- at any time (sqlite3, pandas, DuckDB: start with the views `recalls` and
 -- `gaps`).
@@ -8,7 +8,7 @@
 -- to check them.
 
 PRAGMA application_id = 0x6b767265;  -- "kvre"
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 
 -- What a client asked to measure, and what produced the numbers.
 CREATE TABLE runs (
@@ -28,7 +28,8 @@ CREATE TABLE runs (
   created_us INTEGER NOT NULL,
   ended_us INTEGER,              -- NULL while it goes on
   owner TEXT NOT NULL DEFAULT '',  -- who made it; '': nobody knows
-  may_reuse INTEGER NOT NULL DEFAULT 0  -- 1: see samples.record_key
+  may_reuse INTEGER NOT NULL DEFAULT 0,  -- 1: see samples.record_key
+  deadline_us INTEGER            -- what has not ended by then fails; NULL: never
 ) STRICT;
 
 -- A run's samples; those in state 'queued' are the queue: owners take turns, and

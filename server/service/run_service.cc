@@ -15,6 +15,7 @@
 #include "proto/convert/record_convert.h"
 #include "proto/convert/run_convert.h"
 #include "proto/convert/sample_convert.h"
+#include "proto/convert/time_convert.h"
 #include "server/service/defaults.h"
 #include "server/service/raw_message.h"
 #include "server/service/submission.h"
@@ -33,6 +34,15 @@ absl::Status Answer(const absl::StatusOr<RunInfo>& run, v1::Run* response) {
   RETURN_IF_ERROR(run.status());
   *response = ToProto(*run);
   return absl::OkStatus();
+}
+
+// What tells two requests apart that have the same id. A request without a time
+// limit has the digest that it had before there were any.
+std::string BodyDigest(const RunConfig& requested, absl::Duration time_limit) {
+  std::string body = ConfigToJson(requested).dump();
+  if (time_limit != absl::InfiniteDuration())
+    absl::StrAppend(&body, "\n", absl::ToInt64Nanoseconds(time_limit));
+  return Sha256Hex(body);
 }
 
 absl::Status ReadRuns(Store* store, int page_size,
@@ -190,9 +200,11 @@ absl::StatusOr<NewRun> RunServiceImpl::PlanRun(
   ASSIGN_OR_RETURN(RunConfig requested, FromProto(request.config()));
   NewRun run;
   run.request_id = request.request_id();
+  if (request.has_time_limit())
+    run.time_limit = FromProto(request.time_limit());
   // Of the request as it came: it is the same whatever the defaults are when
   // it comes again.
-  run.body_digest = Sha256Hex(ConfigToJson(requested).dump());
+  run.body_digest = BodyDigest(requested, run.time_limit);
   ASSIGN_OR_RETURN(RunConfig config,
                    CompleteDefaults(std::move(requested), context_window_));
   ASSIGN_OR_RETURN(Plan plan, planner_->Complete(std::move(config)));

@@ -11,6 +11,7 @@
 #include "common/longbench/unicode.h"
 #include "proto/convert/field.h"
 #include "proto/convert/sample_convert.h"
+#include "proto/convert/time_convert.h"
 
 namespace kvrecall {
 namespace {
@@ -94,6 +95,20 @@ absl::Status CheckCustom(const v1::Sample& sample, const RunConfig& config,
   return absl::OkStatus();
 }
 
+absl::Status CheckTimeLimit(const v1::CreateRunRequest& request) {
+  if (!request.has_time_limit()) return absl::OkStatus();
+  const absl::Duration limit = FromProto(request.time_limit());
+  const std::string text = absl::FormatDuration(limit);
+  if (limit <= absl::ZeroDuration())
+    return FieldError("time_limit", absl::StrCat(text, " is not above 0"));
+  if (limit > kMaxTimeLimit)
+    return FieldError("time_limit",
+                      absl::StrCat(text,
+                                   " is more than 366 days; leave it "
+                                   "unset for no limit"));
+  return absl::OkStatus();
+}
+
 absl::Status CheckForcedText(const v1::Sample& sample, Force force,
                              std::string_view field) {
   if (force == Force::kGold && sample.answers().empty())
@@ -135,8 +150,10 @@ absl::Status CheckBackupPath(std::string_view path) {
 absl::Status CheckNewRun(const v1::CreateRunRequest& request) {
   RETURN_IF_ERROR(CheckText("request_id", request.request_id(), 1, 64));
   RETURN_IF_ERROR(CheckText("config.task", request.config().task(), 1, 64));
-  return CheckText("config.prompt_template", request.config().prompt_template(),
-                   0, kMaxMessageBytes);
+  RETURN_IF_ERROR(CheckText("config.prompt_template",
+                            request.config().prompt_template(), 0,
+                            kMaxMessageBytes));
+  return CheckTimeLimit(request);
 }
 
 absl::Status CheckTokenize(const v1::TokenizeRequest& request) {

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 #include "common/record/run_config.h"
 #include "kvrecall/v1/model_service.pb.h"
@@ -22,6 +23,8 @@ inline constexpr int64_t kMaxMessageBytes = 8 << 20;
 // Of a text to be tokenised: a token a byte, the reply is still below the 4 MiB
 // that a client accepts by default.
 inline constexpr int64_t kMaxTokenizeBytes = 256 << 10;
+// A leap year; what runs for longer does so without a limit.
+inline constexpr absl::Duration kMaxTimeLimit = absl::Hours(24 * 366);
 inline constexpr int kMaxPageSize = 1000;
 inline constexpr int kDefaultRunsPage = 50;
 inline constexpr int kDefaultRecordsPage = 500;
@@ -32,7 +35,8 @@ absl::Status CheckText(std::string_view field, std::string_view text,
 
 // Of a file on the server: absolute, and not a folder's.
 absl::Status CheckBackupPath(std::string_view path);
-// The texts of a request for a run; what they mean is CompleteDefaults' to say.
+// The texts of a request for a run, and its time limit; what its configuration
+// means is CompleteDefaults' to say.
 absl::Status CheckNewRun(const v1::CreateRunRequest& request);
 absl::Status CheckTokenize(const v1::TokenizeRequest& request);
 absl::Status CheckRunId(std::string_view run_id);

@@ -274,6 +274,45 @@ absl::Status EventLog::Record(const LeaseKey& key, const SampleFailure& failure,
       key.run);
 }
 
+absl::StatusOr<int64_t> EventLog::FailSamplesIn(const char* state, int64_t run,
+                                                const SampleFailure& failure,
+                                                absl::Time now) {
+  RETURN_IF_ERROR(database_.Run(
+      "UPDATE samples SET state = 'failed', ended_us = ?3, "
+      "error_reason = ?4, error_message = ?5, attempt = max(attempt, 1), "
+      "recorded_attempt = max(attempt, 1) WHERE run = ?1 AND state = ?2",
+      run, state, absl::ToUnixMicros(now), failure.reason, failure.message));
+  return database_.Changes();
+}
+
+absl::Status EventLog::FailOpenSamples(int64_t run,
+                                       const SampleFailure& failure,
+                                       absl::Time now, Changes& changes) {
+  // Not sample by sample: there may be a hundred thousand.
+  RETURN_IF_ERROR(database_.Run(
+      "INSERT INTO sample_events (run, sequence, kind, sample, attempt, "
+      "detail) SELECT ?1, "
+      "runs.last_sequence + row_number() OVER (ORDER BY ordinal), ?2, "
+      "samples.id, max(attempt, 1), ?3 FROM samples "
+      "JOIN runs ON runs.id = samples.run "
+      "WHERE samples.run = ?1 AND samples.state IN ('queued', 'running')",
+      run, EventKind(EventBody(failure)),
+      EventDetailToJson(EventBody(failure))));
+  ASSIGN_OR_RETURN(const int64_t waiting,
+                   FailSamplesIn("queued", run, failure, now));
+  ASSIGN_OR_RETURN(const int64_t running,
+                   FailSamplesIn("running", run, failure, now));
+  const int64_t failed = waiting + running;
+  changes.waiting -= waiting;
+  changes.running -= running;
+  changes.ended += failed;
+  changes.events += failed;
+  return database_.Run(
+      "UPDATE runs SET last_sequence = last_sequence + ?2, "
+      "samples_failed = samples_failed + ?2 WHERE id = ?1",
+      run, failed);
+}
+
 absl::Status EventLog::EndRunIfOver(int64_t run, absl::Time now,
                                     Changes& changes) {
   ASSIGN_OR_RETURN(

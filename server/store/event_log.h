@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
 #include "common/record/record.h"
@@ -61,6 +62,11 @@ class EventLog {
                       std::shared_ptr<const std::vector<Event>> events,
                       absl::Time now, Changes& changes);
 
+  // Fails all samples of the run that wait or run, with an event for each, in
+  // their order. One that never ran fails as attempt 1.
+  absl::Status FailOpenSamples(int64_t run, const SampleFailure& failure,
+                               absl::Time now, Changes& changes);
+
   // Appends RunEnd if no more samples will follow and all have ended.
   absl::Status EndRunIfOver(int64_t run, absl::Time now, Changes& changes);
 
@@ -80,6 +86,11 @@ class EventLog {
                       absl::Time now);
   absl::Status Record(const LeaseKey& key, const SampleFailure& failure,
                       absl::Time now);
+
+  // Writes the failure into the run's samples that have `state`; how many.
+  absl::StatusOr<int64_t> FailSamplesIn(const char* state, int64_t run,
+                                        const SampleFailure& failure,
+                                        absl::Time now);
 
   Database& database_;
 };

@@ -47,7 +47,7 @@ class Leasing {
   absl::Status Append(const LeasedSample& sample, std::vector<Event> events);
   void Stop();
 
-  // Tells the run's leases that it was cancelled.
+  // Tells the run's leases that it was cancelled, or is out of time.
   void CancelRun(const std::string& run_id) { leases_.CancelRun(run_id); }
 
   // On the writer thread, when samples wait.

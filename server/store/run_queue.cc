@@ -35,6 +35,13 @@ int64_t EstimateCost(const NewSample& sample, int64_t max_new_tokens) {
   return std::ssize(sample.payload) / kBytesPerToken + max_new_tokens + 1;
 }
 
+// To the microsecond, as the database has it, and never before its time.
+std::optional<int64_t> DeadlineMicros(absl::Time now, absl::Duration limit) {
+  if (limit == absl::InfiniteDuration()) return std::nullopt;
+  return absl::ToUnixMicros(now) +
+         absl::ToInt64Microseconds(absl::Ceil(limit, absl::Microseconds(1)));
+}
+
 }  // namespace
 
 absl::Status RunQueue::Recover(absl::Time now) {
@@ -116,11 +123,12 @@ absl::StatusOr<RunInfo> RunQueue::Create(const NewRun& run, absl::Time now) {
   ASSIGN_OR_RETURN(const int64_t key, NextRunKey(database_));
   RETURN_IF_ERROR(database_.Run(
       "INSERT INTO runs (id, run_id, request_id, body_digest, state, config, "
-      "provenance, created_us, owner, may_reuse) "
-      "VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, ?7, ?8, ?9)",
+      "provenance, created_us, owner, may_reuse, deadline_us) "
+      "VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, ?7, ?8, ?9, ?10)",
       key, run_id, run.request_id, run.body_digest,
       ConfigToJson(run.config).dump(), ProvenanceToJson(run.provenance).dump(),
-      absl::ToUnixMicros(now), run.owner, run.may_reuse));
+      absl::ToUnixMicros(now), run.owner, run.may_reuse,
+      DeadlineMicros(now, run.time_limit)));
   RETURN_IF_ERROR(InsertLanes(key, run.config));
   return ReadRun(database_, run_id);
 }
@@ -290,6 +298,43 @@ absl::StatusOr<RunInfo> RunQueue::Cancel(const std::string& run_id,
   changes.running -= database_.Changes();
   RETURN_IF_ERROR(log_.EndRun(run.id, RunState::kCancelled, now, changes));
   return ReadRun(database_, run_id);
+}
+
+absl::StatusOr<bool> RunQueue::Expire(const std::string& run_id, absl::Time now,
+                                      Changes& changes) {
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_.Prepare("SELECT id, deadline_us - created_us, samples_done "
+                        "FROM runs WHERE run_id = ?1 AND ended_us IS NULL"));
+  RETURN_IF_ERROR(row.Bind(run_id));
+  ASSIGN_OR_RETURN(const bool is_open, row.Step());
+  if (!is_open) return false;
+  const int64_t run = row.Int(0);
+  const SampleFailure failure{
+      "DEADLINE_EXCEEDED",
+      absl::StrCat("the run's time limit of ",
+                   absl::FormatDuration(absl::Microseconds(row.Int(1))),
+                   " passed before this sample ended")};
+  RETURN_IF_ERROR(log_.FailOpenSamples(run, failure, now, changes));
+  // Not succeeded, even if no sample failed: some may never have come.
+  const RunState state =
+      row.Int(2) > 0 ? RunState::kPartiallyFailed : RunState::kFailed;
+  RETURN_IF_ERROR(log_.EndRun(run, state, now, changes));
+  return true;
+}
+
+absl::StatusOr<std::vector<OpenDeadline>> RunQueue::OpenDeadlines() {
+  std::vector<OpenDeadline> deadlines;
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_.Prepare("SELECT run_id, deadline_us FROM runs "
+                        "WHERE ended_us IS NULL AND deadline_us IS NOT NULL"));
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return deadlines;
+    deadlines.push_back(
+        {std::string(row.Text(0)), absl::FromUnixMicros(row.Int(1))});
+  }
 }
 
 absl::StatusOr<std::optional<int64_t>> RunQueue::NextSample() {

@@ -46,6 +46,12 @@ struct TakenSample {
   absl::Time submit_time;
 };
 
+// When the time limit of a run passes that has not ended.
+struct OpenDeadline {
+  std::string run_id;
+  absl::Time time;
+};
+
 // Samples in the queue, and leased.
 struct QueueSize {
   int64_t waiting = 0;
@@ -74,6 +80,13 @@ class RunQueue {
       bool complete, absl::Time now, Changes& changes);
   absl::StatusOr<RunInfo> Cancel(const std::string& run_id, absl::Time now,
                                  Changes& changes);
+
+  // Ends a run whose time limit has passed: its samples that wait or run fail
+  // with DEADLINE_EXCEEDED. False: it has ended, or is deleted, and nothing was
+  // done.
+  absl::StatusOr<bool> Expire(const std::string& run_id, absl::Time now,
+                              Changes& changes);
+  absl::StatusOr<std::vector<OpenDeadline>> OpenDeadlines();
 
   // The next queued sample, now leased; clients take turns (FairTurns), and of
   // one client's the oldest comes first. Nothing if there is none, or if it got

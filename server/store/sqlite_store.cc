@@ -17,6 +17,7 @@
 #include "common/base/status_macros.h"
 #include "common/records_db/backup_file.h"
 #include "server/store/calls.h"
+#include "server/store/deadlines.h"
 #include "server/store/deleter.h"
 #include "server/store/event_log.h"
 #include "server/store/group_commit.h"
@@ -60,6 +61,10 @@ class SqliteStore : public Store {
         leasing_(
             &queue_, &log_, options.retry_interval,
             {[this] { return size_.waiting > 0; },
+             [this](const absl::Status& status) { OnWriteFailed(status); }}),
+        deadlines_(
+            &queue_, {options.retry_interval},
+            {[this](const std::string& run) { leasing_.CancelRun(run); },
              [this](const absl::Status& status) { OnWriteFailed(status); }}),
         deleter_(database_.get(),
                  {options.commit_interval, options.retry_interval, options.keep,
@@ -140,6 +145,7 @@ class SqliteStore : public Store {
   absl::Time failure_logged_ = absl::InfinitePast();
 
   Leasing leasing_;
+  Deadlines deadlines_;
   Deleter deleter_;
   ReaderPool readers_;
   RunExports exports_;
@@ -154,8 +160,11 @@ class SqliteStore : public Store {
 
 absl::Status SqliteStore::Start() {
   exports_.RemoveLeftovers();
-  RETURN_IF_ERROR(InTransaction(*database_, TransactionKind::kWrite,
-                                [&] { return queue_.Recover(absl::Now()); }));
+  RETURN_IF_ERROR(
+      InTransaction(*database_, TransactionKind::kWrite, [&]() -> absl::Status {
+        RETURN_IF_ERROR(queue_.Recover(absl::Now()));
+        return deadlines_.Recover();
+      }));
   RETURN_IF_ERROR(deleter_.Recover());
   ASSIGN_OR_RETURN(size_, queue_.Size());
   TellQueue();
@@ -165,6 +174,7 @@ absl::Status SqliteStore::Start() {
                            options_.buffer_events},
       [this](const GroupCommit::Report& report) { OnCommitted(report); });
   leasing_.Start(writer_.get());
+  deadlines_.Start(writer_.get());
   deleter_.Start(writer_.get());
   return absl::OkStatus();
 }
@@ -227,7 +237,11 @@ void SqliteStore::CreateRun(
         RETURN_IF_ERROR(CheckRoomForWork());
         return queue_.Create(run, absl::Now());
       },
-      std::move(done)));
+      [this, done = std::move(done)](absl::StatusOr<RunInfo> made) mutable {
+        if (made.ok() && made->deadline && !made->end_time)
+          deadlines_.Add(made->run_id, *made->deadline);
+        done(std::move(made));
+      }));
 }
 
 void SqliteStore::SubmitSamples(

@@ -45,6 +45,8 @@ struct NewRun {
   // Finished samples of other runs with the same record key may stand for its
   // own (see record_reuse.h).
   bool may_reuse = false;
+  // From its creation on; what has not ended by then fails.
+  absl::Duration time_limit = absl::InfiniteDuration();
 };
 
 enum class SubmitOutcome { kAccepted, kDuplicate, kQueueFull };
@@ -92,8 +94,8 @@ struct LeasedSample {
   RunConfig config;
   int64_t attempt = 1;
   absl::Time submit_time;
-  // Becomes true when the run is cancelled; looked at between prefill chunks
-  // and steps.
+  // Becomes true when the run is cancelled, or its time limit passes; looked at
+  // between prefill chunks and steps.
   std::shared_ptr<const std::atomic<bool>> cancelled;
 };
 
@@ -114,7 +116,10 @@ class Store {
   virtual ~Store() = default;
 
   // Makes a run. The same request_id with the same body_digest gives the
-  // first run again; with another digest, AlreadyExists.
+  // first run again; with another digest, AlreadyExists. Where the run has a
+  // time limit and has not ended when it passes, its samples that wait or run
+  // fail with DEADLINE_EXCEEDED, as if it were cancelled, and the run ends: as
+  // kPartiallyFailed where some are done, else as kFailed.
   virtual void CreateRun(
       NewRun run, absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) = 0;
 
@@ -208,7 +213,8 @@ class Store {
   // Hands events of a leased sample (all but RunEnd) to the writer; sequence
   // numbers in them are ignored. A SampleResult or SampleFailure ends the
   // sample, and its run with it where it was the last, in the same
-  // transaction. Events of a run that was cancelled meanwhile are dropped.
+  // transaction. Events of a run that was cancelled meanwhile, or whose time
+  // limit has passed, are dropped.
   // Waits only while the writer's buffer is full: the disk can slow the
   // engine, a client never can. After an error, the disk's for example, the
   // attempt takes no more events, so that it has no holes: Release it.

@@ -9,6 +9,7 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -16,6 +17,7 @@
 #include "nlohmann/json.hpp"
 
 #include "client/commands/command.h"
+#include "proto/convert/time_convert.h"
 #include "tests/client/cli_testing.h"
 #include "tests/client/fake_server.h"
 
@@ -26,6 +28,38 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using testing::HasSubstr;
 using testing::Not;
+
+TEST_F(CliTest, ATimeLimitIsSentWhereOneIsGiven) {
+  Start(MakeScript(1, 1));
+  const std::string data = WriteSamples(1);
+  ASSERT_EQ(Run({"submit", "--task", "demo", "--data", data}), kExitOk);
+  EXPECT_FALSE(server_->script().creates.back().has_time_limit());
+  for (const auto& [text, nanoseconds] :
+       {std::pair{"90s", int64_t{90'000'000'000}},
+        {"1h30m", int64_t{5'400'000'000'000}},
+        {"250ms", int64_t{250'000'000}}}) {
+    ASSERT_EQ(
+        Run({"submit", "--task", "demo", "--data", data, "--time-limit", text}),
+        kExitOk)
+        << err_.str();
+    EXPECT_EQ(FromProto(server_->script().creates.back().time_limit()),
+              absl::Nanoseconds(nanoseconds));
+  }
+}
+
+TEST_F(CliTest, ATimeLimitThatIsNoneIsToldBeforeAnythingIsSent) {
+  Start(MakeScript(1, 1));
+  const std::string data = WriteSamples(1);
+  for (const std::string text : {"soon", "90", "0s", "-1h", "inf", "2 days"}) {
+    EXPECT_EQ(Run({"submit", "--task", "demo", "--data", data,
+                   "--time-limit=" + text}),
+              kExitUsage);
+    EXPECT_EQ(err_.str(),
+              "kvrecall-client: --time-limit " + text +
+                  ": expected a time above 0 such as 90s, 30m or 1h30m\n");
+  }
+  EXPECT_TRUE(server_->script().creates.empty());
+}
 
 TEST_F(CliTest, SubmitSendsTheSamplesAndPrintsTheTable) {
   Start(MakeScript(3, 4));

@@ -51,6 +51,7 @@ TEST(JsonLinesTest, WritesTheRunThenEachSampleFollowedByItsSteps) {
   EXPECT_EQ(lines[0]["config"]["task"], "demo");
   EXPECT_EQ(lines[0]["provenance"]["model_digest"], "abc");
   EXPECT_EQ(lines[0]["create_time"], "2023-11-14T22:13:20+00:00");
+  EXPECT_TRUE(lines[0]["deadline"].is_null());
 }
 
 TEST(JsonLinesTest, ASampleLineHasTheSpecifiedFields) {

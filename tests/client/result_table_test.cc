@@ -189,6 +189,12 @@ TEST(ResultTableTest, ARunIsAListOfOneLineValues) {
             std::string::npos);
   EXPECT_NE(text.find("created              2023-11-14 22:13:20 UTC\n"),
             std::string::npos);
+  EXPECT_EQ(text.find("deadline"), std::string::npos);
+  RunInfo limited = MakeScript(2, 3).run;
+  limited.deadline = limited.create_time + absl::Hours(2);
+  EXPECT_NE(RenderRun(limited).find("deadline             2023-11-15 00:13:20 "
+                                    "UTC\n"),
+            std::string::npos);
 }
 
 TEST(ResultTableTest, LongValuesOfARunAreCut) {

@@ -53,7 +53,7 @@ class Writer {
   void AddRun() {
     const RunInfo& run = script_.run;
     Run("INSERT INTO runs VALUES (1, ?1, ?1, '', ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
-        "?9, ?10, NULL, ?11, 0)",
+        "?9, ?10, NULL, ?11, 0, NULL)",
         run.run_id, RunStateName(run.state), ConfigToJson(run.config).dump(),
         ProvenanceToJson(run.provenance).dump(), run.complete,
         run.samples_submitted, run.samples_done, run.samples_failed,

@@ -18,6 +18,7 @@
 #include "proto/convert/record_convert.h"
 #include "proto/convert/run_convert.h"
 #include "proto/convert/sample_convert.h"
+#include "proto/convert/time_convert.h"
 #include "server/service/defaults.h"
 #include "server/service/grpc_status.h"
 #include "server/service/validate.h"
@@ -80,6 +81,11 @@ void OnCreateRun(const v1::CreateRunRequest& request) {
   const absl::Status bad = CheckNewRun(request);
   CheckRefusal(bad);
   if (!bad.ok()) return;
+  if (request.has_time_limit()) {
+    const absl::Duration limit = FromProto(request.time_limit());
+    Require(limit > absl::ZeroDuration() && limit <= kMaxTimeLimit,
+            "a time limit is above 0 and has an end");
+  }
   absl::StatusOr<RunConfig> requested = FromProto(request.config());
   CheckRefusal(requested.status());
   if (!requested.ok()) return;

@@ -42,13 +42,13 @@ class ExportFileTest : public ::testing::Test {
     config.scopes = {Scope::kGlobal};
     config.budgets = {{Budget::Kind::kCurrentRatio, 0.2}};
     config.gaps = *ParseGapSpecs("without_gold(0.2)");
-    ASSERT_TRUE(database_
-                    ->Run("INSERT INTO runs VALUES (?1, ?2, ?2, '', 'running', "
-                          "?3, ?4, 0, 1, 0, 0, 2, 1000000, NULL, '', 0)",
-                          run, "run" + std::to_string(run),
-                          ConfigToJson(config).dump(),
-                          ProvenanceToJson(Provenance()).dump())
-                    .ok());
+    ASSERT_TRUE(
+        database_
+            ->Run("INSERT INTO runs VALUES (?1, ?2, ?2, '', 'running', "
+                  "?3, ?4, 0, 1, 0, 0, 2, 1000000, NULL, '', 0, 3000000)",
+                  run, "run" + std::to_string(run), ConfigToJson(config).dump(),
+                  ProvenanceToJson(Provenance()).dump())
+            .ok());
     const auto add = [&](const char* sql) {
       const absl::Status added = database_->Run(sql, run);
       EXPECT_TRUE(added.ok()) << added;

@@ -132,6 +132,7 @@ TEST_F(MigrationTest, RecordsAreKeptAndReadBack) {
   const auto run = (*reader)->GetRun("run1");
   ASSERT_TRUE(run.ok()) << run.status();
   EXPECT_EQ(run->config, config_);
+  EXPECT_EQ(run->deadline, std::nullopt);
 
   const auto events = (*reader)->ReadAfter("run1", 0, 10);
   ASSERT_TRUE(events.ok()) << events.status();

@@ -34,7 +34,7 @@ class ReaderTest : public ::testing::Test {
 
   void AddRun(int64_t id, int64_t last_sequence) {
     ASSERT_TRUE(db_->Run("INSERT INTO runs VALUES (?1, ?2, ?2, '', 'running', "
-                         "?3, ?4, 0, 2, 0, 1, ?5, 1000000, NULL, '', 0)",
+                         "?3, ?4, 0, 2, 0, 1, ?5, 1000000, NULL, '', 0, NULL)",
                          id, "run" + std::to_string(id),
                          ConfigToJson(config_).dump(),
                          ProvenanceToJson(Provenance()).dump(), last_sequence)
@@ -208,6 +208,9 @@ TEST_F(ReaderTest, GetRunGivesTheConfiguration) {
   EXPECT_TRUE(run->complete == false && run->samples_submitted == 2);
   EXPECT_EQ(run->create_time, absl::FromUnixSeconds(1));
   EXPECT_EQ(run->end_time, std::nullopt);
+  EXPECT_EQ(run->deadline, std::nullopt);
+  ASSERT_TRUE(db_->Exec("UPDATE runs SET deadline_us = 3000000").ok());
+  EXPECT_EQ(reader_->GetRun("run1")->deadline, absl::FromUnixSeconds(3));
 }
 
 TEST_F(ReaderTest, TheOverviewCountsRunsSamplesAndPages) {

@@ -92,7 +92,10 @@ TEST(RunConvertTest, RunsSurviveTheWireWithTimesToTheNanosecond) {
   run.last_sequence = 12345;
   run.create_time = absl::FromUnixNanos(1'700'000'000'123'456'789);
   for (bool ended : {false, true}) {
-    if (ended) run.end_time = absl::FromUnixNanos(-1);
+    if (ended) {
+      run.end_time = absl::FromUnixNanos(-1);
+      run.deadline = absl::FromUnixNanos(1'800'000'000'000'000'001);
+    }
     absl::StatusOr<RunInfo> back = FromProto(Rewire(ToProto(run)));
     ASSERT_TRUE(back.ok()) << back.status();
     EXPECT_EQ(back->run_id, run.run_id);
@@ -106,6 +109,7 @@ TEST(RunConvertTest, RunsSurviveTheWireWithTimesToTheNanosecond) {
     EXPECT_EQ(back->last_sequence, run.last_sequence);
     EXPECT_EQ(back->create_time, run.create_time);
     EXPECT_EQ(back->end_time, run.end_time);
+    EXPECT_EQ(back->deadline, run.deadline);
   }
 }
 

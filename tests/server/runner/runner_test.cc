@@ -82,7 +82,8 @@ class RunnerTest : public ::testing::Test {
         Runner::Start(*model_, *prompts_, *store_, observer_, on_device_lost_);
   }
 
-  std::string CreateRun(const std::string& request_id, int64_t max_new) {
+  std::string CreateRun(const std::string& request_id, int64_t max_new,
+                        absl::Duration time_limit = absl::InfiniteDuration()) {
     RunConfig config;
     config.task = "demo";
     config.policies = *ParsePolicySpecs("h2o,random,oracle");
@@ -96,12 +97,13 @@ class RunnerTest : public ::testing::Test {
     EXPECT_TRUE(provenance.ok()) << provenance.status();
     std::string run_id;
     Signal done;
-    store_->CreateRun({request_id, "digest", config, *provenance},
-                      [&](absl::StatusOr<RunInfo> run) {
-                        EXPECT_TRUE(run.ok()) << run.status();
-                        run_id = run->run_id;
-                        done.Notify();
-                      });
+    NewRun run{request_id, "digest", config, *provenance};
+    run.time_limit = time_limit;
+    store_->CreateRun(std::move(run), [&](absl::StatusOr<RunInfo> run) {
+      EXPECT_TRUE(run.ok()) << run.status();
+      run_id = run->run_id;
+      done.Notify();
+    });
     done.WaitForNotification();
     return run_id;
   }
@@ -372,6 +374,49 @@ TEST_F(RunnerTest, CancellingARunStopsItsSample) {
   Submit(next, 1);
   EXPECT_EQ(WaitForEnd(next).state, RunState::kSucceeded);
   EXPECT_LT(observer_.steps, 64);
+}
+
+// What a run with slow steps has at its limit stays, nothing is computed after
+// it, and the engine goes on with the next run.
+TEST_F(RunnerTest, ATimeLimitStopsWhatRunsAndWhatWaits) {
+  const absl::Duration limit = absl::Milliseconds(400);
+  std::atomic<int> steps = 0;
+  options_.hook = [&](const ScriptedPoint& point) {
+    if (point.phase != ScriptedPoint::Phase::kStep) return absl::OkStatus();
+    ++steps;
+    absl::SleepFor(absl::Milliseconds(10));
+    return absl::OkStatus();
+  };
+  StartRunner();
+  const std::string run_id = CreateRun("a", 3000, limit);
+  Submit(run_id, 4);
+  const RunInfo run = WaitForEnd(run_id);
+  EXPECT_EQ(run.state, RunState::kFailed);
+  EXPECT_EQ(run.samples_failed, 4);
+  EXPECT_GE(*run.end_time, *run.deadline);
+  EXPECT_LE(*run.end_time, *run.deadline + absl::Milliseconds(500));
+  const std::vector<Event> events = Events(run_id);
+  ASSERT_GT(events.size(), 1u + 1 + 4 + 1);
+  EXPECT_EQ(run.last_sequence, std::ssize(events));
+  std::map<std::string, SampleFailure> failures;
+  int64_t sequence = 0, recorded = 0;
+  for (const Event& event : events) {
+    EXPECT_EQ(event.sequence, ++sequence);
+    recorded += std::holds_alternative<StepRecord>(event.body);
+    if (const auto* failure = std::get_if<SampleFailure>(&event.body))
+      failures[event.sample_id] = *failure;
+  }
+  EXPECT_EQ(failures.size(), 4u);
+  for (const auto& [sample, failure] : failures)
+    EXPECT_EQ(failure.reason, "DEADLINE_EXCEEDED");
+  // The engine is free after at most the step that it was in.
+  const int at_the_end = steps;
+  const std::string next = CreateRun("b", 2);
+  Submit(next, 1);
+  EXPECT_EQ(WaitForEnd(next).state, RunState::kSucceeded);
+  EXPECT_LE(steps, at_the_end + 2 + 2);
+  EXPECT_EQ(Events(run_id).size(), events.size());
+  EXPECT_LE(recorded, at_the_end);
 }
 
 TEST_F(RunnerTest, StoppingGivesTheSampleBackToTheQueue) {

@@ -295,6 +295,8 @@ class FakeStore final : public Store {
     made.info.config = run.config;
     made.info.provenance = run.provenance;
     made.info.create_time = absl::Now();
+    if (run.time_limit != absl::InfiniteDuration())
+      made.info.deadline = made.info.create_time + run.time_limit;
     made.body_digest = run.body_digest;
     order_.push_back(id);
     return made.info;

@@ -7,6 +7,9 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/base/digest.h"
+#include "common/record/json.h"
+#include "proto/convert/time_convert.h"
 #include "tests/server/service/run_service_fixture.h"
 
 namespace kvrecall {
@@ -47,6 +50,37 @@ TEST_F(RunServiceTest, CreateRunIsIdempotentByRequestIdAndBody) {
             grpc::StatusCode::ALREADY_EXISTS);
 }
 
+TEST_F(RunServiceTest, ATimeLimitIsTheRunsAndPartOfTheRequest) {
+  v1::Run run;
+  ASSERT_TRUE(Create(NewRunRequest("a"), &run).ok());
+  EXPECT_FALSE(run.has_deadline());
+  EXPECT_EQ(store_.last_new_run().time_limit, absl::InfiniteDuration());
+  // What requests without a limit always had.
+  RunConfig asked;
+  asked.task = "hotpotqa";
+  EXPECT_EQ(store_.last_new_run().body_digest,
+            Sha256Hex(ConfigToJson(asked).dump()));
+
+  v1::CreateRunRequest limited = NewRunRequest("b");
+  limited.mutable_time_limit()->set_seconds(90);
+  limited.mutable_time_limit()->set_nanos(5);
+  ASSERT_TRUE(Create(limited, &run).ok());
+  EXPECT_EQ(store_.last_new_run().time_limit,
+            absl::Seconds(90) + absl::Nanoseconds(5));
+  EXPECT_EQ(
+      FromTimestamp(run.deadline()),
+      FromTimestamp(run.create_time()) + store_.last_new_run().time_limit);
+  ASSERT_TRUE(Create(limited, &run).ok());
+  for (const int32_t nanos : {4, 6}) {
+    limited.mutable_time_limit()->set_nanos(nanos);
+    EXPECT_EQ(Create(limited, &run).error_code(),
+              grpc::StatusCode::ALREADY_EXISTS);
+  }
+  limited.clear_time_limit();
+  EXPECT_EQ(Create(limited, &run).error_code(),
+            grpc::StatusCode::ALREADY_EXISTS);
+}
+
 TEST_F(RunServiceTest, CreateRunRefusesEachBadFieldByName) {
   struct Fault {
     const char* begin;
@@ -58,6 +92,10 @@ TEST_F(RunServiceTest, CreateRunRefusesEachBadFieldByName) {
        [](auto* r) { r->set_request_id(std::string(65, 'x')); }},
       {"request_id: holds a NUL",
        [](auto* r) { r->set_request_id(std::string("a\0b", 3)); }},
+      {"time_limit: 0 is not above 0",
+       [](auto* r) { r->mutable_time_limit(); }},
+      {"time_limit: 8785h is more than 366 days",
+       [](auto* r) { r->mutable_time_limit()->set_seconds(8785 * 3600); }},
       {"config.task: is empty", [](auto* r) { r->clear_config(); }},
       {"config.task: ", [](auto* r) { r->mutable_config()->set_task("no"); }},
       {"config.policies[0]: ",

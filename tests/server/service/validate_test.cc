@@ -108,6 +108,27 @@ TEST(WhyRefusedTest, NulIsRefusedInFieldsAndMessages) {
   }
 }
 
+TEST(CheckNewRunTest, ATimeLimitIsAboveNothingAndAtMostALeapYear) {
+  v1::CreateRunRequest request;
+  request.set_request_id("a");
+  request.mutable_config()->set_task("demo");
+  EXPECT_TRUE(CheckNewRun(request).ok());
+  const auto check = [&](int64_t seconds, int32_t nanos) {
+    request.mutable_time_limit()->set_seconds(seconds);
+    request.mutable_time_limit()->set_nanos(nanos);
+    return std::string(CheckNewRun(request).message());
+  };
+  EXPECT_EQ(check(0, 1), "");
+  EXPECT_EQ(check(366 * 86400, 0), "");
+  EXPECT_EQ(check(0, 0), "time_limit: 0 is not above 0");
+  EXPECT_EQ(check(-90, 0), "time_limit: -1m30s is not above 0");
+  EXPECT_EQ(check(366 * 86400, 1),
+            "time_limit: 8784h0.000000001s is more than 366 days; leave it "
+            "unset for no limit");
+  EXPECT_TRUE(check(INT64_MAX, INT32_MAX).starts_with("time_limit: "));
+  EXPECT_TRUE(check(INT64_MIN, INT32_MIN).starts_with("time_limit: "));
+}
+
 TEST(CheckTokenizeTest, TheLimitIsInBytesAndNamed) {
   v1::TokenizeRequest request;
   EXPECT_TRUE(CheckTokenize(request).ok());
