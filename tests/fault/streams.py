@@ -76,11 +76,13 @@ def stalled_reader(folder, table, readers, pairs, steps):
 
 
 def engine_beside(folder, table, readers):
-    """The engine's processor time a step, one run through: without the stalled
-    reader, with it, with it, without, so that what drifts cancels out."""
-    server = LoadedServer(folder, "engine", delay_ms=10,
-                          extra=["--max-context", "32768"])
-    run = submit(server, 1, 30000, words=300)
+    """The engine's processor time a step, while runs go through: without the
+    stalled reader, with it, with it, without, so that what drifts cancels
+    out."""
+    server = LoadedServer(folder, "engine", delay_ms=5,
+                          extra=["--max-context", "8192"])
+    # Of texts that stay short, so that a step takes no longer and longer.
+    run = submit(server, 20, 4000, words=300)
     others = Load(server, "watch", run, "--readers", readers - 1)
     steps = 'kvrecall_generation_tokens_total{task="custom"}'
     # A history that is more than the stalled one takes.
@@ -88,20 +90,26 @@ def engine_beside(folder, table, readers):
 
     def window():
         done, used = server.metric(steps), server.processor_seconds("engine")
-        time.sleep(2.5)  # some 200 steps
+        time.sleep(3)
         return ((server.processor_seconds("engine") - used)
                 / (server.metric(steps) - done))
 
+    def samples():
+        return server.metric('kvrecall_samples_total{outcome="length"}')
+
     more, alone = [], []
-    for _ in range(PAIRS):
+    while len(more) < PAIRS:
+        begun = samples()
         before = window()
         stalled = Load(server, "watch", run, "--readers", 0, "--stalled", 1)
         wait_for(lambda: server.streams() == readers)
         beside = window() + window()
         stalled.process.kill()
         wait_for(lambda: server.streams() == readers - 1)
-        alone.append(before + window())
-        more.append(beside / alone[-1] - 1)
+        without = before + window()
+        if samples() == begun:  # the next one's prefill was in no window
+            alone.append(without)
+            more.append(beside / without - 1)
     client(server, "cancel", run)
     others.result()
     server.stop()
