@@ -78,7 +78,11 @@ class SampleRun {
     RETURN_IF_ERROR(Start(begin));
     RETURN_IF_ERROR(Prefill());
     const absl::Time prefilled = absl::Now();
-    RETURN_IF_ERROR(Decode());
+    const absl::Status decoded = CatchTorch([&] { return Decode(); });
+    if (!decoded.ok()) {
+      HandOnWhatIsOpen();
+      return decoded;
+    }
     result_.text += decoder_.Finish();
     result_.prefill_seconds = absl::ToDoubleSeconds(prefilled - begin);
     result_.decode_seconds = absl::ToDoubleSeconds(absl::Now() - prefilled);
@@ -238,6 +242,18 @@ class SampleRun {
     if (on_cpu) Take(step);
     open_.push_back(std::move(step));
     return absl::OkStatus();
+  }
+
+  // Of a sample that has failed: the steps before that were whole, but for
+  // those whose gap lanes nobody will compute. Why it failed is the caller's to
+  // say, also where the device gives nothing any more.
+  void HandOnWhatIsOpen() {
+    if (!config_.gaps.empty()) return;
+    CatchTorch([&] {
+      absl::Status status;
+      while (status.ok() && !open_.empty()) status = CloseFirst({});
+      return status;
+    }).IgnoreError();
   }
 
   void Queue(OpenStep& step) {

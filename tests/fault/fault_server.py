@@ -45,7 +45,7 @@ def free_port():
 
 class Server:
     def __init__(self, database, delay_ms, port=None, extra=(), log=None,
-                 metrics=""):
+                 metrics="", environment=None):
         self.address = f"127.0.0.1:{port or free_port()}"
         self.database = pathlib.Path(database)
         self.command = [
@@ -54,6 +54,7 @@ class Server:
             str(database), "--port-file", f"{database}.port", "--log-level",
             "warning", *extra]
         self.port_file = pathlib.Path(f"{database}.port")
+        self.environment = os.environ | (environment or {})
         self.log = log  # where what it says goes; None: to where this one's goes
         self.process = None
 
@@ -61,7 +62,8 @@ class Server:
         self.port_file.unlink(missing_ok=True)
         with contextlib.ExitStack() as files:
             log = self.log and files.enter_context(open(self.log, "ab"))
-            self.process = start_process(self.command, stderr=log)
+            self.process = start_process(self.command, stderr=log,
+                                         env=self.environment)
         deadline = time.monotonic() + 60
         while not (self.port_file.exists() and self.port_file.stat().st_size):
             if self.process.poll() is not None:

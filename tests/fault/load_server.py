@@ -35,9 +35,10 @@ def wait_for(what, seconds=60, why="waited in vain"):
 
 
 class LoadedServer(Server):
-    def __init__(self, folder, name, delay_ms, extra=()):
+    def __init__(self, folder, name, delay_ms, extra=(), environment=None):
         super().__init__(pathlib.Path(folder) / f"{name}.db", delay_ms,
-                         extra=extra, metrics="127.0.0.1:0")
+                         extra=extra, metrics="127.0.0.1:0",
+                         environment=environment)
         self.start()
         self.metrics_port = json.loads(self.port_file.read_text())["metrics"]
         self.proc = pathlib.Path(f"/proc/{self.process.pid}")

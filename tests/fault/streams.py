@@ -79,8 +79,12 @@ def engine_beside(folder, table, readers):
     """The engine's processor time a step, while runs go through: without the
     stalled reader, with it, with it, without, so that what drifts cancels
     out."""
-    server = LoadedServer(folder, "engine", delay_ms=15,
-                          extra=["--max-context", "8192"])
+    # With one compute thread all work of a step is the engine's own; with more
+    # it also spins until the others, whom readers keep from their processor,
+    # have done their part, and that is no work.
+    server = LoadedServer(folder, "engine", delay_ms=10,
+                          extra=["--max-context", "8192"],
+                          environment={"OMP_NUM_THREADS": "1"})
     # Of texts that stay short, so that a step takes no longer and longer.
     run = submit(server, 20, 4000, words=300)
     others = Load(server, "watch", run, "--readers", readers - 1)
@@ -88,23 +92,12 @@ def engine_beside(folder, table, readers):
     # A history that is more than the stalled one takes.
     wait_for(lambda: server.metric(steps) > 300)
 
-    def windows(count):
-        """The processor time a step of each of some short times."""
-        time.sleep(1)  # whoever came or left has done so
-        found = []
-        for _ in range(count):
-            done = server.metric(steps)
-            used = server.processor_seconds("engine")
-            time.sleep(0.75)
-            found.append((server.processor_seconds("engine") - used)
-                         / (server.metric(steps) - done))
-        return found
-
-    def middle(values):
-        """Without the quarters of the least and of the most: what else the
-        machine does comes in bursts."""
-        cut = len(values) // 4
-        return statistics.fmean(sorted(values)[cut:-cut])
+    def window():
+        time.sleep(0.5)  # whoever came or left has done so
+        done, used = server.metric(steps), server.processor_seconds("engine")
+        time.sleep(1.5)
+        return ((server.processor_seconds("engine") - used)
+                / (server.metric(steps) - done))
 
     def samples():
         return server.metric('kvrecall_samples_total{outcome="length"}')
@@ -112,21 +105,21 @@ def engine_beside(folder, table, readers):
     more, alone = [], []
     while len(more) < PAIRS:
         begun = samples()
-        without = windows(4)
+        before = window()
         stalled = Load(server, "watch", run, "--readers", 0, "--stalled", 1)
         wait_for(lambda: server.streams() == readers)
-        beside = windows(8)
+        beside = window() + window()
         stalled.process.kill()
         wait_for(lambda: server.streams() == readers - 1)
-        without += windows(4)
+        without = before + window()
         if samples() == begun:  # the next one's prefill was in no window
-            alone.append(middle(without))
-            more.append(middle(beside) / alone[-1] - 1)
+            alone.append(without)
+            more.append(beside / without - 1)
     client(server, "cancel", run)
     others.result()
     server.stop()
     table.row("engine: processor time a step, µs",
-              f"{statistics.median(alone) * 1e6:.0f}")
+              f"{statistics.median(alone) / 2 * 1e6:.0f}")
     table.row("  more beside a stalled reader, median, %",
               f"{statistics.median(more) * 100:.2f}")
     bound = upper_bound(more)
