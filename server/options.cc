@@ -36,7 +36,9 @@ void AddModelFlags(CLI::App& app, ServerOptions& options) {
   app.add_option("--device", options.device)
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
-  app.add_option("--threads", options.threads, "compute threads; 0: all cores")
+  app.add_option("--threads", options.threads,
+                 "compute threads; 0: as many processors as this process may "
+                 "use, a container's limit counted")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   app.add_option("--max-context", options.max_context,

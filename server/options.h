@@ -35,7 +35,7 @@ struct ServerOptions {
   int64_t keep_days = 0;            // after a run's end; 0: for ever
   std::string dtype = "auto";
   std::string device = "auto";
-  int threads = 0;  // 0: all cores
+  int threads = 0;  // 0: as many processors as may be used
   // Positions; 0: the model's window, or what memory has room for.
   int64_t max_context = 0;
   int64_t prefill_chunk = 0;   // queries; 0: as suits the device
