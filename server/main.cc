@@ -24,6 +24,7 @@
 #include "server/access/access_control.h"
 #include "server/access/commands.h"
 #include "server/assembly.h"
+#include "server/config_check.h"
 #include "server/engine/linear.h"
 #include "server/observability/metrics.h"
 #include "server/observability/metrics_server.h"
@@ -134,17 +135,12 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   }
 
   ModelPlanner planner(loaded.model->info(), *loaded.prompts);
-  RpcServerOptions rpc_options;
-  rpc_options.address = options.listen;
-  rpc_options.allow_plaintext_remote = options.allow_plaintext_remote;
-  rpc_options.tls = {options.tls_certificate, options.tls_key,
-                     options.tls_client_ca};
   ASSIGN_OR_RETURN(const std::unique_ptr<AccessControl> access,
                    MakeAccess(options));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<RpcServer> rpc,
       RpcServer::Start(
-          rpc_options,
+          RpcOptionsOf(options),
           {store.get(), &planner, &metrics, access.get(),
            TokenizeWith(*loaded.prompts), DescribeModel(loaded),
            DescribeServer(database), [&signals] { signals.Request(); }}));
@@ -182,6 +178,17 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   return device;
 }
 
+// The exit status of --check-config, after its answer.
+int Report(const ConfigReport& report) {
+  for (const std::string& problem : report.problems)
+    std::fprintf(stderr, "kvrecall-server: %s\n", problem.c_str());
+  if (!report.problems.empty()) return 1;
+  std::printf("configuration is good\n");
+  for (const auto& [what, summary] : report.summary)
+    std::printf("  %-8s  %s\n", what.c_str(), summary.c_str());
+  return 0;
+}
+
 // The exit status, after one line if there is something to say.
 int Report(const absl::Status& status, bool is_usage) {
   if (status.ok()) return 0;
@@ -202,6 +209,9 @@ int main(int argc, char** argv) {
   const auto options = kvrecall::ParseOptions(argc, argv, std::cout);
   if (options.ok() && !options->has_value()) return 0;
   absl::Status status = options.status();
+  if (status.ok() && (*options)->check_config) {
+    return kvrecall::Report(kvrecall::CheckConfig(**options));
+  }
   if (status.ok()) {
     kvrecall::SignalWaiter signals;
     kvrecall::SetUpLog((*options)->log_level);

@@ -115,6 +115,9 @@ void AddServiceFlags(CLI::App& app, ServerOptions& options) {
   app.add_option("--log-level", options.log_level)
       ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
       ->capture_default_str();
+  app.add_flag("--check-config", options.check_config,
+               "say what would keep a server with these options from serving, "
+               "if anything, and end: no weights are read, nothing is changed");
   app.add_option("--port-file", options.port_file,
                  "where to write the bound ports as JSON once it serves");
 }

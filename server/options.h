@@ -41,7 +41,8 @@ struct ServerOptions {
   int64_t prefill_chunk = 0;   // queries; 0: as suits the device
   int64_t drain_seconds = 30;  // for the sample that runs, at the end
   std::string log_level = "info";
-  std::string port_file;  // empty: none
+  std::string port_file;      // empty: none
+  bool check_config = false;  // say what a start would refuse, and end
 };
 
 // Reads the command line. Nothing: help or version was asked for and written

@@ -14,6 +14,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "prometheus/collectable.h"
 
@@ -33,6 +34,8 @@ class MetricsServer {
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
       const std::string& address,
       std::shared_ptr<prometheus::Collectable> metrics);
+  // InvalidArgument: `address` is not one that Start could take.
+  static absl::Status CheckAddress(const std::string& address);
   // Answers no more.
   ~MetricsServer();
   MetricsServer(const MetricsServer&) = delete;
