@@ -14,18 +14,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
-#include "spdlog/sinks/stdout_color_sinks.h"
 #include "spdlog/spdlog.h"
 #include <unistd.h>
 
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
-#include "grpc/support/log.h"
 #include "server/access/access_control.h"
 #include "server/access/commands.h"
 #include "server/assembly.h"
 #include "server/config_check.h"
 #include "server/engine/linear.h"
+#include "server/log.h"
 #include "server/observability/metrics.h"
 #include "server/observability/metrics_server.h"
 #include "server/options.h"
@@ -39,16 +38,6 @@ namespace kvrecall {
 namespace {
 
 constexpr absl::Duration kStreamGrace = absl::Seconds(5);
-
-void SetUpLog(const std::string& level) {
-  spdlog::set_default_logger(spdlog::stderr_color_mt("kvrecall"));
-  spdlog::set_level(spdlog::level::from_str(level));
-  // gRPC writes several lines on what is one error, and the errors are
-  // reported where they are handled.
-  gpr_set_log_function([](gpr_log_func_args* args) {
-    spdlog::debug("grpc: {}", args->message);
-  });
-}
 
 // The database's path; the folder of the default one is made.
 absl::StatusOr<std::string> ChooseDatabase(const ServerOptions& options) {
@@ -189,6 +178,13 @@ int Report(const ConfigReport& report) {
   return 0;
 }
 
+// The exit status where every line is to be one of the log.
+int LogEnd(const absl::Status& status) {
+  if (status.ok()) return 0;
+  spdlog::critical("{}", std::string(status.message()));
+  return 1;
+}
+
 // The exit status, after one line if there is something to say.
 int Report(const absl::Status& status, bool is_usage) {
   if (status.ok()) return 0;
@@ -214,8 +210,10 @@ int main(int argc, char** argv) {
   }
   if (status.ok()) {
     kvrecall::SignalWaiter signals;
-    kvrecall::SetUpLog((*options)->log_level);
+    kvrecall::SetUpLog((*options)->log_level, (*options)->log_format);
     status = kvrecall::Serve(**options, signals);
+    if ((*options)->log_format == kvrecall::LogFormat::kJson)
+      return kvrecall::LogEnd(status);
   }
   return kvrecall::Report(status, /*is_usage=*/!options.ok());
 }

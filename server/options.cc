@@ -118,6 +118,15 @@ void AddServiceFlags(CLI::App& app, ServerOptions& options) {
   app.add_flag("--check-config", options.check_config,
                "say what would keep a server with these options from serving, "
                "if anything, and end: no weights are read, nothing is changed");
+  app.add_option_function<std::string>(
+         "--log-format",
+         [&options](const std::string& name) {
+           options.log_format =
+               name == "json" ? LogFormat::kJson : LogFormat::kText;
+         },
+         "text, or json: an object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->default_str("text");
   app.add_option("--port-file", options.port_file,
                  "where to write the bound ports as JSON once it serves");
 }

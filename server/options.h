@@ -9,6 +9,8 @@
 
 #include "absl/status/statusor.h"
 
+#include "server/log.h"
+
 namespace kvrecall {
 
 struct ServerOptions {
@@ -41,6 +43,7 @@ struct ServerOptions {
   int64_t prefill_chunk = 0;   // queries; 0: as suits the device
   int64_t drain_seconds = 30;  // for the sample that runs, at the end
   std::string log_level = "info";
+  LogFormat log_format = LogFormat::kText;
   std::string port_file;      // empty: none
   bool check_config = false;  // say what a start would refuse, and end
 };

@@ -41,8 +41,8 @@ absl::StatusOr<std::unique_ptr<Database>> OpenForWriting(
     const std::string& path, const WriterOptions& options);
 
 // The schema version that OpenForWriting would find: 0 where it would make the
-// file, or find an empty one. Its errors, without touching anything: what only a
-// write-ahead log holds, of a server that runs or has crashed, is not seen.
+// file, or find an empty one. Its errors, without touching anything: what only
+// a write-ahead log holds, of a server that runs or has crashed, is not seen.
 absl::StatusOr<int64_t> CheckForWriting(const std::string& path);
 
 // A connection that only reads and never checkpoints. NotFound where there is

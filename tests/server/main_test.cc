@@ -175,6 +175,19 @@ TEST_F(MainTest, ChecksItsConfigurationWithoutServing) {
   ExpectRefusal({"--check-config", "--frobnicate"}, 2, "--frobnicate");
 }
 
+TEST_F(MainTest, AsJsonEveryLineIsAnObjectTheLastOneToo) {
+  Process process(Arguments({"--log-format", "json"}));
+  ASSERT_TRUE(process.WaitForLine("serving"));
+  Process second(Arguments({"--log-format", "json"}));
+  const std::string said = second.ReadAll();
+  EXPECT_EQ(second.Wait(), 1);
+  EXPECT_EQ(nlohmann::json::parse(said)["level"], "critical");
+  process.Signal(SIGTERM);
+  for (std::string line; !(line = process.ReadLine()).empty();)
+    EXPECT_EQ(nlohmann::json::parse(line)["level"], "info");
+  EXPECT_EQ(process.Wait(), 0);
+}
+
 TEST_F(MainTest, KernelsThatThereAreNotAreNamed) {
   setenv("KVRECALL_CPU_KERNELS", "avx9", 1);
   ExpectRefusal(Arguments(), 1,
