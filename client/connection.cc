@@ -9,6 +9,7 @@
 
 #include "client/tls_diagnosis.h"
 #include "common/base/status_macros.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "proto/convert/error_convert.h"
 #include "proto/convert/record_convert.h"
 #include "proto/convert/run_convert.h"
@@ -113,6 +114,16 @@ absl::StatusOr<v1::ServerInfo> Connection::GetServerInfo(
   v1::ServerInfo response;
   RETURN_IF_ERROR(ToStatus(models_->GetServerInfo(&context, {}, &response)));
   return response;
+}
+
+absl::StatusOr<bool> Connection::IsServing(absl::Duration timeout) const {
+  namespace health = grpc::health::v1;
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+  health::HealthCheckResponse response;
+  RETURN_IF_ERROR(ToStatus(
+      health::Health::NewStub(channel_)->Check(&context, {}, &response)));
+  return response.status() == health::HealthCheckResponse::SERVING;
 }
 
 absl::StatusOr<RunInfo> Connection::CreateRun(const std::string& request_id,

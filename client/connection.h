@@ -76,6 +76,10 @@ class Connection {
       const std::string& run_id,
       const std::function<absl::Status(const std::string&)>& visit) const;
 
+  // What the server says of its own health (grpc.health.v1): whether it takes
+  // new work. Needs no token.
+  absl::StatusOr<bool> IsServing(absl::Duration timeout) const;
+
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const std::string& text) const;
 
   absl::StatusOr<v1::ServerStatus> GetStatus() const;
