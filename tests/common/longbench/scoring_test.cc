@@ -33,7 +33,7 @@ TEST(QaF1Test, EqualsPythonOnTheGoldenPairs) {
     const std::string prediction = row.at("prediction");
     const std::vector<std::string> answers = row.at("answers");
     const std::vector<double> f1 = row.at("f1");
-    EXPECT_EQ(NormalizeAnswer(prediction), row.at("normal"))
+    EXPECT_EQ(NormalizeAnswer(prediction), row.at("normal").get<std::string>())
         << row.at("prediction");
     for (size_t i = 0; i < answers.size(); ++i, ++pairs) {
       EXPECT_NEAR(QaF1(prediction, answers[i]), f1[i], 1e-12) << row;

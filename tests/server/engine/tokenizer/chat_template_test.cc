@@ -79,7 +79,8 @@ TEST_F(ChatTemplateTest, RendersChatsAsJinjaDoes) {
     for (const Json& conversation : golden["chats"]) {
       const std::vector<ChatMessage> messages = MessagesOf(conversation);
       ASSERT_TRUE(CheckMessages(messages).ok()) << CheckMessages(messages);
-      EXPECT_EQ(chat->RenderChat(messages), conversation["rendered"])
+      EXPECT_EQ(chat->RenderChat(messages),
+                conversation["rendered"].get<std::string>())
           << golden["name"];
       ++rendered;
     }
