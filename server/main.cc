@@ -31,6 +31,7 @@
 #include "server/runner/runner.h"
 #include "server/service/defaults.h"
 #include "server/service/rpc_server.h"
+#include "server/service_manager.h"
 #include "server/signals.h"
 #include "server/store/sqlite_store.h"
 
@@ -152,8 +153,10 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   spdlog::info("serving {} on {} (port {}), records in {}",
                loaded.model->info().name, options.listen, rpc->port(),
                database);
+  NotifyServiceManager("READY=1");
 
   const int signal = signals.Wait();
+  NotifyServiceManager("STOPPING=1");
   spdlog::info("{}: no new work; the running sample has {} s",
                signal == 0 ? "drain" : absl::StrCat("signal ", signal),
                options.drain_seconds);

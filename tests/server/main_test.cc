@@ -15,6 +15,8 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,6 +141,33 @@ TEST_F(MainTest, ServesUntilSigtermAndThenExitsWithZero) {
   }
   // The log is folded into the database, which is then no one's.
   EXPECT_FALSE(fs::exists(Path("kvrecall.db-wal")));
+}
+
+TEST_F(MainTest, ASystemManagerIsToldWhenItServesAndWhenItStops) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  const std::string path = Path("notify");
+  ASSERT_LT(path.size(), sizeof(address.sun_path));
+  path.copy(address.sun_path, path.size());
+  const int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(
+      bind(manager, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  const auto heard = [&] {
+    char text[100];
+    const ssize_t size = recv(manager, text, sizeof(text), MSG_DONTWAIT);
+    return size < 0 ? "" : std::string(text, static_cast<size_t>(size));
+  };
+  setenv("NOTIFY_SOCKET", path.c_str(), 1);
+  Process process(Arguments());
+  unsetenv("NOTIFY_SOCKET");
+  ASSERT_TRUE(process.WaitForLine("serving"));
+  process.Signal(SIGTERM);
+  process.ReadAll();
+  EXPECT_EQ(process.Wait(), 0);
+  EXPECT_EQ(heard(), "READY=1");
+  EXPECT_EQ(heard(), "STOPPING=1");
+  EXPECT_EQ(heard(), "");
+  close(manager);
 }
 
 TEST_F(MainTest, EveryReasonNotToServeIsOneLine) {
