@@ -7,10 +7,14 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-usage: deploy/install-deps.sh [--client | --tests] [--no-recommends]
+usage: deploy/install-deps.sh [--client | --tests | --runtime FILE]
+                              [--no-recommends]
 
   --client         only what kvrecall-client needs (no libtorch): for a laptop
   --tests          what the tests need, too: a browser, and clang to fuzz with
+  --runtime FILE   what compiled programs need to run, and nothing to compile
+                   with: the packages in FILE, which deploy/runtime-packages.sh
+                   has written, and what the client calls
   --no-recommends  leave out the packages that Debian merely recommends
   --help           show this text
 USAGE
@@ -18,33 +22,46 @@ USAGE
 
 client_only=false
 with_tests=false
+runtime=
 recommends=()
-for argument in "$@"; do
-  case "$argument" in
+while (($# > 0)); do
+  case "$1" in
     --client) client_only=true ;;
     --tests) with_tests=true ;;
+    --runtime)
+      if [[ ! -s "${2:-}" ]]; then
+        echo "install-deps.sh: --runtime needs a file of packages" >&2
+        exit 2
+      fi
+      runtime="$2"
+      shift
+      ;;
     --no-recommends) recommends=(--no-install-recommends) ;;
     --help | -h)
       usage
       exit 0
       ;;
     *)
-      echo "install-deps.sh: unknown option '$argument'" >&2
+      echo "install-deps.sh: unknown option '$1'" >&2
       usage >&2
       exit 2
       ;;
   esac
+  shift
 done
 
+# What the client calls, and no library says: gnuplot draws its figures, in these
+# fonts; the certificates are of those who vouch for a server or a download.
+called=(gnuplot-nox fonts-dejavu-core ca-certificates)
+
 packages=(
-  g++ cmake ninja-build ccache pkg-config git ca-certificates
+  "${called[@]}"
+  g++ cmake ninja-build ccache pkg-config git
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   libabsl-dev libsqlite3-dev libssl-dev zlib1g-dev libutf8proc-dev
   nlohmann-json3-dev libcli11-dev
   # The client downloads LongBench's archive and unpacks it.
   libcurl4-openssl-dev libzip-dev
-  # The client draws its figures with gnuplot, in these fonts.
-  gnuplot-nox fonts-dejavu-core
   # What the tests need. The server's metrics need the last one too.
   libgtest-dev libgmock-dev libcpp-httplib-dev
 )
@@ -66,6 +83,11 @@ if "$with_tests"; then
     # libFuzzer is clang's.
     clang libclang-rt-dev
   )
+fi
+
+if [[ -n "$runtime" ]]; then
+  mapfile -t packages < "$runtime"
+  packages+=("${called[@]}")
 fi
 
 if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null; then
@@ -124,7 +146,7 @@ fi
 
 # OpenBLAS has Debian's highest priority, so it is in use unless someone chose
 # another library by hand; that choice is theirs, but they should know.
-if ! "$client_only" && command -v update-alternatives > /dev/null; then
+if ! "$client_only" && [[ -z "$runtime" ]] && command -v update-alternatives > /dev/null; then
   link="libblas.so.3-$(dpkg-architecture -qDEB_HOST_MULTIARCH 2> /dev/null \
     || gcc -dumpmachine)"
   in_use="$(update-alternatives --query "$link" 2> /dev/null \
