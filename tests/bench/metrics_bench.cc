@@ -1,7 +1,6 @@
 // What a step costs the engine thread in metrics. usage: metrics_bench
 
 #include "benchmark/benchmark.h"
-
 #include "server/observability/metrics.h"
 
 namespace kvrecall {

@@ -42,8 +42,8 @@ struct Gpu {
   const char* name;
   double gib;
 };
-constexpr Gpu kGpus[] = {{"16 GB", 15.5}, {"24 GB", 23.5}, {"48 GB", 47.4},
-                         {"80 GB", 79.2}};
+constexpr Gpu kGpus[] = {
+    {"16 GB", 15.5}, {"24 GB", 23.5}, {"48 GB", 47.4}, {"80 GB", 79.2}};
 // Of the CUDA context and of libraries.
 constexpr double kOverheadGib = 0.75;
 constexpr double kGib = 1 << 30;
