@@ -164,14 +164,18 @@ def stat(title, description, unit, queries, *, width=4, height=4, graph=False,
                  **rest)
 
 
+def by(label):
+    """Rows in the order of a label; rows that are alike keep theirs."""
+    return {"id": "sortBy", "options": {
+        "fields": {}, "sort": [{"field": label, "desc": False}]}}
+
+
 def matrix(column, row):
     """One row for each value of a label, one column for each of another."""
-    return (
-        {"id": "sortBy", "options": {"fields": {},
-                                     "sort": [{"field": row, "desc": False}]}},
-        {"id": "groupingToMatrix",
-         "options": {"rowField": row, "columnField": column,
-                     "valueField": "Value", "emptyValue": "null"}})
+    return (by(column), by(row),
+            {"id": "groupingToMatrix", "options": {
+                "rowField": row, "columnField": column, "valueField": "Value",
+                "emptyValue": "null"}})
 
 
 def bars(title, description, unit, expression, row, column=None, *, width=12,
@@ -190,7 +194,7 @@ def bars(title, description, unit, expression, row, column=None, *, width=12,
         options["xField"] = f"{row}\\{column}"
     else:
         transformations = (
-            matrix(column, row)[0],
+            by(row),
             {"id": "organize", "options": {
                 "excludeByName": {"Time": True}, "indexByName": {},
                 "renameByName": {}, "includeByName": {}}})
