@@ -131,6 +131,31 @@ def check_panel(check, where, panel, known_units):
                        f"{where}: a window of {window}, not {wanted}")
 
 
+def check_transformations(check, where, panel):
+    """The schema leaves their options open: columns must be the query's."""
+    labels = set()
+    for target in panel["targets"]:
+        for names in re.findall(r"\bby \(([^)]*)\)", target["expr"]):
+            labels |= {name.strip() for name in names.split(",")}
+    wanted_x = panel["options"].get("xField")
+    for step in panel.get("transformations", []):
+        options, fields = step["options"], []
+        if step["id"] == "sortBy":
+            fields = [each["field"] for each in options["sort"]]
+        elif step["id"] == "groupingToMatrix":
+            fields = [options["rowField"], options["columnField"]]
+            check.that(wanted_x in (None, "\\".join(fields)),
+                       f"{where}: the bars' {wanted_x} is no column")
+            wanted_x = None
+        else:
+            check.that(step["id"] == "organize",
+                       f"{where}: {step['id']}, of which nothing is known")
+        check.that(set(fields) <= labels,
+                   f"{where}: {fields} are no labels of the query")
+    check.that(wanted_x is None or wanted_x in labels,
+               f"{where}: the bars' {wanted_x} is no column")
+
+
 def check_board(check, name, board, known_units):
     panels = board["panels"]
     check.that(board["editable"] is False, f"{name}: editable")
@@ -154,7 +179,9 @@ def check_board(check, name, board, known_units):
     check.that(panels[0]["type"] == "row", f"{name}: panels above the rows")
     for panel in panels:
         if panel["type"] != "row":
-            check_panel(check, f"{name}: {panel['title']}", panel, known_units)
+            where = f"{name}: {panel['title']}"
+            check_panel(check, where, panel, known_units)
+            check_transformations(check, where, panel)
 
 
 def main():

@@ -106,8 +106,8 @@ class Prometheus:
         except urllib.error.HTTPError as error:
             return json.loads(error.read().decode())["error"]
 
-    def series(self, expression, start, end, instant):
-        """How many have a number that is one; or what is wrong."""
+    def numbers(self, expression, start, end, instant):
+        """The labels of each series with a number in it; or what is wrong."""
         if instant:
             data = self.ask("query", query=expression, time=end)
         else:
@@ -115,11 +115,9 @@ class Prometheus:
                             end=end, step=1)
         if isinstance(data, str):
             return data
-        if data["resultType"] == "scalar":
-            return int(not math.isnan(float(data["result"][1])))
-        return sum(any(not math.isnan(float(value)) for _, value in
-                       s.get("values", [s.get("value")]))
-                   for s in data["result"])
+        return [s["metric"] for s in data["result"]
+                if any(not math.isnan(float(value)) for _, value in
+                       s.get("values") or [s["value"]])]
 
 
 def series_of(page):
@@ -179,11 +177,19 @@ class Asked:
             raise SystemExit(f"a variable without a value: {text}")
         return text
 
-    def expression(self, place, expression, instant=False):
+    def expression(self, place, expression, instant=False, legend=""):
         filled = self.fill_in(expression)
         self.metrics |= promql.metrics(filled)
-        self.lines.append((place, expression, self.prometheus.series(
-            filled, self.start, self.end, instant)))
+        found = self.prometheus.numbers(filled, self.start, self.end, instant)
+        if isinstance(found, list):
+            named = set(re.findall(r"\{\{(\w+)\}\}", legend))
+            if any(not named <= set(labels) for labels in found):
+                found = f"no label for '{legend}'"
+        self.line(place, expression, found)
+
+    def line(self, place, expression, found):
+        self.lines.append((place, expression, len(found) if isinstance(
+            found, list) else found))
 
     def label_values(self, place, query):
         """Those of a dashboard's variable."""
@@ -192,8 +198,7 @@ class Asked:
         self.metrics |= promql.metrics(filled)
         found = self.prometheus.ask(f"label/{label}/values",
                                     **{"match[]": filled})
-        self.lines.append((place, query, len(found) if isinstance(found, list)
-                           else found))
+        self.line(place, query, found)
         return found
 
     def table(self, promises, title):
@@ -229,7 +234,8 @@ def ask_dashboards(promises, prometheus, start, end):
         for panel in board["panels"]:
             for target in panel.get("targets", []):
                 asked.expression(f"{panel['title']} / {target['refId']}",
-                                 target["expr"], target["instant"])
+                                 target["expr"], target["instant"],
+                                 target["legendFormat"])
         asked.table(promises, path.stem)
         metrics |= asked.metrics
     return metrics
