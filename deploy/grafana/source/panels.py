@@ -146,6 +146,7 @@ def heatmap(title, description, unit, expression, counted, *, width=12,
     query = Query(expression, "{{le}}", form="heatmap")
     return panel("heatmap", title, description, unit, [query], options,
                  width=width, height=height, step=step,
+                 empty=f"no {counted} in this time",
                  custom={"hideFrom": {"legend": False, "tooltip": False,
                                       "viz": False}})
 
