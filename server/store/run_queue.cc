@@ -102,6 +102,10 @@ absl::StatusOr<QueueSize> RunQueue::Size() {
   ASSIGN_OR_RETURN(size.running,
                    database_.QueryInt("SELECT count(*) FROM samples "
                                       "WHERE state = 'running'"));
+  ASSIGN_OR_RETURN(
+      size.waiting_tokens,
+      database_.QueryInt("SELECT coalesce(sum(cost), 0) FROM samples "
+                         "WHERE state = 'queued'"));
   return size;
 }
 
@@ -216,6 +220,7 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
   ASSIGN_OR_RETURN(const RunRow run, FindRun(run_id));
   ASSIGN_OR_RETURN(Room room, RoomFor(run.owner));
   std::vector<SubmitOutcome> outcomes;
+  int64_t accepted_tokens = 0;
   int64_t accepted = 0;
   for (const NewSample& sample : samples) {
     ASSIGN_OR_RETURN(const bool is_known, HasSample(run, sample.id));
@@ -241,6 +246,7 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
     room.samples -= 1;
     room.tokens -= cost;
     ++accepted;
+    accepted_tokens += cost;
     RETURN_IF_ERROR(
         InsertSample(run, run.submitted + accepted, sample, cost, now));
     outcomes.push_back(SubmitOutcome::kAccepted);
@@ -254,6 +260,7 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
       "complete = complete OR ?3 WHERE id = ?1",
       run.id, accepted, complete));
   changes.waiting += accepted;
+  changes.waiting_tokens += accepted_tokens;
   RETURN_IF_ERROR(log_.EndRunIfOver(run.id, now, changes));
   return outcomes;
 }
@@ -286,16 +293,20 @@ absl::StatusOr<RunInfo> RunQueue::Cancel(const std::string& run_id,
   ASSIGN_OR_RETURN(const RunRow run, FindRun(run_id));
   if (run.ended) return ReadRun(database_, run_id);
   const int64_t now_us = absl::ToUnixMicros(now);
+  ASSIGN_OR_RETURN(const int64_t tokens, log_.QueuedTokens(run.id));
+  changes.waiting_tokens -= tokens;
   RETURN_IF_ERROR(
       database_.Run("UPDATE samples SET state = 'cancelled', ended_us = ?2 "
                     "WHERE run = ?1 AND state = 'queued'",
                     run.id, now_us));
   changes.waiting -= database_.Changes();
+  changes.ended.cancelled += database_.Changes();
   RETURN_IF_ERROR(
       database_.Run("UPDATE samples SET state = 'cancelled', ended_us = ?2 "
                     "WHERE run = ?1 AND state = 'running'",
                     run.id, now_us));
   changes.running -= database_.Changes();
+  changes.ended.cancelled += database_.Changes();
   RETURN_IF_ERROR(log_.EndRun(run.id, RunState::kCancelled, now, changes));
   return ReadRun(database_, run_id);
 }
@@ -368,7 +379,7 @@ absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
       Statement row,
       database_.Prepare(
           "SELECT samples.id, samples.run, samples.attempt + 1, runs.run_id, "
-          "sample_id, config, payload, submitted_us FROM samples "
+          "sample_id, config, payload, submitted_us, cost FROM samples "
           "JOIN runs ON runs.id = samples.run "
           "JOIN sample_inputs ON sample_inputs.sample = samples.id "
           "WHERE samples.id = ?1"));
@@ -392,6 +403,7 @@ absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
       "UPDATE runs SET state = 'running' WHERE id = ?1 AND state = 'queued'",
       taken.key.run));
   changes.waiting -= 1;
+  changes.waiting_tokens -= row.Int(8);
   changes.running += 1;
   ASSIGN_OR_RETURN(const bool is_reused,
                    ReuseRecords(database_, log_, taken.key, now, changes));
@@ -400,12 +412,18 @@ absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
 }
 
 absl::Status RunQueue::Release(const LeaseKey& key, Changes& changes) {
+  ASSIGN_OR_RETURN(
+      const int64_t tokens,
+      database_.QueryInt("SELECT coalesce(sum(cost), 0) FROM samples "
+                         "WHERE id = ?1 AND state = 'running' AND attempt = ?2",
+                         key.sample, key.attempt));
   RETURN_IF_ERROR(
       database_.Run("UPDATE samples SET state = 'queued', "
                     "attempt = attempt - (recorded_attempt <> attempt) "
                     "WHERE id = ?1 AND state = 'running' AND attempt = ?2",
                     key.sample, key.attempt));
   changes.waiting += database_.Changes();
+  changes.waiting_tokens += tokens;
   changes.running -= database_.Changes();
   return absl::OkStatus();
 }

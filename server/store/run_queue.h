@@ -19,6 +19,7 @@
 #include "server/store/fair_turns.h"
 #include "server/store/run_id.h"
 #include "server/store/store.h"
+#include "server/store/store_observer.h"
 
 namespace kvrecall {
 
@@ -52,12 +53,6 @@ struct OpenDeadline {
   absl::Time time;
 };
 
-// Samples in the queue, and leased.
-struct QueueSize {
-  int64_t waiting = 0;
-  int64_t running = 0;
-};
-
 // A sample that so many servers died of is failed, not tried again.
 inline constexpr int kMostCrashes = 3;
 
@@ -72,6 +67,8 @@ class RunQueue {
   // a word, for the third time, is failed with SERVER_DIED instead.
   absl::Status Recover(absl::Time now);
   absl::StatusOr<QueueSize> Size();
+  // Servers that had this database before, by Recover.
+  int64_t earlier_servers() const { return epoch_ - 1; }
 
   // As the methods of Store.
   absl::StatusOr<RunInfo> Create(const NewRun& run, absl::Time now);
