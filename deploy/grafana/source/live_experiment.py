@@ -148,9 +148,9 @@ def recall_against_entropy():
         p.bars("Recall by entropy and policy, budget $budget",
                "Mean recall of the steps in each bin of entropy (nats), over "
                "the time shown: does a policy lose what is needed when the "
-               "model is unsure?",
+               "model is unsure? The oracle, always 1, is left out.",
                "none",
-               q.mean_in_range(total, steps, BUDGET,
+               q.mean_in_range(total, steps, BUDGET, 'policy!="oracle"',
                                by=("policy", "entropy_bin")),
                "entropy_bin", "policy", overrides=POLICY_LINES, **RECALL),
         p.bars("Recall by entropy and budget, policy $policy",
@@ -172,10 +172,10 @@ def recall_against_entropy():
 
 
 def gaps():
+    lanes = ("policy", "budget")
     fetched = q.ratio(
-        q.rate("kvrecall_positions_fetched_back_total", BUDGET,
-               by=("policy",)),
-        q.rate("kvrecall_recall_steps_total", BUDGET, by=("policy",)))
+        q.rate("kvrecall_positions_fetched_back_total", by=lanes),
+        q.rate("kvrecall_recall_steps_total", by=lanes)) + " > 0"
     return p.Row("What the model would have said", [
         p.lines("Divergence, by lane",
                 "Mean KL divergence of the next-token distribution with less "
@@ -184,18 +184,21 @@ def gaps():
                 [p.Query(q.mean("kvrecall_gap_kl_nats", by=("lane",)),
                          "{{lane}}")],
                 width=8, height=9, step="5s", empty=NO_GAPS),
-        p.lines("Change of the token's log-probability, by lane",
-                "Mean over steps; below 0 the chosen token became less likely.",
+        # No mean: the sum of what is mostly below 0 falls, and a rate takes
+        # each fall for a restart.
+        p.lines("Change of the token's log-probability, median by lane",
+                "Below 0 the chosen token became less likely. Estimated from "
+                "buckets, the lowest of which begins at -20.",
                 "suffix: nats",
-                [p.Query(q.mean("kvrecall_gap_logprob_change_nats",
-                                by=("lane",)), "{{lane}}")],
+                [p.Query(q.percentile(0.5, "kvrecall_gap_logprob_change_nats",
+                                      by=("lane",)), "{{lane}}")],
                 width=8, height=9, step="5s", min=None, empty=NO_GAPS),
-        p.lines("Positions fetched back a step, budget $budget",
+        p.lines("Positions fetched back a step",
                 "What policies with a trigger, such as h2o_evict@entropy(2), "
                 "took back into what they hold.",
-                "short", [p.Query(fetched, "{{policy}}")],
-                width=8, height=9, step="5s", empty=NO_STEPS,
-                overrides=POLICY_LINES),
+                "short", [p.Query(fetched, "{{policy}}, {{budget}}")],
+                width=8, height=9, step="5s",
+                empty="no trigger fetched anything back in this time"),
     ])
 
 
