@@ -7,7 +7,6 @@
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
 #include "common/longbench/task.h"
-#include "server/engine/hf_model.h"
 #include "server/engine/model_locator.h"
 #include "server/engine/scripted_model.h"
 #include "server/runner/planner.h"
@@ -59,15 +58,30 @@ absl::StatusOr<LoadedModel> LoadModel(const ServerOptions& options) {
     loaded.model = MakeScripted(options, loaded.prompts->tokenizer());
     return loaded;
   }
+  ASSIGN_OR_RETURN(
+      loaded.model,
+      LoadHfModel(located.directory, HfOptionsOf(options, located.name)));
+  return loaded;
+}
+
+HfModelOptions HfOptionsOf(const ServerOptions& options,
+                           const std::string& name) {
   HfModelOptions hf;
-  hf.name = located.name;
+  hf.name = name;
   hf.dtype = options.dtype;
   hf.device = options.device;
   hf.threads = options.threads;
   hf.max_context = options.max_context;
   hf.prefill_chunk = options.prefill_chunk;
-  ASSIGN_OR_RETURN(loaded.model, LoadHfModel(located.directory, hf));
-  return loaded;
+  return hf;
+}
+
+RpcServerOptions RpcOptionsOf(const ServerOptions& options) {
+  RpcServerOptions rpc;
+  rpc.address = options.listen;
+  rpc.allow_plaintext_remote = options.allow_plaintext_remote;
+  rpc.tls = {options.tls_certificate, options.tls_key, options.tls_client_ca};
+  return rpc;
 }
 
 absl::StatusOr<Plan> ModelPlanner::Complete(RunConfig requested) {

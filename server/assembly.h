@@ -9,11 +9,13 @@
 #include "absl/status/statusor.h"
 
 #include "kvrecall/v1/model_service.pb.h"
+#include "server/engine/hf_model.h"
 #include "server/engine/model.h"
 #include "server/observability/metrics.h"
 #include "server/options.h"
 #include "server/runner/prompt_builder.h"
 #include "server/service/model_service.h"
+#include "server/service/rpc_server.h"
 #include "server/service/run_planner.h"
 
 namespace kvrecall {
@@ -26,6 +28,11 @@ struct LoadedModel {
 
 // Loads what the options name. Errors are one line each.
 absl::StatusOr<LoadedModel> LoadModel(const ServerOptions& options);
+
+// What parts of the program take of the command line.
+HfModelOptions HfOptionsOf(const ServerOptions& options,
+                           const std::string& name);
+RpcServerOptions RpcOptionsOf(const ServerOptions& options);
 
 // The service's planner: policies, chat template and provenance by
 // server/runner. Thread-safe.

@@ -15,17 +15,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "nlohmann/json.hpp"
-#include "spdlog/sinks/stdout_color_sinks.h"
 #include "spdlog/spdlog.h"
 #include <unistd.h>
 
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
-#include "grpc/support/log.h"
 #include "server/access/access_control.h"
 #include "server/access/commands.h"
 #include "server/assembly.h"
+#include "server/config_check.h"
 #include "server/engine/linear.h"
+#include "server/log.h"
 #include "server/observability/metrics.h"
 #include "server/observability/metrics_server.h"
 #include "server/options.h"
@@ -38,16 +38,6 @@ namespace kvrecall {
 namespace {
 
 constexpr absl::Duration kStreamGrace = absl::Seconds(5);
-
-void SetUpLog(const std::string& level) {
-  spdlog::set_default_logger(spdlog::stderr_color_mt("kvrecall"));
-  spdlog::set_level(spdlog::level::from_str(level));
-  // gRPC writes several lines on what is one error, and the errors are
-  // reported where they are handled.
-  gpr_set_log_function([](gpr_log_func_args* args) {
-    spdlog::debug("grpc: {}", args->message);
-  });
-}
 
 // The database's path; the folder of the default one is made.
 absl::StatusOr<std::string> ChooseDatabase(const ServerOptions& options) {
@@ -123,17 +113,12 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   RpcObserver no_calls;
 
   ModelPlanner planner(loaded.model->info(), *loaded.prompts);
-  RpcServerOptions rpc_options;
-  rpc_options.address = options.listen;
-  rpc_options.allow_plaintext_remote = options.allow_plaintext_remote;
-  rpc_options.tls = {options.tls_certificate, options.tls_key,
-                     options.tls_client_ca};
   ASSIGN_OR_RETURN(const std::unique_ptr<AccessControl> access,
                    MakeAccess(options));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<RpcServer> rpc,
       RpcServer::Start(
-          rpc_options,
+          RpcOptionsOf(options),
           {store.get(), &planner,
            metrics != nullptr ? &metrics->calls() : &no_calls, access.get(),
            TokenizeWith(*loaded.prompts), DescribeModel(loaded),
@@ -173,6 +158,24 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   return device;
 }
 
+// The exit status of --check-config, after its answer.
+int Report(const ConfigReport& report) {
+  for (const std::string& problem : report.problems)
+    std::fprintf(stderr, "kvrecall-server: %s\n", problem.c_str());
+  if (!report.problems.empty()) return 1;
+  std::printf("configuration is good\n");
+  for (const auto& [what, summary] : report.summary)
+    std::printf("  %-8s  %s\n", what.c_str(), summary.c_str());
+  return 0;
+}
+
+// The exit status where every line is to be one of the log.
+int LogEnd(const absl::Status& status) {
+  if (status.ok()) return 0;
+  spdlog::critical("{}", std::string(status.message()));
+  return 1;
+}
+
 // The exit status, after one line if there is something to say.
 int Report(const absl::Status& status, bool is_usage) {
   if (status.ok()) return 0;
@@ -193,10 +196,15 @@ int main(int argc, char** argv) {
   const auto options = kvrecall::ParseOptions(argc, argv, std::cout);
   if (options.ok() && !options->has_value()) return 0;
   absl::Status status = options.status();
+  if (status.ok() && (*options)->check_config) {
+    return kvrecall::Report(kvrecall::CheckConfig(**options));
+  }
   if (status.ok()) {
     kvrecall::SignalWaiter signals;
-    kvrecall::SetUpLog((*options)->log_level);
+    kvrecall::SetUpLog((*options)->log_level, (*options)->log_format);
     status = kvrecall::Serve(**options, signals);
+    if ((*options)->log_format == kvrecall::LogFormat::kJson)
+      return kvrecall::LogEnd(status);
   }
   return kvrecall::Report(status, /*is_usage=*/!options.ok());
 }

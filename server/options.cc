@@ -36,7 +36,9 @@ void AddModelFlags(CLI::App& app, ServerOptions& options) {
   app.add_option("--device", options.device)
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
-  app.add_option("--threads", options.threads, "compute threads; 0: all cores")
+  app.add_option("--threads", options.threads,
+                 "compute threads; 0: as many processors as this process may "
+                 "use, a container's limit counted")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   app.add_option("--max-context", options.max_context,
@@ -120,6 +122,18 @@ void AddServiceFlags(CLI::App& app, ServerOptions& options) {
   app.add_option("--log-level", options.log_level)
       ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
       ->capture_default_str();
+  app.add_flag("--check-config", options.check_config,
+               "say what would keep a server with these options from serving, "
+               "if anything, and end: no weights are read, nothing is changed");
+  app.add_option_function<std::string>(
+         "--log-format",
+         [&options](const std::string& name) {
+           options.log_format =
+               name == "json" ? LogFormat::kJson : LogFormat::kText;
+         },
+         "text, or json: an object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->default_str("text");
   app.add_option("--port-file", options.port_file,
                  "where to write the bound ports as JSON once it serves");
 }

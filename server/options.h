@@ -9,6 +9,8 @@
 
 #include "absl/status/statusor.h"
 
+#include "server/log.h"
+
 namespace kvrecall {
 
 struct ServerOptions {
@@ -38,13 +40,15 @@ struct ServerOptions {
   int64_t keep_days = 0;            // after a run's end; 0: for ever
   std::string dtype = "auto";
   std::string device = "auto";
-  int threads = 0;  // 0: all cores
+  int threads = 0;  // 0: as many processors as may be used
   // Positions; 0: the model's window, or what memory has room for.
   int64_t max_context = 0;
   int64_t prefill_chunk = 0;   // queries; 0: as suits the device
   int64_t drain_seconds = 30;  // for the sample that runs, at the end
   std::string log_level = "info";
-  std::string port_file;  // empty: none
+  LogFormat log_format = LogFormat::kText;
+  std::string port_file;      // empty: none
+  bool check_config = false;  // say what a start would refuse, and end
 };
 
 // Reads the command line. Nothing: help or version was asked for and written

@@ -1,10 +1,13 @@
 #include "common/records_db/schema.h"
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include <unistd.h>
 
 #include "common/base/status_macros.h"
 #include "common/records_db/schema_sql.h"
@@ -100,6 +103,12 @@ absl::Status CheckReadable(Database& database) {
                    kSchemaVersion));
 }
 
+absl::Status CheckWritable(const std::string& path) {
+  if (::access(path.c_str(), W_OK) == 0) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat(path, ": cannot be written to: ", std::strerror(errno)));
+}
+
 }  // namespace
 
 absl::Status CheckDatabasePath(const std::string& path) {
@@ -139,6 +148,23 @@ absl::StatusOr<std::unique_ptr<Database>> OpenForWriting(
   RETURN_IF_ERROR(LimitSize(*database, options.max_bytes));
   RETURN_IF_ERROR(Migrate(*database));
   return database;
+}
+
+absl::StatusOr<int64_t> CheckForWriting(const std::string& path) {
+  RETURN_IF_ERROR(CheckDatabasePath(path));
+  std::error_code error;
+  const std::filesystem::path file(path);
+  if (!std::filesystem::exists(file, error)) {
+    const auto folder = file.has_parent_path() ? file.parent_path()
+                                               : std::filesystem::path(".");
+    RETURN_IF_ERROR(CheckWritable(folder.string()));
+    return int64_t{0};
+  }
+  RETURN_IF_ERROR(CheckWritable(path));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Database> database,
+      Database::Open(path, {.read_only = true, .immutable = true}));
+  return CheckedVersion(*database);
 }
 
 absl::StatusOr<std::unique_ptr<Database>> OpenForReading(

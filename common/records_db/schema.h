@@ -40,6 +40,11 @@ absl::Status CheckDatabasePath(const std::string& path);
 absl::StatusOr<std::unique_ptr<Database>> OpenForWriting(
     const std::string& path, const WriterOptions& options);
 
+// The schema version that OpenForWriting would find: 0 where it would make the
+// file, or find an empty one. Its errors, without touching anything: what only
+// a write-ahead log holds, of a server that runs or has crashed, is not seen.
+absl::StatusOr<int64_t> CheckForWriting(const std::string& path);
+
 // A connection that only reads and never checkpoints. NotFound where there is
 // no file. A database in a folder that cannot be written to is read too, if
 // no server was using it.

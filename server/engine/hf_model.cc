@@ -2,21 +2,21 @@
 
 #include <algorithm>
 #include <functional>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "c10/core/InferenceMode.h"
 
 #include "common/base/digest.h"
 #include "common/base/status_macros.h"
-#include "server/cpu/kernels.h"
 #include "server/engine/attention.h"
 #include "server/engine/compat.h"
 #include "server/engine/elementwise.h"
+#include "server/engine/hf_choices.h"
 #include "server/engine/hf_config.h"
 #include "server/engine/hf_sequence.h"
 #include "server/engine/hf_weights.h"
@@ -385,126 +385,25 @@ class HfModel final : public Model {
   const Rope rope_;
 };
 
-int64_t ChooseChunk(int64_t requested, at::Device device) {
-  if (requested > 0) return requested;
-  return device.is_cuda() ? 2048 : 512;
-}
-
-absl::StatusOr<at::Device> ChooseDevice(const std::string& text) {
-  if (text == "cpu") return at::Device(at::kCPU);
-  if (text == "auto")
-    return CudaAvailable() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
-  if (text != "cuda")
-    return absl::InvalidArgumentError(
-        absl::StrCat("device '", text, "' is unknown; use auto, cpu or cuda"));
-  if (!CudaAvailable())
-    return absl::FailedPreconditionError(
-        "device 'cuda' is not there: this libtorch sees no GPU; use "
-        "--device cpu, or build against a libtorch with CUDA");
-  return at::Device(at::kCUDA, 0);
-}
-
-absl::StatusOr<at::ScalarType> ChooseDtype(const std::string& text,
-                                           at::Device device) {
-  if (text == "float32") return at::kFloat;
-  if (text == "bfloat16") return at::kBFloat16;
-  if (text == "auto")
-    return device.is_cuda() || cpu::BestKernels().bfloat16_products
-               ? at::kBFloat16
-               : at::kFloat;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "dtype '", text, "' is unknown; use auto, float32 or bfloat16"));
-}
-
-absl::StatusOr<int64_t> ChooseContext(int64_t requested,
-                                      const HfConfig& config) {
-  const int64_t window = config.context_window;
-  if (requested < 0 || requested > window)
-    return absl::InvalidArgumentError(absl::StrCat("--max-context ", requested,
-                                                   " is outside 1 … ", window,
-                                                   ", the model's window"));
-  const int64_t context = requested == 0 ? window : requested;
-  const int64_t seen = config.attention_window;
-  if (seen > 0 && seen < context)
-    return absl::InvalidArgumentError(absl::StrCat(
-        "config.json: 'sliding_window' is ", seen,
-        ", less than the context of ", context,
-        "; this engine computes full attention only: give --max-context ", seen,
-        " or less, or a model whose sliding_window is null"));
-  return context;
-}
-
-// Bounds the context by `free` bytes, and says what bounds it.
-absl::Status FitContext(const HfModelOptions& options, const HfConfig& config,
-                        int64_t free, ModelInfo& info) {
-  const int64_t wanted = info.context_window;
-  const bool asked_for = options.max_context > 0;
-  info.context_limit =
-      asked_for ? absl::StrCat("--max-context ", wanted)
-                : absl::StrCat("the model's window of ", wanted, " positions");
-  const int64_t fits =
-      LargestContext(info, config.intermediate_size, wanted, free);
-  if (fits == wanted) return absl::OkStatus();
-  const absl::Status status = CheckMemory(
-      info.context_limit, NeedOf(info, config.intermediate_size, wanted), free);
-  if (asked_for || fits == 0)
-    return absl::ResourceExhaustedError(
-        absl::StrCat(status.message(), ", room for ", fits, " positions"));
-  info.context_window = fits;
-  info.context_limit = std::string(status.message());
-  return absl::OkStatus();
-}
-
 // Loads or makes weights by `make(config, tensor options)`.
 template <typename MakeWeights>
 absl::StatusOr<std::unique_ptr<Model>> MakeHfModel(
     HfConfig config, const HfModelOptions& options, MakeWeights make) {
-  if (options.prefill_chunk < 0)
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--prefill-chunk ", options.prefill_chunk, " must be at least 0"));
-  RETURN_IF_ERROR(CheckCpuKernels());
-  ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(options.device));
-  ASSIGN_OR_RETURN(const at::ScalarType dtype,
-                   ChooseDtype(options.dtype, device));
-  ASSIGN_OR_RETURN(const int64_t context,
-                   ChooseContext(options.max_context, config));
-  const int threads =
-      options.threads > 0
-          ? options.threads
-          : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  ASSIGN_OR_RETURN(const HfChoices choices, ChooseForHfModel(config, options));
   return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<Model>> {
     const c10::InferenceMode guard;
-    at::set_num_threads(threads);
+    at::set_num_threads(choices.threads);
     ForbidReducedPrecision();
     const at::TensorOptions tensor_options =
-        at::TensorOptions().dtype(dtype).device(device);
+        at::TensorOptions().dtype(choices.dtype).device(choices.device);
     absl::StatusOr<HfWeights> weights = make(config, tensor_options);
     RETURN_IF_ERROR(weights.status());
-    ModelInfo info;
-    info.name = options.name;
-    info.architecture = config.architecture;
+    ModelInfo info = DescribeHfModel(config, options, choices);
     info.digest = weights->digest;
-    info.layers = config.layers;
-    info.query_heads = config.query_heads;
-    info.kv_heads = config.kv_heads;
-    info.head_dim = config.head_dim;
-    info.hidden_size = config.hidden_size;
-    info.vocabulary = config.vocabulary;
-    info.context_window = context;
-    info.eos_token_ids = config.eos_token_ids;
-    info.dtype = dtype == at::kFloat ? "float32" : "bfloat16";
-    info.device = DeviceName(device);
-    info.threads = threads;
-    info.libtorch = LibtorchVersion();
-    info.kernels =
-        device.is_cpu() ? CpuKernelsVersion() : DeviceKernelsVersion(device);
-    info.prefill_chunk = ChooseChunk(options.prefill_chunk, device);
     info.weight_bytes = weights->bytes;
-    info.kv_bytes_per_token = 2 * config.layers * config.kv_heads *
-                              config.head_dim *
-                              static_cast<int64_t>(c10::elementSize(dtype));
-    RETURN_IF_ERROR(FitContext(
-        options, config, FreeForTexts(options.free_memory, device), info));
+    RETURN_IF_ERROR(
+        FitContext(options, config,
+                   FreeForTexts(options.free_memory, choices.device), info));
     return std::make_unique<HfModel>(std::move(config), *std::move(weights),
                                      std::move(info), tensor_options,
                                      options.free_memory);
@@ -521,6 +420,26 @@ absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(
       [&](const HfConfig& c, const at::TensorOptions& tensor_options) {
         return LoadHfWeights(directory, c, tensor_options);
       });
+}
+
+absl::StatusOr<ModelInfo> CheckHfModel(const std::string& directory,
+                                       const HfModelOptions& options) {
+  ASSIGN_OR_RETURN(const HfConfig config, ReadHfConfig(directory));
+  ASSIGN_OR_RETURN(const HfChoices choices, ChooseForHfModel(config, options));
+  return CatchTorch([&]() -> absl::StatusOr<ModelInfo> {
+    ModelInfo info = DescribeHfModel(config, options, choices);
+    ASSIGN_OR_RETURN(info.weight_bytes,
+                     CheckHfWeights(directory, config, choices.dtype));
+    const int64_t free = FreeForTexts(options.free_memory, choices.device);
+    if (info.weight_bytes > free)
+      return absl::ResourceExhaustedError(
+          absl::StrFormat("the weights take %.2f GiB as %s; %.2f GiB is free",
+                          static_cast<double>(info.weight_bytes) / (1 << 30),
+                          info.dtype, static_cast<double>(free) / (1 << 30)));
+    RETURN_IF_ERROR(
+        FitContext(options, config, free - info.weight_bytes, info));
+    return info;
+  });
 }
 
 absl::StatusOr<std::unique_ptr<Model>> MakeRandomHfModel(

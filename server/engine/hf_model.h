@@ -20,7 +20,7 @@ struct HfModelOptions {
   std::string name;             // what the operator calls it
   std::string dtype = "auto";   // "auto", "float32", "bfloat16"
   std::string device = "auto";  // "auto", "cpu", "cuda"
-  int threads = 0;              // 0: all cores
+  int threads = 0;              // 0: UsableCpus()
   // 0: the model's window, or what memory has room for if that is less.
   int64_t max_context = 0;
   // Queries; 0: 512 on the CPU, 2048 on CUDA, which needs more to be busy.
@@ -39,6 +39,13 @@ struct HfModelOptions {
 // where KVRECALL_CPU_KERNELS asks for kernels that this processor does not run.
 absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(
     const std::string& directory, const HfModelOptions& options);
+
+// What LoadHfModel would make of it, as far as can be told without reading a
+// weight: the files' headers alone are read. Its errors are LoadHfModel's, and
+// ResourceExhausted where the weights are more than is free. The digest is
+// empty. `free_memory` is asked for the memory before the weights.
+absl::StatusOr<ModelInfo> CheckHfModel(const std::string& directory,
+                                       const HfModelOptions& options);
 
 // A model of this shape with weights from a fixed seed: its text is noise, its
 // speed and memory are those of any model of the shape. For measurements.

@@ -35,6 +35,7 @@ absl::StatusOr<at::ScalarType> StoredType(const std::string& name,
                    "; the engine reads BF16, F16 and F32"));
 }
 
+// On the device "meta", where tensors are shapes alone, it reads headers alone.
 class Loader {
  public:
   Loader(std::shared_ptr<const Checkpoint> checkpoint,
@@ -60,8 +61,12 @@ class Loader {
     tensor = ZerosOnHugePages(shape(rows), options_);
     int64_t row = 0;
     for (const Part& part : parts) {
-      ASSIGN_OR_RETURN(const StoredTensor stored,
-                       Stored(part.name, shape(part.rows)));
+      const absl::StatusOr<TensorView> view = Find(part.name, shape(part.rows));
+      RETURN_IF_ERROR(view.status());
+      ASSIGN_OR_RETURN(const at::ScalarType dtype,
+                       StoredType(part.name, view->dtype));
+      if (tensor.is_meta()) continue;
+      const StoredTensor stored = Stored(*view, dtype);
       tensor.narrow(0, row, part.rows).copy_(stored.tensor);
       ReleasePages(stored.bytes);
       row += part.rows;
@@ -78,27 +83,29 @@ class Loader {
     std::span<const std::byte> bytes;  // in the file
   };
 
+  absl::StatusOr<TensorView> Find(const std::string& name,
+                                  const std::vector<int64_t>& shape) const {
+    absl::StatusOr<TensorView> view = checkpoint_->Find(name);
+    if (view.ok() && view->shape != shape)
+      return absl::InvalidArgumentError(absl::StrCat(
+          "tensor '", name, "' has shape [", absl::StrJoin(view->shape, ", "),
+          "]; config.json asks for [", absl::StrJoin(shape, ", "), "]"));
+    return view;
+  }
+
   // The tensor where it lies in the mapped file, or a copy where numbers must
   // not lie so: the format lets a header have any length.
-  absl::StatusOr<StoredTensor> Stored(const std::string& name,
-                                      const std::vector<int64_t>& shape) const {
-    ASSIGN_OR_RETURN(const TensorView view, checkpoint_->Find(name));
-    if (view.shape != shape)
-      return absl::InvalidArgumentError(absl::StrCat(
-          "tensor '", name, "' has shape [", absl::StrJoin(view.shape, ", "),
-          "]; config.json asks for [", absl::StrJoin(shape, ", "), "]"));
-    ASSIGN_OR_RETURN(const at::ScalarType dtype, StoredType(name, view.dtype));
+  StoredTensor Stored(const TensorView& view, at::ScalarType dtype) const {
     // The mapping is read-only and the tensor is never written to.
     void* data = const_cast<void*>(static_cast<const void*>(view.data.data()));
     const auto options = at::TensorOptions().dtype(dtype);
     if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(dtype) == 0)
-      return StoredTensor{
-          at::from_blob(
-              data, shape, [keep = checkpoint_](void*) {}, options),
-          view.data};
-    const at::Tensor copy = at::empty(shape, options);
+      return {at::from_blob(
+                  data, view.shape, [keep = checkpoint_](void*) {}, options),
+              view.data};
+    const at::Tensor copy = at::empty(view.shape, options);
     std::memcpy(copy.data_ptr(), data, view.data.size());
-    return StoredTensor{copy, view.data};
+    return {copy, view.data};
   }
 
   std::shared_ptr<const Checkpoint> checkpoint_;
@@ -167,16 +174,8 @@ std::string Digest(const std::string& directory, const Checkpoint& checkpoint) {
   return hash.HexDigest();
 }
 
-}  // namespace
-
-absl::StatusOr<HfWeights> LoadHfWeights(const std::string& directory,
-                                        const HfConfig& config,
-                                        const at::TensorOptions& options) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> opened,
-                   Checkpoint::Open(directory));
-  const std::shared_ptr<const Checkpoint> checkpoint = std::move(opened);
-  Loader loader(checkpoint, options);
-  HfWeights weights;
+absl::Status LoadAll(Loader& loader, const HfConfig& config,
+                     HfWeights& weights) {
   const std::vector<int64_t> table = {config.vocabulary, config.hidden_size};
   RETURN_IF_ERROR(
       loader.Load("model.embed_tokens.weight", table, weights.embedding));
@@ -191,8 +190,34 @@ absl::StatusOr<HfWeights> LoadHfWeights(const std::string& directory,
     RETURN_IF_ERROR(loader.Load("lm_head.weight", table, weights.head));
   }
   weights.bytes = loader.bytes();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<HfWeights> LoadHfWeights(const std::string& directory,
+                                        const HfConfig& config,
+                                        const at::TensorOptions& options) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> opened,
+                   Checkpoint::Open(directory));
+  const std::shared_ptr<const Checkpoint> checkpoint = std::move(opened);
+  Loader loader(checkpoint, options);
+  HfWeights weights;
+  RETURN_IF_ERROR(LoadAll(loader, config, weights));
   weights.digest = Digest(directory, *checkpoint);
   return weights;
+}
+
+absl::StatusOr<int64_t> CheckHfWeights(const std::string& directory,
+                                       const HfConfig& config,
+                                       at::ScalarType dtype) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
+                   Checkpoint::Open(directory));
+  Loader loader(std::move(checkpoint),
+                at::TensorOptions().dtype(dtype).device(at::kMeta));
+  HfWeights weights;
+  RETURN_IF_ERROR(LoadAll(loader, config, weights));
+  return weights.bytes;
 }
 
 absl::StatusOr<HfWeights> RandomHfWeights(const HfConfig& config,

@@ -46,6 +46,12 @@ absl::StatusOr<HfWeights> LoadHfWeights(const std::string& directory,
                                         const HfConfig& config,
                                         const at::TensorOptions& options);
 
+// The bytes that they would take as `dtype`, where LoadHfWeights would find all
+// that it looks for: its errors, found in the files' headers alone.
+absl::StatusOr<int64_t> CheckHfWeights(const std::string& directory,
+                                       const HfConfig& config,
+                                       at::ScalarType dtype);
+
 // Normally distributed weights from a fixed seed, norms of 1.
 absl::StatusOr<HfWeights> RandomHfWeights(const HfConfig& config,
                                           const at::TensorOptions& options);

@@ -5,13 +5,11 @@
 #include <fstream>
 #include <limits>
 #include <optional>
-#include <vector>
 
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/string_view.h"
 
 #include "server/engine/compat.h"
+#include "server/engine/control_groups.h"
 
 namespace kvrecall {
 namespace {
@@ -28,13 +26,6 @@ constexpr int64_t kStatisticsBytes = 128;
 
 // Column sums that a prefill gathers: over all queries and over a window's.
 constexpr int64_t kSumTargets = 2;
-
-std::optional<int64_t> ReadNumber(const fs::path& path) {
-  std::ifstream in(path);
-  int64_t value = 0;
-  if (in >> value) return value;
-  return std::nullopt;
-}
 
 // A line "name: 123 kB", or "name 123", in bytes or kB as it stands.
 std::optional<int64_t> ReadField(const fs::path& path,
@@ -72,37 +63,13 @@ int64_t FreeOfGroup(const fs::path& group, const GroupFiles& files) {
   return std::max<int64_t>(*limit - *used + cached, 0);
 }
 
-// What the group `path` and all around it allow. In a container the path may be
-// the host's, and what is mounted be the group itself: then the mount's own
-// files are those that are found.
-int64_t FreeOfGroups(const fs::path& mount, const fs::path& path,
-                     const GroupFiles& files) {
-  int64_t free = kUnlimited;
-  fs::path group = path.lexically_normal().relative_path();
-  while (true) {
-    free = std::min(free, FreeOfGroup(mount / group, files));
-    if (group.empty()) return free;
-    group = group.parent_path();
-  }
-}
-
-// What the process's control groups, named in /proc/self/cgroup, allow.
+// What the process's control groups allow.
 int64_t FreeOfOwnGroups(const fs::path& root) {
-  const fs::path mount = root / "sys/fs/cgroup";
-  int64_t free = FreeOfGroups(mount, "/", kVersion2);
-  std::ifstream in(root / "proc/self/cgroup");
-  for (std::string line; std::getline(in, line);) {
-    // "0::/path" in version 2, "4:memory:/path" in version 1.
-    const std::vector<std::string> parts =
-        absl::StrSplit(line, absl::MaxSplits(':', 2));
-    if (parts.size() != 3) continue;
-    if (parts[1].empty())
-      free = std::min(free, FreeOfGroups(mount, parts[2], kVersion2));
-    for (const absl::string_view controller : absl::StrSplit(parts[1], ','))
-      if (controller == "memory")
-        free =
-            std::min(free, FreeOfGroups(mount / "memory", parts[2], kVersion1));
-  }
+  int64_t free = kUnlimited;
+  VisitOwnGroups(root, "memory", [&](const fs::path& group, int version) {
+    free = std::min(free,
+                    FreeOfGroup(group, version == 2 ? kVersion2 : kVersion1));
+  });
   return free;
 }
 

@@ -84,6 +84,10 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
   return server;
 }
 
+absl::Status MetricsServer::CheckAddress(const std::string& address) {
+  return ParseAddress(address).status();
+}
+
 std::string MetricsServer::Scrape() const {
   std::vector<prometheus::MetricFamily> families = metrics_->Collect();
   for (prometheus::MetricFamily& family : process_.Collect())

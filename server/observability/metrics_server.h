@@ -14,6 +14,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "prometheus/collectable.h"
 
@@ -32,6 +33,8 @@ class MetricsServer {
   // cannot be bound.
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
       const std::string& address, const prometheus::Collectable* metrics);
+  // InvalidArgument: `address` is not one that Start could take.
+  static absl::Status CheckAddress(const std::string& address);
   // Answers no more.
   ~MetricsServer();
   MetricsServer(const MetricsServer&) = delete;

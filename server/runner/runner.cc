@@ -10,9 +10,12 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "spdlog/spdlog.h"
 
+#include "common/base/one_line.h"
 #include "common/base/status_macros.h"
 #include "common/longbench/task.h"
+#include "server/log.h"
 #include "server/runner/sample_run.h"
 #include "server/thread_name.h"
 
@@ -56,6 +59,17 @@ class Slot {
   std::optional<PreparedSample> sample_;  // guarded by mutex_
   bool closed_ = false;                   // guarded by mutex_
 };
+
+// A text that cannot be run is its client's matter, all else the operator's.
+void LogFailure(const LeasedSample& lease, const SampleFailure& failure) {
+  const bool is_clients =
+      failure.reason == "BAD_PROMPT" || failure.reason == "PROMPT_TOO_LONG";
+  const LogScope scope({.run = lease.run_id, .sample = lease.sample.id});
+  spdlog::log(is_clients ? spdlog::level::info : spdlog::level::warn,
+              "run {}, sample '{}': failed, {}: {}", lease.run_id,
+              OneLine(lease.sample.id), failure.reason,
+              OneLine(failure.message));
+}
 
 }  // namespace
 
@@ -129,6 +143,7 @@ class Runner::Threads {
 
   void RunOne(const PreparedSample& sample) {
     const LeasedSample& lease = sample.lease;
+    const LogScope scope({.run = lease.run_id, .sample = lease.sample.id});
     absl::Time last = lease.submit_time;
     const EventSink sink = [&](decltype(Event::body) body, absl::Time now) {
       Tell(lease, body, now, now - last);
@@ -176,6 +191,7 @@ class Runner::Threads {
     // Where the disk itself has failed, the sample has not: the store reports
     // it, and the sample goes back to its queue.
     if (!AppendEvent(lease, failure).ok()) return store_.Release(lease);
+    LogFailure(lease, failure);
     observer_.OnSampleFailed(lease.config, failure);
   }
 

@@ -11,6 +11,7 @@
 #include "common/base/status_macros.h"
 #include "proto/convert/field.h"
 #include "proto/convert/time_convert.h"
+#include "server/log.h"
 #include "server/service/unary_call.h"
 #include "server/service/validate.h"
 
@@ -88,6 +89,9 @@ grpc::ServerUnaryReactor* AdminServiceImpl::DeleteRun(
       request->run_id(),
       [call, request, response](const absl::StatusOr<DeletedRun>& deleted) {
         if (deleted.ok()) {
+          LogFields about = call.log_fields();
+          about.run = request->run_id();
+          const LogScope scope(about);
           spdlog::info("run {}: deleted by {}, with {} events",
                        request->run_id(), NameOf(call), deleted->events);
           response->set_samples(deleted->samples);
@@ -106,6 +110,7 @@ grpc::ServerUnaryReactor* AdminServiceImpl::Backup(
   if (bad.ok()) bad = CheckBackupPath(request->path());
   if (!bad.ok()) return call.Finish(bad);
   context_.backup_executor->Post([this, context, call, request, response] {
+    const LogScope scope(call.log_fields());
     const auto stop = [this, context] {
       return stopping_ || context->IsCancelled();
     };
@@ -145,6 +150,7 @@ grpc::ServerUnaryReactor* AdminServiceImpl::Drain(
   if (bad.ok() && context_.request_drain == nullptr)
     bad = absl::UnimplementedError("this server cannot be drained by a call");
   if (!bad.ok()) return call.Finish(bad);
+  const LogScope scope(call.log_fields());
   spdlog::info("drain asked for by {}: {}", NameOf(call),
                absl::Utf8SafeCHexEscape(request->reason()));
   // The request goes with the answer.

@@ -7,7 +7,7 @@
 #include "absl/time/clock.h"
 #include "grpcpp/server_context.h"
 
-#include "server/service/grpc_status.h"
+#include "server/service/call_end.h"
 
 namespace kvrecall {
 namespace {
@@ -19,9 +19,10 @@ constexpr size_t kChunkBytes = 1 << 20;
 
 ExportReactor* ExportReactor::Start(const ExportContext& context,
                                     grpc::CallbackServerContext* call,
+                                    std::string request_id,
                                     std::string run_id) {
-  std::shared_ptr<ExportReactor> reactor(
-      new ExportReactor(context, call, std::move(run_id)));
+  std::shared_ptr<ExportReactor> reactor(new ExportReactor(
+      context, call, std::move(request_id), std::move(run_id)));
   reactor->self_ = reactor;
   reactor->hub_key_ = context.hub->Add(reactor);
   reactor->Post(&ExportReactor::Open);
@@ -101,9 +102,9 @@ void ExportReactor::OnWriteDone(bool ok) {
 
 void ExportReactor::FinishWith(const absl::Status& status) {
   file_.reset();
-  const grpc::Status reply = ToGrpcStatus(status);
-  context_.observer->OnCallHandled("ExportRun", reply.error_code());
-  Finish(reply);
+  Finish(
+      EndCall({.run = run_id_, .method = "ExportRun", .request = request_id_},
+              status, *context_.observer));
 }
 
 void ExportReactor::OnDone() {

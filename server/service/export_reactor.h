@@ -47,7 +47,7 @@ class ExportReactor final
   // OnDone.
   static ExportReactor* Start(const ExportContext& context,
                               grpc::CallbackServerContext* call,
-                              std::string run_id);
+                              std::string request_id, std::string run_id);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override { cancelled_ = true; }
@@ -59,8 +59,11 @@ class ExportReactor final
 
  private:
   ExportReactor(const ExportContext& context, grpc::CallbackServerContext* call,
-                std::string run_id)
-      : context_(context), run_id_(std::move(run_id)), call_(call) {}
+                std::string request_id, std::string run_id)
+      : context_(context),
+        request_id_(std::move(request_id)),
+        run_id_(std::move(run_id)),
+        call_(call) {}
 
   void Post(void (ExportReactor::*task)());
   void Open();
@@ -70,6 +73,7 @@ class ExportReactor final
   void FinishWith(const absl::Status& status);
 
   const ExportContext context_;
+  const std::string request_id_;
   const std::string run_id_;
   std::shared_ptr<ExportReactor> self_;  // until OnDone; a task may be later
   uint64_t hub_key_ = 0;

@@ -2,10 +2,12 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "spdlog/spdlog.h"
 
 #include "common/base/error_reason.h"
 #include "proto/convert/error_convert.h"
+#include "server/log.h"
 
 namespace kvrecall {
 namespace {
@@ -39,11 +41,14 @@ absl::Status ForClients(const absl::Status& status) {
     return WithRetryAfter(status, kRetryAfter);
   if (IsForClients(status.code())) return status;
   spdlog::error("rpc: {}", status.ToString());
+  const std::string id(CurrentLogFields().request);
+  const std::string request =
+      id.empty() ? "" : absl::StrCat(" (request ", id, ")");
   if (status.code() == absl::StatusCode::kDataLoss)
-    return absl::DataLossError(
-        "the server's database is damaged; its log says where");
-  return absl::InternalError(
-      "the server failed on this request; its log says why");
+    return absl::DataLossError(absl::StrCat(
+        "the server's database is damaged; its log says where", request));
+  return absl::InternalError(absl::StrCat(
+      "the server failed on this request; its log says why", request));
 }
 
 }  // namespace

@@ -1,8 +1,13 @@
 #include "server/service/rpc_gate.h"
 
+#include <algorithm>
+#include <atomic>
+#include <random>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 
 #include "common/base/status_macros.h"
 
@@ -34,7 +39,36 @@ std::string CertificateName(const grpc::CallbackServerContext& context) {
                        : absl::CHexEscape(std::string(View(names.front())));
 }
 
+constexpr char kRequestIdHeader[] = "x-request-id";
+constexpr size_t kLongestRequestId = 64;
+
+bool IsRequestId(std::string_view text) {
+  constexpr auto is_part = [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' ||
+           c == '_' || c == '-';
+  };
+  return !text.empty() && text.size() <= kLongestRequestId &&
+         std::all_of(text.begin(), text.end(), is_part);
+}
+
+// Of this process one after the other, from a random beginning: two servers'
+// logs may lie in one place.
+std::string NewRequestId() {
+  static std::atomic<uint64_t> next = [] {
+    std::random_device random;
+    return uint64_t{random()} << 32 | random();
+  }();
+  return absl::StrCat(absl::Hex(next++, absl::kZeroPad16));
+}
+
 }  // namespace
+
+std::string NameRequest(grpc::CallbackServerContext& context) {
+  const std::string_view given = Header(context, kRequestIdHeader);
+  std::string id = IsRequestId(given) ? std::string(given) : NewRequestId();
+  context.AddInitialMetadata(kRequestIdHeader, id);
+  return id;
+}
 
 absl::StatusOr<Caller> RpcGate::Admit(
     const grpc::CallbackServerContext& context, std::string_view method) const {

@@ -2,6 +2,7 @@
 
 // What every method begins with: who calls, and may they? Thread-safe.
 
+#include <string>
 #include <string_view>
 
 #include "absl/status/statusor.h"
@@ -11,6 +12,12 @@
 #include "server/service/rpc_observer.h"
 
 namespace kvrecall {
+
+// The call's id, by which logs find it: that of its header x-request-id where
+// it is one (1 to 64 letters, digits, dots, underscores or dashes), else a new
+// one. The client is told it in a header of the same name. Once a call, before
+// it is answered.
+std::string NameRequest(grpc::CallbackServerContext& context);
 
 class RpcGate {
  public:

@@ -23,7 +23,31 @@ namespace {
 // Of all connections together: a thousand watchers need a fifth of it.
 constexpr size_t kMaxBufferBytes = 256 << 20;
 
-absl::Status CheckAddress(const RpcServerOptions& options, bool needs_token) {
+void Configure(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  // gRPC takes a message in whole before it looks at its size: without this,
+  // one of 4 GB would be held before it is refused. Beyond it, streams are
+  // ended until there is room, and watchers watch again.
+  grpc::ResourceQuota buffers("kvrecall");
+  buffers.Resize(kMaxBufferBytes);
+  builder.SetResourceQuota(buffers);
+  // One client's streams; what it begins beyond them waits on its side.
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1000);
+  // A second server on the port is an error, not a silent half of the calls.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // A laptop that went away without a word is noticed; one that asks whether
+  // the server is still there is not turned away.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+}
+
+}  // namespace
+
+absl::Status CheckListenAddress(const RpcServerOptions& options,
+                                bool needs_token) {
   const std::string& address = options.address;
   if (absl::StartsWith(address, "unix:")) return absl::OkStatus();
   const size_t colon = address.rfind(':');
@@ -51,32 +75,9 @@ absl::Status CheckAddress(const RpcServerOptions& options, bool needs_token) {
       "--allow-plaintext-remote"));
 }
 
-void Configure(grpc::ServerBuilder& builder) {
-  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  // gRPC takes a message in whole before it looks at its size: without this,
-  // one of 4 GB would be held before it is refused. Beyond it, streams are
-  // ended until there is room, and watchers watch again.
-  grpc::ResourceQuota buffers("kvrecall");
-  buffers.Resize(kMaxBufferBytes);
-  builder.SetResourceQuota(buffers);
-  // One client's streams; what it begins beyond them waits on its side.
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1000);
-  // A second server on the port is an error, not a silent half of the calls.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  // A laptop that went away without a word is noticed; one that asks whether
-  // the server is still there is not turned away.
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(
-      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     const RpcServerOptions& options, RpcBackends backends) {
-  RETURN_IF_ERROR(CheckAddress(options, backends.access->needs_token()));
+  RETURN_IF_ERROR(CheckListenAddress(options, backends.access->needs_token()));
   ASSIGN_OR_RETURN(auto credentials, MakeServerCredentials(options.tls));
   std::unique_ptr<RpcServer> server(
       new RpcServer(options, std::move(backends)));

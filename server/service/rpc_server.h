@@ -41,6 +41,12 @@ struct RpcServerOptions {
   int read_threads = 2;
 };
 
+// Whether the address is one, and may be listened on. InvalidArgument: it is
+// not, or other machines reach it without leave. `needs_token`: whether callers
+// are asked for one.
+absl::Status CheckListenAddress(const RpcServerOptions& options,
+                                bool needs_token);
+
 // What the services stand on; all of it outlives the server.
 struct RpcBackends {
   Store* store = nullptr;
@@ -56,8 +62,7 @@ struct RpcBackends {
 
 class RpcServer {
  public:
-  // InvalidArgument: not an address, or a remote one without leave; or what
-  // MakeServerCredentials says.
+  // InvalidArgument: what CheckListenAddress or MakeServerCredentials says.
   // Unavailable: the port is in use, or cannot be bound.
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(
       const RpcServerOptions& options, RpcBackends backends);

@@ -17,6 +17,8 @@
 #include "proto/convert/sample_convert.h"
 #include "proto/convert/time_convert.h"
 #include "server/service/admission.h"
+#include "server/log.h"
+#include "server/service/call_end.h"
 #include "server/service/defaults.h"
 #include "server/service/raw_message.h"
 #include "server/service/submission.h"
@@ -176,12 +178,10 @@ class RefusedStream final : public grpc::ServerWriteReactor<Message> {
 };
 
 template <typename Message>
-grpc::ServerWriteReactor<Message>* Refuse(std::string_view method,
+grpc::ServerWriteReactor<Message>* Refuse(const LogFields& call,
                                           const absl::Status& why,
                                           RpcObserver& observer) {
-  const grpc::Status reply = ToGrpcStatus(why);
-  observer.OnCallHandled(method, reply.error_code());
-  return new RefusedStream<Message>(reply);
+  return new RefusedStream<Message>(EndCall(call, why, observer));
 }
 
 }  // namespace
@@ -235,8 +235,12 @@ grpc::ServerUnaryReactor* RunServiceImpl::CreateRun(
   run->owner = call.caller().name;
   context_.store->CreateRun(
       *std::move(run), [call, response](absl::StatusOr<RunInfo> created) {
-        if (created.ok())
+        if (created.ok()) {
+          LogFields about = call.log_fields();
+          about.run = created->run_id;
+          const LogScope scope(about);
           spdlog::info("run {}: {}", created->run_id, created->config.task);
+        }
         call.Finish(Answer(created, response));
       });
   return call.reactor();
@@ -316,14 +320,16 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitSamples(
 grpc::ServerWriteReactor<grpc::ByteBuffer>* RunServiceImpl::WatchRun(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
   v1::WatchRunRequest request;
+  std::string id = NameRequest(*context);
   absl::Status bad = gate_.Admit(*context, "WatchRun").status();
   if (bad.ok() && !FromBytes(*bytes, &request))
     bad = absl::InvalidArgumentError("the request is no WatchRunRequest");
   if (bad.ok()) bad = CheckRunId(request.run_id());
   if (bad.ok()) bad = CheckAfterSequence(request.after_sequence());
   if (!bad.ok())
-    return Refuse<grpc::ByteBuffer>("WatchRun", bad, gate_.observer());
-  return WatchReactor::Start(context_, context, request.run_id(),
+    return Refuse<grpc::ByteBuffer>({.method = "WatchRun", .request = id}, bad,
+                                    gate_.observer());
+  return WatchReactor::Start(context_, context, std::move(id), request.run_id(),
                              request.after_sequence());
 }
 
@@ -347,11 +353,14 @@ grpc::ServerUnaryReactor* RunServiceImpl::ListRecords(
 
 grpc::ServerWriteReactor<v1::ExportRunResponse>* RunServiceImpl::ExportRun(
     grpc::CallbackServerContext* context, const v1::ExportRunRequest* request) {
+  std::string id = NameRequest(*context);
   absl::Status bad = gate_.Admit(*context, "ExportRun").status();
   if (bad.ok()) bad = CheckRunId(request->run_id());
   if (!bad.ok())
-    return Refuse<v1::ExportRunResponse>("ExportRun", bad, gate_.observer());
-  return ExportReactor::Start(exports_, context, request->run_id());
+    return Refuse<v1::ExportRunResponse>({.method = "ExportRun", .request = id},
+                                         bad, gate_.observer());
+  return ExportReactor::Start(exports_, context, std::move(id),
+                              request->run_id());
 }
 
 }  // namespace kvrecall

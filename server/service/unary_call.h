@@ -2,12 +2,13 @@
 
 // One unary call that is to be answered, perhaps from another thread.
 
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "grpcpp/support/server_callback.h"
 
-#include "server/service/grpc_status.h"
+#include "server/service/call_end.h"
 #include "server/service/rpc_gate.h"
 
 namespace kvrecall {
@@ -20,6 +21,7 @@ class UnaryCall {
             const RpcGate& gate)
       : reactor_(context->DefaultReactor()),
         method_(method),
+        request_id_(NameRequest(*context)),
         observer_(&gate.observer()),
         caller_(gate.Admit(*context, method)) {}
 
@@ -30,16 +32,20 @@ class UnaryCall {
   const Caller& caller() const { return *caller_; }  // where admitted
   RpcObserver& observer() const { return *observer_; }
 
+  // What is logged for it carries these.
+  LogFields log_fields() const {
+    return {.method = method_, .request = request_id_};
+  }
+
   grpc::ServerUnaryReactor* Finish(const absl::Status& status) const {
-    const grpc::Status reply = ToGrpcStatus(status);
-    observer_->OnCallHandled(method_, reply.error_code());
-    reactor_->Finish(reply);
+    reactor_->Finish(EndCall(log_fields(), status, *observer_));
     return reactor_;
   }
 
  private:
   grpc::ServerUnaryReactor* reactor_;
   std::string_view method_;  // a literal
+  std::string request_id_;
   RpcObserver* observer_;
   absl::StatusOr<Caller> caller_;
 };

@@ -11,7 +11,7 @@
 #include "common/base/error_reason.h"
 #include "common/base/status_macros.h"
 #include "proto/convert/record_convert.h"
-#include "server/service/grpc_status.h"
+#include "server/service/call_end.h"
 
 namespace kvrecall {
 namespace {
@@ -32,10 +32,12 @@ StreamEnd EndOf(const absl::Status& status) {
 }  // namespace
 
 WatchCursor::WatchCursor(const WatchContext& context,
-                         std::shared_ptr<WatchSink> sink, std::string run_id,
+                         std::shared_ptr<WatchSink> sink,
+                         std::string request_id, std::string run_id,
                          int64_t after_sequence)
     : context_(context),
       sink_(std::move(sink)),
+      request_id_(std::move(request_id)),
       run_id_(std::move(run_id)),
       cursor_(after_sequence),
       last_write_(absl::Now()) {}
@@ -275,9 +277,9 @@ void WatchCursor::FinishWith(const absl::Status& status) {
     state_ = State::kFinished;
     end_ = EndOf(status);
   }
-  const grpc::Status reply = ToGrpcStatus(status);
-  context_.observer->OnCallHandled("WatchRun", reply.error_code());
-  sink_->Finish(reply);
+  sink_->Finish(
+      EndCall({.run = run_id_, .method = "WatchRun", .request = request_id_},
+              status, *context_.observer));
 }
 
 void WatchCursor::OnDone() {

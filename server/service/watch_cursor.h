@@ -74,7 +74,8 @@ class WatchCursor final : public WatchStream,
  public:
   // For a request that was checked.
   WatchCursor(const WatchContext& context, std::shared_ptr<WatchSink> sink,
-              std::string run_id, int64_t after_sequence);
+              std::string request_id, std::string run_id,
+              int64_t after_sequence);
 
   // Call once, when the sink is ready to answer.
   void Start();
@@ -116,6 +117,7 @@ class WatchCursor final : public WatchStream,
 
   const WatchContext context_;
   const std::shared_ptr<WatchSink> sink_;
+  const std::string request_id_;
   const std::string run_id_;
   uint64_t hub_key_ = 0;
 

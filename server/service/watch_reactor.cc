@@ -8,11 +8,13 @@ namespace kvrecall {
 
 WatchReactor* WatchReactor::Start(const WatchContext& context,
                                   grpc::CallbackServerContext* call,
-                                  std::string run_id, int64_t after_sequence) {
+                                  std::string request_id, std::string run_id,
+                                  int64_t after_sequence) {
   auto reactor = std::make_shared<WatchReactor>();
   reactor->call_ = call;
-  reactor->cursor_ = std::make_shared<WatchCursor>(
-      context, reactor, std::move(run_id), after_sequence);
+  reactor->cursor_ =
+      std::make_shared<WatchCursor>(context, reactor, std::move(request_id),
+                                    std::move(run_id), after_sequence);
   reactor->cursor_->Start();
   return reactor.get();
 }

@@ -22,7 +22,8 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // OnDone.
   static WatchReactor* Start(const WatchContext& context,
                              grpc::CallbackServerContext* call,
-                             std::string run_id, int64_t after_sequence);
+                             std::string request_id, std::string run_id,
+                             int64_t after_sequence);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;

@@ -8,6 +8,7 @@
 #include "spdlog/spdlog.h"
 
 #include "common/base/status_macros.h"
+#include "server/log.h"
 
 namespace kvrecall {
 namespace {
@@ -31,6 +32,7 @@ absl::Status Deadlines::Recover() {
       continue;
     }
     RETURN_IF_ERROR(queue_.Expire(deadline.run_id, now, changes).status());
+    const LogScope scope({.run = deadline.run_id});
     spdlog::info("run {}: its time limit passed while no server ran",
                  deadline.run_id);
   }
@@ -99,6 +101,7 @@ Command Deadlines::ExpireCommand(std::string run_id) {
       return;
     }
     if (!*has_expired) return;
+    const LogScope scope({.run = run_id});
     spdlog::info("run {}: its time limit has passed", run_id);
     hooks_.expired(run_id);
   };

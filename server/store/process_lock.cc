@@ -39,6 +39,16 @@ absl::Status SystemError(const std::string& path, const char* what) {
   return absl::FailedPreconditionError(words);
 }
 
+// Locks the open file at once or not at all.
+absl::Status Lock(int descriptor, const std::string& path) {
+  if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
+  if (errno != EWOULDBLOCK)
+    return SystemError(LockPath(path), "cannot be locked");
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, ": is in use by another kvrecall-server",
+                   Owner(descriptor), "; stop it or choose another database"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ProcessLock>> ProcessLock::Take(
@@ -48,12 +58,7 @@ absl::StatusOr<std::unique_ptr<ProcessLock>> ProcessLock::Take(
       open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor < 0) return SystemError(lock_path, "cannot be made");
   std::unique_ptr<ProcessLock> lock(new ProcessLock(descriptor));
-  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return SystemError(lock_path, "cannot be locked");
-    return absl::FailedPreconditionError(absl::StrCat(
-        path, ": is in use by another kvrecall-server", Owner(descriptor),
-        "; stop it or choose another database"));
-  }
+  RETURN_IF_ERROR(Lock(descriptor, path));
   // Only for the other's message: that it cannot be written matters little.
   const std::string owner = absl::StrCat(getpid(), "\n");
   if (ftruncate(descriptor, 0) == 0) {
@@ -61,6 +66,16 @@ absl::StatusOr<std::unique_ptr<ProcessLock>> ProcessLock::Take(
         pwrite(descriptor, owner.data(), owner.size(), 0);
   }
   return lock;
+}
+
+absl::Status ProcessLock::Check(const std::string& path) {
+  const std::string lock_path = LockPath(path);
+  const int descriptor = open(lock_path.c_str(), O_RDWR | O_CLOEXEC);
+  if (descriptor < 0)
+    return errno == ENOENT ? absl::OkStatus()
+                           : SystemError(lock_path, "cannot be opened");
+  const ProcessLock closed_in_the_end(descriptor);
+  return Lock(descriptor, path);
 }
 
 ProcessLock::~ProcessLock() { close(descriptor_); }

@@ -19,6 +19,10 @@ class ProcessLock {
   static absl::StatusOr<std::unique_ptr<ProcessLock>> Take(
       const std::string& path);
 
+  // Whether Take could be had now, without making a file. FailedPrecondition as
+  // above. Holds the lock for a moment where nobody has it.
+  static absl::Status Check(const std::string& path);
+
   ~ProcessLock();  // lets go
   ProcessLock(const ProcessLock&) = delete;
   ProcessLock& operator=(const ProcessLock&) = delete;

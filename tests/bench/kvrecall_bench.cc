@@ -379,7 +379,7 @@ int main(int argc, char** argv) {
   app.add_option("--device", options.engine.device, "auto, cpu or cuda")
       ->capture_default_str();
   app.add_option("--threads", options.engine.threads,
-                 "compute threads; 0: all cores");
+                 "compute threads; 0: all that may be used");
   app.add_option("--prefill-chunk", options.engine.prefill_chunk,
                  "queries per prefill chunk; 0: as suits the device")
       ->capture_default_str();

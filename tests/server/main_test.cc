@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-// A server process with its stderr at hand.
+// A server process with what it writes at hand.
 class Process {
  public:
   explicit Process(std::vector<std::string> arguments) {
@@ -32,6 +32,7 @@ class Process {
     EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
     pid_ = fork();
     if (pid_ == 0) {
+      dup2(ends[1], STDOUT_FILENO);
       dup2(ends[1], STDERR_FILENO);
       std::vector<char*> argv = {const_cast<char*>(KVRECALL_SERVER_BINARY)};
       for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -40,17 +41,17 @@ class Process {
       _exit(127);
     }
     close(ends[1]);
-    stderr_ = fdopen(ends[0], "r");
+    written_ = fdopen(ends[0], "r");
   }
   ~Process() {
     if (pid_ > 0) {
       kill(pid_, SIGKILL);
       waitpid(pid_, nullptr, 0);
     }
-    fclose(stderr_);
+    fclose(written_);
   }
 
-  // Reads lines until one holds `text`; false at the end of stderr.
+  // Reads lines until one holds `text`; false at the end.
   bool WaitForLine(const std::string& text) {
     for (std::string line; !(line = ReadLine()).empty();)
       if (absl::StrContains(line, text)) return true;
@@ -59,7 +60,7 @@ class Process {
 
   std::string ReadLine() {
     std::string line;
-    for (int c; (c = fgetc(stderr_)) != EOF;) {
+    for (int c; (c = fgetc(written_)) != EOF;) {
       line += static_cast<char>(c);
       if (c == '\n') break;
     }
@@ -84,7 +85,7 @@ class Process {
 
  private:
   pid_t pid_ = -1;
-  FILE* stderr_ = nullptr;
+  FILE* written_ = nullptr;
 };
 
 class MainTest : public ::testing::Test {
@@ -157,6 +158,34 @@ TEST_F(MainTest, EveryReasonNotToServeIsOneLine) {
                 "--allow-plaintext-remote");
   ExpectRefusal(Arguments({"--port-file", "/no/such/folder/p"}), 1,
                 "/no/such/folder/p");
+}
+
+TEST_F(MainTest, ChecksItsConfigurationWithoutServing) {
+  Process good(Arguments({"--check-config"}));
+  EXPECT_THAT(good.ReadAll(), StartsWith("configuration is good\n  model "));
+  EXPECT_EQ(good.Wait(), 0);
+  EXPECT_TRUE(fs::is_empty(folder_)) << "it has changed something";
+  Process bad(Arguments({"--check-config", "--listen", "0.0.0.0:0",
+                         "--port-file", "/no/such/folder/p"}));
+  const std::string said = bad.ReadAll();
+  EXPECT_EQ(bad.Wait(), 1);
+  EXPECT_THAT(said, StartsWith("kvrecall-server: listen: "));
+  EXPECT_THAT(said, HasSubstr("\nkvrecall-server: port file: "));
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 2) << said;
+  ExpectRefusal({"--check-config", "--frobnicate"}, 2, "--frobnicate");
+}
+
+TEST_F(MainTest, AsJsonEveryLineIsAnObjectTheLastOneToo) {
+  Process process(Arguments({"--log-format", "json"}));
+  ASSERT_TRUE(process.WaitForLine("serving"));
+  Process second(Arguments({"--log-format", "json"}));
+  const std::string said = second.ReadAll();
+  EXPECT_EQ(second.Wait(), 1);
+  EXPECT_EQ(nlohmann::json::parse(said)["level"], "critical");
+  process.Signal(SIGTERM);
+  for (std::string line; !(line = process.ReadLine()).empty();)
+    EXPECT_EQ(nlohmann::json::parse(line)["level"], "info");
+  EXPECT_EQ(process.Wait(), 0);
 }
 
 TEST_F(MainTest, KernelsThatThereAreNotAreNamed) {

@@ -35,6 +35,8 @@ TEST(OptionsTest, DefaultsServeTheLoopbackOnly) {
   EXPECT_FALSE(o.allow_plaintext_remote);
   EXPECT_EQ(o.dtype, "auto");
   EXPECT_EQ(o.threads, 0);
+  EXPECT_EQ(o.log_format, LogFormat::kText);
+  EXPECT_FALSE(o.check_config);
 }
 
 TEST(OptionsTest, EveryFlagIsRead) {
@@ -63,6 +65,9 @@ TEST(OptionsTest, EveryFlagIsRead) {
                               "8",
                               "--keep-days",
                               "9",
+                              "--log-format",
+                              "json",
+                              "--check-config",
                               "--log-level",
                               "error",
                               "--port-file",
@@ -82,6 +87,8 @@ TEST(OptionsTest, EveryFlagIsRead) {
   EXPECT_EQ(o.max_database_mib, 8);
   EXPECT_EQ(o.keep_days, 9);
   EXPECT_EQ(o.log_level, "error");
+  EXPECT_EQ(o.log_format, LogFormat::kJson);
+  EXPECT_TRUE(o.check_config);
   EXPECT_EQ(o.port_file, "/p");
 }
 
@@ -95,6 +102,7 @@ TEST(OptionsTest, BadFlagsAreNamedInOneLine) {
       {"--model", "nano", "--keep-days", "-1"},
       {"--model", "nano", "--max-database-mib", "much"},
       {"--model", "nano", "--log-level", "loud"},
+      {"--model", "nano", "--log-format", "xml"},
       {"--model", "nano", "--frobnicate"},
       {"--model"},
       {}};

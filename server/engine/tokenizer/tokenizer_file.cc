@@ -246,14 +246,13 @@ absl::StatusOr<std::optional<std::vector<int64_t>>> ReadTemplatePiece(
   if (piece.is_object() && piece.contains("Sequence")) return std::nullopt;
   const Json& token = piece.is_object() ? Get(piece, "SpecialToken") : piece;
   const Json& name = token.is_object() ? Get(token, "id") : token;
+  const absl::Status unknown = Invalid(
+      "post_processor TemplateProcessing names a special token that its "
+      "special_tokens lack");
+  if (!name.is_string() || !special_tokens.is_object()) return unknown;
   const Json& entry =
-      name.is_string() && special_tokens.is_object()
-          ? Get(special_tokens, name.get_ref<const std::string&>().c_str())
-          : Get(Json::object(), "");
-  if (!entry.is_object() || !Get(entry, "ids").is_array())
-    return Invalid(
-        "post_processor TemplateProcessing names a special token "
-        "that its special_tokens lack");
+      Get(special_tokens, name.get_ref<const std::string&>().c_str());
+  if (!entry.is_object() || !Get(entry, "ids").is_array()) return unknown;
   std::vector<int64_t> ids;
   for (const Json& value : entry["ids"]) {
     ASSIGN_OR_RETURN(const int32_t id, Id(value, "an id of special_tokens"));

@@ -32,7 +32,8 @@ void ExpectRefused(const std::string& path, absl::StatusCode code,
                    const std::string& words) {
   const std::string before = Read(path);
   for (const absl::Status& status :
-       {OpenForWriting(path, {}).status(), OpenForReading(path).status()}) {
+       {CheckForWriting(path).status(), OpenForWriting(path, {}).status(),
+        OpenForReading(path).status()}) {
     EXPECT_EQ(status.code(), code) << status;
     const std::string message(status.message());
     EXPECT_THAT(message, HasSubstr(path));
@@ -60,6 +61,26 @@ TEST_F(SchemaTest, AFreshDatabaseIsMarkedAndCanBeOpenedAgain) {
             kApplicationId);
   EXPECT_EQ((*reader)->QueryInt("PRAGMA user_version").value(), kSchemaVersion);
   EXPECT_TRUE(OpenForWriting(path, {}).ok());
+}
+
+TEST_F(SchemaTest, ACheckTellsTheVersionAndChangesNothing) {
+  const std::string path = dir_.File("runs.db");
+  EXPECT_EQ(CheckForWriting(path).value(), 0);
+  EXPECT_FALSE(std::filesystem::exists(path));
+  Write(path, "");
+  EXPECT_EQ(CheckForWriting(path).value(), 0);
+  EXPECT_EQ(Read(path), "");
+  std::filesystem::remove(path);
+  Made();
+  {
+    auto database = Database::Open(path, {});
+    ASSERT_TRUE((*database)->Exec("PRAGMA user_version = 2").ok());
+  }
+  const std::string before = Read(path);
+  EXPECT_EQ(CheckForWriting(path).value(), 2);
+  EXPECT_EQ(Read(path), before);
+  EXPECT_FALSE(std::filesystem::exists(path + "-wal"));
+  EXPECT_FALSE(std::filesystem::exists(path + "-shm"));
 }
 
 TEST_F(SchemaTest, ANewerVersionIsRefused) {

@@ -24,7 +24,8 @@ class FakeSink final : public WatchSink {
                                         const std::string& run_id,
                                         int64_t after) {
     auto sink = std::make_shared<FakeSink>();
-    sink->cursor_ = std::make_shared<WatchCursor>(context, sink, run_id, after);
+    sink->cursor_ = std::make_shared<WatchCursor>(context, sink, "request-1",
+                                                  run_id, after);
     sink->observed_ = sink->cursor_;
     sink->expected_ = after + 1;
     sink->wire_ = std::thread([s = sink.get()] { s->Run(); });

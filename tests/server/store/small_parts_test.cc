@@ -150,9 +150,17 @@ TEST(ProcessLockTest, OneAtATimeAndSymbolicLinksDoNotFoolIt) {
       EXPECT_THAT(std::string(second.message()),
                   HasSubstr("in use by another kvrecall-server (process " +
                             std::to_string(getpid())));
+      EXPECT_EQ(ProcessLock::Check(name), second);
     }
   }
-  EXPECT_TRUE(ProcessLock::Take(path).ok());
+  EXPECT_TRUE(ProcessLock::Check(path).ok());
+  EXPECT_TRUE(ProcessLock::Take(path).ok()) << "a check lets go";
+}
+
+TEST(ProcessLockTest, ACheckMakesNoFile) {
+  TempDir dir;
+  EXPECT_TRUE(ProcessLock::Check(dir.File("runs.db")).ok());
+  EXPECT_FALSE(std::filesystem::exists(dir.File("runs.db.lock")));
 }
 
 TEST(ListenersTest, OnlyTheRunsOwnAreCalledUntilTheirHandleGoes) {
