@@ -26,7 +26,7 @@ struct ServerOptions {
   // That metrics tell apart; see ParseLaneLabels.
   std::string metrics_policies = "h2o,h2o_evict,snapkv,streaming,random,oracle";
   std::string metrics_budgets = "0.1,0.2,0.3,0.5";
-  std::string database;                    // empty: DefaultDatabase()
+  std::string database;  // empty: DefaultDatabase()
   // Samples that wait or run, and their estimated tokens, of all clients and of
   // each; 0: any.
   int64_t max_queue = 100'000;

@@ -38,7 +38,6 @@ class Database;
 // Why a statement failed.
 enum class DatabaseFault { kBusy, kFull, kInputOutput, kCorrupt, kOther };
 
-
 // Bytes to be bound as a BLOB; strings are bound as TEXT.
 struct Blob {
   std::string_view bytes;
