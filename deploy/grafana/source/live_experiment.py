@@ -188,7 +188,7 @@ def gaps():
         # each fall for a restart.
         p.lines("Change of the token's log-probability, median by lane",
                 "Below 0 the chosen token became less likely. Estimated from "
-                "buckets, the lowest of which begins at -20.",
+                "buckets; all below -20 counts as -20.",
                 "suffix: nats",
                 [p.Query(q.percentile(0.5, "kvrecall_gap_logprob_change_nats",
                                       by=("lane",)), "{{lane}}")],
