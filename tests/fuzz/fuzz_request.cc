@@ -22,7 +22,7 @@
 #include "server/service/defaults.h"
 #include "server/service/grpc_status.h"
 #include "server/service/validate.h"
-#include "server/store/sample_json.h"
+#include "common/longbench/sample_json.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/target.h"
 
