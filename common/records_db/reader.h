@@ -28,6 +28,8 @@ enum class SampleState { kQueued, kRunning, kDone, kFailed, kCancelled };
 
 // "queued", "running", "done", "failed", "cancelled".
 const char* SampleStateName(SampleState state);
+// DataLoss: no such state.
+absl::StatusOr<SampleState> ParseSampleState(std::string_view name);
 
 // A sample of a run, without its input.
 struct SampleInfo {
