@@ -167,7 +167,7 @@ absl::StatusOr<RunQueue::RunRow> RunQueue::FindRun(const std::string& run_id) {
   ASSIGN_OR_RETURN(
       Statement row,
       database_.Prepare("SELECT id, state, complete, ended_us IS NOT NULL, "
-                        "samples_submitted, owner, config, provenance, "
+                        "owner, config, provenance, "
                         "coalesce(config ->> '$.max_new_tokens', 0) "
                         "FROM runs WHERE run_id = ?1"));
   RETURN_IF_ERROR(row.Bind(run_id));
@@ -180,11 +180,10 @@ absl::StatusOr<RunQueue::RunRow> RunQueue::FindRun(const std::string& run_id) {
                 std::string(row.Text(1)),
                 row.Int(2) != 0,
                 row.Int(3) != 0,
-                row.Int(4),
+                std::string(row.Text(4)),
                 std::string(row.Text(5)),
                 std::string(row.Text(6)),
-                std::string(row.Text(7)),
-                row.Int(8)};
+                row.Int(7)};
 }
 
 absl::Status RunQueue::Limit(int64_t samples, int64_t tokens,
@@ -247,8 +246,7 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
     room.tokens -= cost;
     ++accepted;
     accepted_tokens += cost;
-    RETURN_IF_ERROR(
-        InsertSample(run, run.submitted + accepted, sample, cost, now));
+    RETURN_IF_ERROR(InsertSample(run, sample, cost, now));
     outcomes.push_back(SubmitOutcome::kAccepted);
   }
   // What ended stays as it is: a repeated call changes nothing. Nor does one of
@@ -275,9 +273,27 @@ absl::StatusOr<bool> RunQueue::HasSample(const RunRow& run,
   return count > 0;
 }
 
-absl::Status RunQueue::InsertSample(const RunRow& run, int64_t ordinal,
-                                    const NewSample& sample, int64_t cost,
-                                    absl::Time now) {
+absl::StatusOr<int64_t> RunQueue::OrdinalOf(const RunRow& run,
+                                            const NewSample& sample) {
+  if (sample.ordinal == 0)
+    return database_.QueryInt(
+        "SELECT coalesce(max(ordinal), 0) + 1 FROM samples WHERE run = ?1",
+        run.id);
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_.Prepare(
+          "SELECT sample_id FROM samples WHERE run = ?1 AND ordinal = ?2"));
+  RETURN_IF_ERROR(row.Bind(run.id, sample.ordinal));
+  ASSIGN_OR_RETURN(const bool is_taken, row.Step());
+  if (!is_taken) return sample.ordinal;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "sample '", sample.id, "' is to have place ", sample.ordinal,
+      ", which sample '", std::string(row.Text(0)), "' of the run has"));
+}
+
+absl::Status RunQueue::InsertSample(const RunRow& run, const NewSample& sample,
+                                    int64_t cost, absl::Time now) {
+  ASSIGN_OR_RETURN(const int64_t ordinal, OrdinalOf(run, sample));
   RETURN_IF_ERROR(database_.Run(
       "INSERT INTO samples (run, ordinal, sample_id, state, submitted_us, "
       "owner, cost, record_key) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?7)",

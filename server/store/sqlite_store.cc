@@ -15,6 +15,7 @@
 
 #include "common/base/digest.h"
 #include "common/base/status_macros.h"
+#include "common/longbench/sample_json.h"
 #include "common/records_db/backup_file.h"
 #include "server/store/calls.h"
 #include "server/store/deadlines.h"
@@ -30,7 +31,6 @@
 #include "server/store/room.h"
 #include "server/store/run_exports.h"
 #include "server/store/run_queue.h"
-#include "server/store/sample_json.h"
 
 namespace kvrecall {
 namespace {
@@ -262,7 +262,8 @@ void SqliteStore::SubmitSamples(
     bad.Update(payload.status());
     if (payload.ok()) {
       std::string digest = Sha256Hex(*payload);
-      rows.push_back({sample.id, *std::move(payload), std::move(digest)});
+      rows.push_back(
+          {sample.id, *std::move(payload), std::move(digest), sample.ordinal});
     }
   }
   writer_->Post(CommandFor<SubmitReply>(

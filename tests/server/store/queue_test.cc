@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/records_db/reader.h"
 #include "tests/server/store/store_testing.h"
 
 namespace kvrecall {
@@ -76,6 +77,31 @@ TEST_F(QueueTest, SubmittingTwiceIsADuplicate) {
   EXPECT_THAT(*Submit(run, {TestSample("b"), TestSample("c"), TestSample("c")}),
               ElementsAre(kDuplicate, kAccepted, kDuplicate));
   EXPECT_EQ(Info(run).samples_submitted, 3);
+}
+
+TEST_F(QueueTest, ASampleMayAskForItsPlaceInAStudy) {
+  const std::string run = Create();
+  const auto at = [](const char* id, int64_t ordinal) {
+    Sample sample = TestSample(id);
+    sample.ordinal = ordinal;
+    return sample;
+  };
+  ASSERT_TRUE(Submit(run, {at("a", 3), at("b", 1)}).ok());
+  ASSERT_TRUE(Submit(run, {at("c", 0), at("a", 9)}).ok());  // "a" is known
+  const absl::Status taken = Submit(run, {at("d", 7), at("e", 1)}).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(taken)) << taken;
+  EXPECT_THAT(std::string(taken.message()),
+              HasSubstr("sample 'e' is to have place 1, which sample 'b'"));
+  auto reader = RecordsReader::Open(path_);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  const auto samples = (*reader)->ListSamples(run, 0, 10);
+  ASSERT_TRUE(samples.ok()) << samples.status();
+  std::vector<std::pair<std::string, int64_t>> places;
+  for (const SampleInfo& sample : *samples)
+    places.emplace_back(sample.sample_id, sample.ordinal);
+  EXPECT_EQ(places, (std::vector<std::pair<std::string, int64_t>>{
+                        {"b", 1}, {"a", 3}, {"c", 4}}));
+  EXPECT_EQ(Lease().sample.id, "a");  // the order of submission
 }
 
 TEST_F(QueueTest, ACompleteRunTakesNoNewSamples) {
