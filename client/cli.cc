@@ -10,6 +10,7 @@
 #include "client/commands/data.h"
 #include "client/commands/export.h"
 #include "client/commands/health.h"
+#include "client/commands/merge.h"
 #include "client/commands/plot.h"
 #include "client/commands/policies.h"
 #include "client/commands/pull.h"
@@ -88,6 +89,7 @@ int RunCli(int argc, const char* const* argv, const Environment& environment,
   AddCompareCommand(app, context);
   AddExportCommand(app, context);
   AddPullCommand(app, context);
+  AddMergeCommand(app, context);
   AddTokenizeCommand(app, context);
   AddHealthCommand(app, context);
   AddAdminCommand(app, context);

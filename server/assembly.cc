@@ -129,6 +129,30 @@ v1::Model DescribeModel(const LoadedModel& loaded) {
   return model;
 }
 
+absl::StatusOr<std::unique_ptr<Metrics>> MakeMetrics(
+    const ServerOptions& options) {
+  ASSIGN_OR_RETURN(
+      const LaneLabels lanes,
+      ParseLaneLabels(options.metrics_policies, options.metrics_budgets));
+  if (options.metrics.empty()) return nullptr;
+  return std::make_unique<Metrics>(lanes);
+}
+
+void DescribeTo(Metrics& metrics, const LoadedModel& loaded,
+                const std::string& database, absl::Duration load_time) {
+  const ModelInfo& info = loaded.model->info();
+  metrics.SetBuild({kVersion, kCommit, info.libtorch, SqliteVersion()});
+  metrics.SetModel({info.name, info.digest, info.dtype, info.device,
+                    info.context_window, load_time});
+  metrics.SetDatabase(database);
+  metrics.SetDevice([&model = *loaded.model] {
+    const DeviceMemory memory = model.MemoryInUse();
+    return GpuMemory{static_cast<double>(memory.allocated),
+                     static_cast<double>(memory.reserved),
+                     static_cast<double>(memory.total)};
+  });
+}
+
 v1::ServerInfo DescribeServer(const std::string& database) {
   v1::ServerInfo info;
   info.set_version(kVersion);

@@ -11,6 +11,7 @@
 #include "kvrecall/v1/model_service.pb.h"
 #include "server/engine/hf_model.h"
 #include "server/engine/model.h"
+#include "server/observability/metrics.h"
 #include "server/options.h"
 #include "server/runner/prompt_builder.h"
 #include "server/service/model_service.h"
@@ -47,6 +48,15 @@ class ModelPlanner final : public RunPlanner {
   const ModelInfo& model_;
   const PromptBuilder& prompts_;
 };
+
+// Null where none are wanted: then nobody counts. InvalidArgument names the
+// flag.
+absl::StatusOr<std::unique_ptr<Metrics>> MakeMetrics(
+    const ServerOptions& options);
+
+// What runs, and how much it takes. `loaded` outlives the metrics' use.
+void DescribeTo(Metrics& metrics, const LoadedModel& loaded,
+                const std::string& database, absl::Duration load_time);
 
 // The answers of ModelService. `prompts` outlives the function.
 TokenizeFunction TokenizeWith(const PromptBuilder& prompts);

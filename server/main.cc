@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "nlohmann/json.hpp"
 #include "spdlog/spdlog.h"
 #include <unistd.h>
@@ -29,7 +30,6 @@
 #include "server/observability/metrics_server.h"
 #include "server/options.h"
 #include "server/runner/runner.h"
-#include "server/service/defaults.h"
 #include "server/service/rpc_server.h"
 #include "server/service_manager.h"
 #include "server/signals.h"
@@ -57,22 +57,6 @@ absl::StatusOr<std::unique_ptr<AccessControl>> MakeAccess(
     const ServerOptions& options) {
   if (options.tokens.empty()) return std::make_unique<AccessControl>();
   return AccessControl::WithTokens(options.tokens);
-}
-
-// Makes the series of runs with default policies and budgets.
-absl::Status PrepareMetrics(const LoadedModel& loaded, Metrics& metrics) {
-  const ModelInfo& info = loaded.model->info();
-  metrics.SetBuildInfo(kVersion, kCommit);
-  metrics.SetModelInfo(info.name, info.digest, info.dtype, info.device);
-  // Any task will do; its length must not make a small window an error.
-  RunConfig request;
-  request.task = "hotpotqa";
-  request.max_new_tokens = 1;
-  request.max_prompt_tokens = 1;
-  ASSIGN_OR_RETURN(const RunConfig defaults,
-                   CompleteDefaults(request, info.context_window));
-  metrics.PrepareLanes(defaults);
-  return absl::OkStatus();
 }
 
 // One line, so that no one wonders why a sample is too long.
@@ -103,10 +87,11 @@ absl::Status WritePortFile(const std::string& path, const RpcServer& rpc,
 
 absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   RETURN_IF_ERROR(CheckCpuKernels());
-  Metrics metrics;
+  ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics,
+                   MakeMetrics(options));
   ASSIGN_OR_RETURN(const std::string database, ChooseDatabase(options));
   SqliteStoreOptions store_options;
-  store_options.observer = &metrics;
+  if (metrics != nullptr) store_options.observer = &metrics->store();
   store_options.limits = {options.max_queue, options.max_queue_tokens,
                           options.max_queue_each,
                           options.max_queue_tokens_each};
@@ -116,13 +101,17 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
     store_options.keep = absl::Hours(24 * options.keep_days);
   ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
                    OpenSqliteStore(database, store_options));
+  const absl::Time load_begin = absl::Now();
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(options));
-  RETURN_IF_ERROR(PrepareMetrics(loaded, metrics));
   std::unique_ptr<MetricsServer> metrics_server;
-  if (!options.metrics.empty()) {
+  if (metrics != nullptr) {
+    DescribeTo(*metrics, loaded, database, absl::Now() - load_begin);
     ASSIGN_OR_RETURN(metrics_server,
-                     MetricsServer::Start(options.metrics, metrics.registry()));
+                     MetricsServer::Start(options.metrics, metrics.get()));
   }
+  // Who hears of the work where metrics do not.
+  RunnerObserver no_runs;
+  RpcObserver no_calls;
 
   ModelPlanner planner(loaded.model->info(), *loaded.prompts);
   ASSIGN_OR_RETURN(const std::unique_ptr<AccessControl> access,
@@ -131,20 +120,22 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
       const std::unique_ptr<RpcServer> rpc,
       RpcServer::Start(
           RpcOptionsOf(options),
-          {store.get(), &planner, &metrics, access.get(),
+          {store.get(), &planner,
+           metrics != nullptr ? &metrics->calls() : &no_calls, access.get(),
            TokenizeWith(*loaded.prompts), DescribeModel(loaded),
            DescribeServer(database), [&signals] { signals.Request(); }}));
   // Set before the request that it causes is taken.
   absl::Status device;
   const std::unique_ptr<Runner> runner = Runner::Start(
-      *loaded.model, *loaded.prompts, *store, metrics,
+      *loaded.model, *loaded.prompts, *store,
+      metrics != nullptr ? metrics->runs() : no_runs,
       [&device, &signals](const absl::Status& why) {
         device = absl::UnavailableError(absl::StrCat(
             "the device has failed: ", why.message(),
             "; what ran is back in the queue: start the server again"));
         signals.Request();
       });
-  metrics.SetServing(true);
+  if (metrics != nullptr) metrics->SetServing();
   signals.Arm();
   if (!options.port_file.empty())
     RETURN_IF_ERROR(
@@ -160,7 +151,7 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   spdlog::info("{}: no new work; the running sample has {} s",
                signal == 0 ? "drain" : absl::StrCat("signal ", signal),
                options.drain_seconds);
-  metrics.SetServing(false);
+  if (metrics != nullptr) metrics->SetDraining();
   rpc->BeginDrain();
   runner->Stop(absl::Seconds(options.drain_seconds));
   // The streams see what the last sample still yielded, as far as it is

@@ -74,6 +74,13 @@ void AddServiceFlags(CLI::App& app, ServerOptions& options) {
   app.add_option("--metrics", options.metrics,
                  "host:port of Prometheus metrics; empty: none")
       ->capture_default_str();
+  app.add_option("--metrics-policies", options.metrics_policies,
+                 "policies whose recall has metrics of its own, at most 6; the "
+                 "others share theirs")
+      ->capture_default_str();
+  app.add_option("--metrics-budgets", options.metrics_budgets,
+                 "budgets that have, at most 4")
+      ->capture_default_str();
   app.add_option("--database", options.database,
                  "SQLite file of runs and records (default "
                  "$XDG_DATA_HOME/kvrecall/kvrecall.db)");

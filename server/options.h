@@ -25,7 +25,10 @@ struct ServerOptions {
   std::string access;
   std::string tls_certificate, tls_key, tls_client_ca, tokens;
   std::string metrics = "127.0.0.1:9464";  // empty: none
-  std::string database;                    // empty: DefaultDatabase()
+  // That metrics tell apart; see ParseLaneLabels.
+  std::string metrics_policies = "h2o,h2o_evict,snapkv,streaming,random,oracle";
+  std::string metrics_budgets = "0.1,0.2,0.3,0.5";
+  std::string database;  // empty: DefaultDatabase()
   // Samples that wait or run, and their estimated tokens, of all clients and of
   // each; 0: any.
   int64_t max_queue = 100'000;

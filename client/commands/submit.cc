@@ -22,6 +22,7 @@
 #include "client/watcher.h"
 #include "common/base/status_macros.h"
 #include "common/longbench/jsonl.h"
+#include "common/longbench/shard.h"
 #include "common/longbench/task.h"
 #include "common/record/policy_catalog.h"
 
@@ -42,7 +43,9 @@ struct SubmitOptions {
   std::string gaps;        // empty: none
   std::string force;       // empty: none
   int64_t limit = 0;       // samples; 0: all
+  std::string shard;       // empty: all of them
   std::string time_limit;  // empty: none
+  std::string request_id;  // empty: a new one
   bool fresh = false;
   bool detach = false;
   bool json = false;
@@ -158,10 +161,17 @@ absl::StatusOr<std::vector<Sample>> ReadTaskSamples(
   if (options.limit > 0 && std::ssize(samples) > options.limit) {
     samples.resize(options.limit);
   }
+  for (size_t i = 0; i < samples.size(); ++i)
+    samples[i].ordinal = static_cast<int64_t>(i) + 1;
   if (config.force == Force::kText) {
     RETURN_IF_ERROR(ForceTexts(options.force, &samples));
   }
-  return samples;
+  if (options.shard.empty()) return samples;
+  const absl::StatusOr<Shard> shard = ParseShard(options.shard);
+  if (!shard.ok())
+    return absl::InvalidArgumentError(
+        absl::StrCat("--shard: ", shard.status().message()));
+  return TakeShard(std::move(samples), *shard);
 }
 
 BatchLimits LimitsOf(const v1::ServerInfo& server) {
@@ -193,13 +203,20 @@ absl::StatusOr<int> Submit(const SubmitOptions& options,
                    ReadTimeLimit(options.time_limit));
   ASSIGN_OR_RETURN(const std::vector<Sample> samples,
                    ReadTaskSamples(options, config, context.environment));
+  if (samples.empty()) {
+    err << "shard " << options.shard << " of " << config.task
+        << " has no samples; nothing is to be done" << std::endl;
+    return kExitOk;
+  }
   ASSIGN_OR_RETURN(const Connection connection, Connect(context.server));
   ASSIGN_OR_RETURN(const v1::ServerInfo server, connection.GetServerInfo());
   ASSIGN_OR_RETURN(auto batches, MakeBatches(samples, LimitsOf(server)));
   TellMissingScopes(config, err);
   ASSIGN_OR_RETURN(
       RunInfo run,
-      connection.CreateRun(NewRequestId(), config, !options.fresh, time_limit));
+      connection.CreateRun(
+          options.request_id.empty() ? NewRequestId() : options.request_id,
+          config, !options.fresh, time_limit));
   err << "run " << run.run_id << ": " << samples.size() << " samples of "
       << config.task << std::endl;
 
@@ -269,6 +286,10 @@ void AddSubmitCommand(CLI::App& app, CommandContext& context) {
                       "fields in braces, or @FILE that has it");
   command->add_option("--limit", options->limit, "The first N samples only")
       ->check(CLI::PositiveNumber);
+  command->add_option("--shard", options->shard,
+                      "The I-th of N parts of the samples (after --limit), I "
+                      "from 0 to N-1: 0/4, 1/4, 2/4 and 3/4 together are all "
+                      "of them; `merge` joins what they yield");
   command
       ->add_option("--budgets", options->budgets,
                    "Positions to hold: ratios of the current length, "
@@ -313,6 +334,10 @@ void AddSubmitCommand(CLI::App& app, CommandContext& context) {
   command->add_option("--time-limit", options->time_limit,
                       "From now: what has not ended by then fails, and the "
                       "run ends (90s, 30m, 2h; default: none)");
+  command->add_option("--request-id", options->request_id,
+                      "A name for this submission, of 1 to 64 characters: "
+                      "given again with the same options, the same run goes "
+                      "on, for scripts that are started again");
   command->add_flag("--detach", options->detach,
                     "Do not wait for the run; print its name");
   command->add_flag("--json", options->json, "Print one JSON object");

@@ -41,6 +41,9 @@ struct Sample {
   // template. Fields of ours.
   std::map<std::string, std::string> fields;
   std::vector<ChatMessage> messages;
+  // Its place in the study that it belongs to, from 1; 0: not given. No part of
+  // what the sample is, and in no file.
+  int64_t ordinal = 0;
 };
 
 // What a line must have.

@@ -90,16 +90,6 @@ absl::StatusOr<RunKey> FindRun(Database& database, std::string_view run_id) {
   return RunKey{row.Int(0), row.Int(1)};
 }
 
-absl::StatusOr<SampleState> ParseSampleState(std::string_view name) {
-  for (const SampleState state :
-       {SampleState::kQueued, SampleState::kRunning, SampleState::kDone,
-        SampleState::kFailed, SampleState::kCancelled}) {
-    if (name == SampleStateName(state)) return state;
-  }
-  return absl::DataLossError(
-      absl::StrCat("unknown state of a sample '", OneLine(name), "'"));
-}
-
 absl::StatusOr<SampleInfo> SampleFrom(const Statement& row) {
   SampleInfo sample;
   sample.sample_id = row.Text(0);
@@ -193,6 +183,16 @@ const char* SampleStateName(SampleState state) {
       return "cancelled";
   }
   return "unknown";
+}
+
+absl::StatusOr<SampleState> ParseSampleState(std::string_view name) {
+  for (const SampleState state :
+       {SampleState::kQueued, SampleState::kRunning, SampleState::kDone,
+        SampleState::kFailed, SampleState::kCancelled}) {
+    if (name == SampleStateName(state)) return state;
+  }
+  return absl::DataLossError(
+      absl::StrCat("unknown state of a sample '", OneLine(name), "'"));
 }
 
 absl::StatusOr<RunInfo> ReadRun(Database& database, std::string_view run_id) {

@@ -28,11 +28,13 @@ enum class SampleState { kQueued, kRunning, kDone, kFailed, kCancelled };
 
 // "queued", "running", "done", "failed", "cancelled".
 const char* SampleStateName(SampleState state);
+// DataLoss: no such state.
+absl::StatusOr<SampleState> ParseSampleState(std::string_view name);
 
 // A sample of a run, without its input.
 struct SampleInfo {
   std::string sample_id;
-  int64_t ordinal = 0;  // place in the run, from 1
+  int64_t ordinal = 0;  // place in the run, from 1; may have gaps
   SampleState state = SampleState::kQueued;
   // The attempt whose events count; 0: it has no events yet.
   int64_t attempt = 0;

@@ -37,7 +37,8 @@ CREATE TABLE runs (
 CREATE TABLE samples (
   id INTEGER PRIMARY KEY,        -- grows with submission, over all runs
   run INTEGER NOT NULL REFERENCES runs (id),
-  ordinal INTEGER NOT NULL,      -- place in the run, from 1
+  -- Place in the run, from 1. A run that is one part of a study has gaps.
+  ordinal INTEGER NOT NULL,
   sample_id TEXT NOT NULL,       -- LongBench's _id
   state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed',
     'cancelled')),

@@ -39,6 +39,23 @@ absl::StatusCode CodeOf(int sqlite_code) {
   }
 }
 
+DatabaseFault FaultOf(int sqlite_code) {
+  switch (sqlite_code & 0xff) {
+    case SQLITE_FULL:
+      return DatabaseFault::kFull;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return DatabaseFault::kBusy;
+    case SQLITE_IOERR:
+      return DatabaseFault::kInputOutput;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return DatabaseFault::kCorrupt;
+    default:
+      return DatabaseFault::kOther;
+  }
+}
+
 // Why the operating system refused to open the file.
 absl::Status OpenError(const std::string& path, int code, int system_error,
                        const char* message) {
@@ -287,7 +304,12 @@ void Database::WaitForLocks(absl::Duration timeout) {
                        static_cast<int>(absl::ToInt64Milliseconds(timeout)));
 }
 
+void Database::OnFault(std::function<void(DatabaseFault)> hook) {
+  on_fault_ = std::move(hook);
+}
+
 absl::Status Database::Error(int code) const {
+  if (on_fault_) on_fault_(FaultOf(code));
   absl::Status error(CodeOf(code),
                      absl::StrCat(path_, ": ", OneLine(sqlite3_errmsg(handle_)),
                                   " (SQLite error ", code, ")"));
@@ -295,6 +317,8 @@ absl::Status Database::Error(int code) const {
              ? WithReason(std::move(error), "DATABASE_BUSY")
              : error;
 }
+
+std::string SqliteVersion() { return sqlite3_libversion(); }
 
 absl::Status InTransaction(Database& database, TransactionKind kind,
                            absl::FunctionRef<absl::Status()> body) {

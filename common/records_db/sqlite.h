@@ -35,6 +35,9 @@ namespace kvrecall {
 
 class Database;
 
+// Why a statement failed.
+enum class DatabaseFault { kBusy, kFull, kInputOutput, kCorrupt, kOther };
+
 // Bytes to be bound as a BLOB; strings are bound as TEXT.
 struct Blob {
   std::string_view bytes;
@@ -177,6 +180,9 @@ class Database {
   // tables and rows, not while it walks through a table's pages.
   void StopWhen(std::function<bool()> stop);
 
+  // `hook` hears of each call that fails, on the caller's thread.
+  void OnFault(std::function<void(DatabaseFault)> hook);
+
   const std::string& path() const { return path_; }
 
  private:
@@ -195,6 +201,7 @@ class Database {
   sqlite3* handle_;
   absl::Duration busy_timeout_;
   std::function<bool()> stop_;
+  std::function<void(DatabaseFault)> on_fault_;
   std::unordered_map<std::string_view, Cached> cache_;  // keys: SQLite's copy
 };
 
@@ -202,6 +209,9 @@ enum class TransactionKind {
   kRead,   // a snapshot, taken at the first read
   kWrite,  // takes the write lock at once
 };
+
+// Of the library that runs: "3.40.1". Thread-safe.
+std::string SqliteVersion();
 
 // Runs `body` between BEGIN and COMMIT; rolls back if it fails, or if COMMIT
 // does. Not to be nested.

@@ -20,6 +20,7 @@ v1::Sample ToProto(const Sample& sample) {
     to->set_role(from.role);
     to->set_content(from.content);
   }
+  message.set_ordinal(sample.ordinal);
   return message;
 }
 
@@ -38,6 +39,7 @@ Sample FromProto(const v1::Sample& message) {
   sample.fields.insert(message.fields().begin(), message.fields().end());
   for (const v1::ChatMessage& from : message.messages())
     sample.messages.push_back({from.role(), from.content()});
+  sample.ordinal = message.ordinal();
   return sample;
 }
 

@@ -123,6 +123,25 @@ int64_t FreeDeviceMemory(at::Device device) {
   return std::numeric_limits<int64_t>::max();
 }
 
+DeviceMemory MemoryOf(at::Device device) {
+  DeviceMemory memory;
+#ifdef KVRECALL_WITH_CUDA
+  if (device.is_cuda()) {
+    c10::cuda::CUDAGuard guard(device);
+    size_t free = 0, total = 0;
+    C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    const auto stats =
+        c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
+    constexpr size_t kAll = 0;
+    memory.allocated = stats.allocated_bytes[kAll].current;
+    memory.reserved = stats.reserved_bytes[kAll].current;
+    memory.total = static_cast<int64_t>(total);
+  }
+#endif
+  (void)device;
+  return memory;
+}
+
 void SynchronizeDevice(at::Device device) {
 #ifdef KVRECALL_WITH_CUDA
   if (device.is_cuda())

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 
 #include "server/engine/attention.h"
+#include "server/engine/model.h"
 
 namespace kvrecall {
 
@@ -36,6 +37,9 @@ std::string DeviceKernelsVersion(at::Device device);
 
 // Bytes that a GPU has free, those that libtorch keeps for reuse included.
 int64_t FreeDeviceMemory(at::Device device);
+
+// What libtorch holds of a GPU's memory; 0 on the CPU. Thread-safe.
+DeviceMemory MemoryOf(at::Device device);
 
 // Waits until the device has done what was queued; nothing on the CPU.
 void SynchronizeDevice(at::Device device);

@@ -57,6 +57,10 @@ class HfModel final : public Model {
     });
   }
 
+  DeviceMemory MemoryInUse() const override {
+    return MemoryOf(options_.device());
+  }
+
   absl::StatusOr<std::unique_ptr<Sequence>> NewSequence(
       int64_t capacity, int64_t observer_bytes) override {
     RETURN_IF_ERROR(CheckCapacity(capacity, info_));
@@ -201,6 +205,7 @@ class HfModel final : public Model {
                       : AttentionRequest{});
             });
       cache.Advance(count);
+      if (options.on_chunk) options.on_chunk();
     }
     PrefillObservation observation;
     if (!options.statistics) return observation;

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -45,6 +46,13 @@ struct ModelInfo {
   int64_t prefill_chunk = 0;  // queries per prefill chunk
   int64_t weight_bytes = 0;
   int64_t kv_bytes_per_token = 0;
+};
+
+// Bytes of a GPU's memory; 0 on a CPU.
+struct DeviceMemory {
+  int64_t allocated = 0;  // by tensors
+  int64_t reserved = 0;   // of the GPU's, for those and for reuse
+  int64_t total = 0;
 };
 
 // The KV cache of one text. Contiguous; sized once, never re-copied.
@@ -90,6 +98,9 @@ struct PrefillOptions {
   std::vector<int64_t> windows;  // each ≥ 1
   // Looked at between chunks; may be null.
   const std::atomic<bool>* cancelled = nullptr;
+  // Called after each chunk, on the caller's thread; may be empty. A GPU may
+  // still compute it.
+  std::function<void()> on_chunk;
 };
 
 // A step made again, once for each lane: see Model::StepMasked.
@@ -166,6 +177,9 @@ class Model {
   // of the device itself spoils it for the whole process. Internal: it does
   // not, and why.
   virtual absl::Status CheckDevice() = 0;
+
+  // At any time, also beside other calls.
+  virtual DeviceMemory MemoryInUse() const { return {}; }
 };
 
 }  // namespace kvrecall

@@ -136,13 +136,9 @@ class ScriptedModel final : public Model {
         RETURN_IF_ERROR(CallHook(ScriptedPoint::Phase::kPrefill, i));
       }
       text.Feed(tokens[i]);
-      if (!options.statistics) continue;
-      const at::Tensor rows = Rows(text);
-      observation.sums.narrow(2, 0, i + 1).add_(rows);
-      for (size_t w = 0; w < options.windows.size(); ++w)
-        if (i >= n - (options.windows[w] - 1))
-          observation.window_sums[w].narrow(2, 0, i + 1).add_(rows);
-      if (i == n - 1) observation.last_row = rows;
+      if (options.statistics) Observe(text, i, n, options.windows, observation);
+      const bool ends_chunk = (i + 1) % info_.prefill_chunk == 0 || i == n - 1;
+      if (ends_chunk && options.on_chunk) options.on_chunk();
     }
     return observation;
   }
@@ -206,6 +202,18 @@ class ScriptedModel final : public Model {
   }
 
   // The rows of the text's last position: [layers, kv_heads, length].
+  // What a prefill of `n` tokens gathers of its token `i`, the last one fed.
+  void Observe(const ScriptedSequence& text, int64_t i, int64_t n,
+               const std::vector<int64_t>& windows,
+               PrefillObservation& observation) const {
+    const at::Tensor rows = Rows(text);
+    observation.sums.narrow(2, 0, i + 1).add_(rows);
+    for (size_t w = 0; w < windows.size(); ++w)
+      if (i >= n - (windows[w] - 1))
+        observation.window_sums[w].narrow(2, 0, i + 1).add_(rows);
+    if (i == n - 1) observation.last_row = rows;
+  }
+
   at::Tensor Rows(const ScriptedSequence& text) const {
     const int64_t n = text.length();
     at::Tensor rows = at::empty({info_.layers, info_.kv_heads, n}, at::kFloat);

@@ -43,8 +43,8 @@ int Bind(httplib::Server& http, const HostAndPort& address) {
 
 }  // namespace
 
-MetricsServer::MetricsServer(std::shared_ptr<prometheus::Collectable> metrics)
-    : metrics_(std::move(metrics)), http_(std::make_unique<httplib::Server>()) {
+MetricsServer::MetricsServer(const prometheus::Collectable* metrics)
+    : metrics_(metrics), http_(std::make_unique<httplib::Server>()) {
   http_->new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   http_->set_read_timeout(kPatienceSeconds);
   http_->set_write_timeout(kPatienceSeconds);
@@ -67,11 +67,10 @@ MetricsServer::~MetricsServer() {
 }
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
-    const std::string& address,
-    std::shared_ptr<prometheus::Collectable> metrics) {
+    const std::string& address, const prometheus::Collectable* metrics) {
   const absl::StatusOr<HostAndPort> parsed = ParseAddress(address);
   if (!parsed.ok()) return parsed.status();
-  std::unique_ptr<MetricsServer> server(new MetricsServer(std::move(metrics)));
+  std::unique_ptr<MetricsServer> server(new MetricsServer(metrics));
   httplib::Server& http = *server->http_;
   server->port_ = Bind(http, *parsed);
   if (server->port_ <= 0)

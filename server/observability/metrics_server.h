@@ -28,12 +28,11 @@ namespace kvrecall {
 
 class MetricsServer {
  public:
-  // `address` is host:port; port 0 takes any free one.
+  // `address` is host:port; port 0 takes any free one. `metrics` outlives this.
   // InvalidArgument: not such an address. Unavailable: the port is in use, or
   // cannot be bound.
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
-      const std::string& address,
-      std::shared_ptr<prometheus::Collectable> metrics);
+      const std::string& address, const prometheus::Collectable* metrics);
   // InvalidArgument: `address` is not one that Start could take.
   static absl::Status CheckAddress(const std::string& address);
   // Answers no more.
@@ -44,11 +43,11 @@ class MetricsServer {
   int port() const { return port_; }
 
  private:
-  explicit MetricsServer(std::shared_ptr<prometheus::Collectable> metrics);
+  explicit MetricsServer(const prometheus::Collectable* metrics);
 
   std::string Scrape() const;
 
-  const std::shared_ptr<prometheus::Collectable> metrics_;
+  const prometheus::Collectable* metrics_;
   const ProcessCollector process_;
   const std::unique_ptr<httplib::Server> http_;
   std::thread listener_;

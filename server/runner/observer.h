@@ -10,19 +10,33 @@
 
 namespace kvrecall {
 
-// Called on the engine thread: must not block.
+// What the engine thread does at a time: one pass through the model.
+enum class EnginePhase {
+  kPrefill,  // a chunk of a prompt
+  kDecode,   // a step, its figures and the lanes that go with it
+  kGap,      // gap lanes that no step goes with
+};
+inline constexpr int kEnginePhases = 3;
+
+// Called on the engine thread, but for OnSampleFailed, which a sample whose
+// prompt cannot be made ready causes on another: must not block. As it is, it
+// does nothing.
 class RunnerObserver {
  public:
   virtual ~RunnerObserver() = default;
-  virtual void OnSampleStarted(const RunConfig& config,
-                               const SampleStart& start) = 0;
+  // A pass took so long; on a GPU, to be handed over and for what was waited
+  // for.
+  virtual void OnPass(EnginePhase, absl::Duration /*time*/) {}
+  virtual void OnSampleStarted(const RunConfig&, const SampleStart&) {}
   // `latency` runs from the step before (for step 1: from submission).
-  virtual void OnStep(const RunConfig& config, const StepRecord& record,
-                      absl::Duration latency) = 0;
-  virtual void OnSampleFinished(const RunConfig& config,
-                                const SampleResult& result) = 0;
-  virtual void OnSampleFailed(const RunConfig& config,
-                              const SampleFailure& failure) = 0;
+  virtual void OnStep(const RunConfig&, const StepRecord&,
+                      absl::Duration /*latency*/) {}
+  // `latency` runs from submission.
+  virtual void OnSampleFinished(const RunConfig&, const SampleResult&,
+                                absl::Duration /*latency*/) {}
+  virtual void OnSampleFailed(const RunConfig&, const SampleFailure&) {}
+  // The engine has let go of its sample, however it ended.
+  virtual void OnIdle() {}
 };
 
 }  // namespace kvrecall

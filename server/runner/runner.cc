@@ -146,12 +146,16 @@ class Runner::Threads {
     const LogScope scope({.run = lease.run_id, .sample = lease.sample.id});
     absl::Time last = lease.submit_time;
     const EventSink sink = [&](decltype(Event::body) body, absl::Time now) {
-      Tell(lease.config, body, now - last);
+      Tell(lease, body, now, now - last);
       if (std::holds_alternative<StepRecord>(body)) last = now;
       return AppendEvent(lease, std::move(body));
     };
+    const PassTimer timer = [this](EnginePhase phase, absl::Duration time) {
+      observer_.OnPass(phase, time);
+    };
     const absl::Status status =
-        RunSample(model_, prompts_.tokenizer(), sample, abort_, sink);
+        RunSample(model_, prompts_.tokenizer(), sample, abort_, sink, timer);
+    observer_.OnIdle();
     if (status.ok()) return;
     // Given back, a sample whose run was cancelled is dropped by the store.
     if (absl::IsCancelled(status)) return store_.Release(lease);
@@ -170,14 +174,16 @@ class Runner::Threads {
     if (on_device_lost_) on_device_lost_(why);
   }
 
-  void Tell(const RunConfig& config, const decltype(Event::body)& body,
-            absl::Duration latency) {
+  // `since_last`: since the step before, or submission.
+  void Tell(const LeasedSample& lease, const decltype(Event::body)& body,
+            absl::Time now, absl::Duration since_last) {
     if (const auto* start = std::get_if<SampleStart>(&body))
-      observer_.OnSampleStarted(config, *start);
+      observer_.OnSampleStarted(lease.config, *start);
     if (const auto* step = std::get_if<StepRecord>(&body))
-      observer_.OnStep(config, *step, latency);
+      observer_.OnStep(lease.config, *step, since_last);
     if (const auto* result = std::get_if<SampleResult>(&body))
-      observer_.OnSampleFinished(config, *result);
+      observer_.OnSampleFinished(lease.config, *result,
+                                 now - lease.submit_time);
   }
 
   void Fail(const LeasedSample& lease, const absl::Status& status) {

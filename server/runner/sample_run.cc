@@ -1,6 +1,7 @@
 #include "server/runner/sample_run.h"
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <limits>
 #include <string>
@@ -57,15 +58,18 @@ std::vector<int64_t> EndTokens(const Task& task, const ModelInfo& model,
 }
 
 class SampleRun {
+  using Clock = std::chrono::steady_clock;
+
  public:
   SampleRun(Model& model, const Tokenizer& tokenizer,
             const PreparedSample& sample, const std::atomic<bool>& stop,
-            const EventSink& sink)
+            const EventSink& sink, const PassTimer& timer)
       : model_(model),
         sample_(sample),
         config_(sample.lease.config),
         stop_(stop),
         sink_(sink),
+        timer_(timer),
         end_tokens_(EndTokens(*sample.task, model.info(), tokenizer)),
         tokenizer_(tokenizer),
         text_(sample.prompt.tokens),
@@ -156,6 +160,8 @@ class SampleRun {
     PrefillOptions options;
     options.windows = telemetry_->windows();
     options.cancelled = sample_.lease.cancelled.get();
+    options.on_chunk = [this] { TellPass(EnginePhase::kPrefill); };
+    pass_began_ = Clock::now();
     // The last prompt token is the first decode step.
     ASSIGN_OR_RETURN(
         const PrefillObservation observation,
@@ -188,7 +194,9 @@ class SampleRun {
     result_.finish_reason = FinishReason::kLength;
     for (int64_t t = 1; t <= max_steps(); ++t) {
       RETURN_IF_ERROR(CheckCancelled());
+      pass_began_ = Clock::now();
       RETURN_IF_ERROR(Step(t, token));
+      TellPass(EnginePhase::kDecode);
       OpenStep& step = open_.back();
       token = step.chosen;
       text_.push_back(token);
@@ -207,8 +215,10 @@ class SampleRun {
     while (!open_.empty()) {
       at::Tensor lanes;
       if (!config_.gaps.empty()) {
+        pass_began_ = Clock::now();
         ASSIGN_OR_RETURN(
             lanes, model_.StepMasked(*sequence_, open_[0].fed, open_[0].masks));
+        TellPass(EnginePhase::kGap);
       }
       RETURN_IF_ERROR(CloseFirst(lanes));
     }
@@ -296,6 +306,14 @@ class SampleRun {
                               /*skip_special_tokens=*/false);
   }
 
+  // A pass has ended, and the next may begin.
+  void TellPass(EnginePhase phase) {
+    if (!timer_) return;
+    const Clock::time_point now = Clock::now();
+    timer_(phase, absl::FromChrono(now - pass_began_));
+    pass_began_ = now;
+  }
+
   absl::Status CheckCancelled() const {
     if (sample_.lease.cancelled != nullptr && sample_.lease.cancelled->load())
       return absl::CancelledError("the run was cancelled");
@@ -326,6 +344,7 @@ class SampleRun {
   const RunConfig& config_;
   const std::atomic<bool>& stop_;
   const EventSink& sink_;
+  const PassTimer& timer_;
   const std::vector<int64_t> end_tokens_;
   const Tokenizer& tokenizer_;
   std::vector<int64_t> text_;  // what has been fed: the token at each position
@@ -336,6 +355,7 @@ class SampleRun {
   std::unique_ptr<SampleTelemetry> telemetry_;
   std::deque<OpenStep> open_;  // two at most, the older first
   SampleResult result_;
+  Clock::time_point pass_began_;
 };
 
 }  // namespace
@@ -359,12 +379,13 @@ uint64_t SampleKey64(const PreparedSample& sample, const ModelInfo& model) {
 
 absl::Status RunSample(Model& model, const Tokenizer& tokenizer,
                        const PreparedSample& sample,
-                       const std::atomic<bool>& stop, const EventSink& sink) {
+                       const std::atomic<bool>& stop, const EventSink& sink,
+                       const PassTimer& timer) {
   // Telemetry works with libtorch too: what it throws is the sample's failure,
   // and no gradient is kept of what it does.
   return CatchTorch([&] {
     const c10::InferenceMode guard;
-    return SampleRun(model, tokenizer, sample, stop, sink).Run();
+    return SampleRun(model, tokenizer, sample, stop, sink, timer).Run();
   });
 }
 

@@ -14,6 +14,7 @@
 #include "common/longbench/task.h"
 #include "common/record/record.h"
 #include "server/engine/model.h"
+#include "server/runner/observer.h"
 #include "server/runner/prompt_builder.h"
 #include "server/store/store.h"
 
@@ -31,6 +32,9 @@ struct PreparedSample {
 using EventSink =
     std::function<absl::Status(decltype(Event::body) body, absl::Time when)>;
 
+// Told how long each pass through the model took; may be empty.
+using PassTimer = std::function<void(EnginePhase phase, absl::Duration time)>;
+
 // The first 8 bytes, big-endian, of the sample key: the SHA-256 over what the
 // text depends on, which is task, sample id, prompt, model, and the
 // configuration without policies, scopes, budgets and gap lanes.
@@ -42,7 +46,8 @@ uint64_t SampleKey64(const PreparedSample& sample, const ModelInfo& model);
 // that are not finite, a sink that failed.
 absl::Status RunSample(Model& model, const Tokenizer& tokenizer,
                        const PreparedSample& sample,
-                       const std::atomic<bool>& stop, const EventSink& sink);
+                       const std::atomic<bool>& stop, const EventSink& sink,
+                       const PassTimer& timer = {});
 
 // What a failed sample is recorded as.
 SampleFailure FailureOf(const absl::Status& status);

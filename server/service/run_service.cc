@@ -16,6 +16,7 @@
 #include "proto/convert/run_convert.h"
 #include "proto/convert/sample_convert.h"
 #include "proto/convert/time_convert.h"
+#include "server/service/admission.h"
 #include "server/log.h"
 #include "server/service/call_end.h"
 #include "server/service/defaults.h"
@@ -122,6 +123,19 @@ struct Submission {
   v1::SubmitSamplesRequest request;
   v1::SubmitSamplesResponse response;
   grpc::ByteBuffer* bytes = nullptr;  // gRPC's, until the call is finished
+
+  // Answers the call, whose response is complete where `status` is OK.
+  grpc::ServerUnaryReactor* Finish(const UnaryCall& call,
+                                   const absl::Status& status) {
+    if (status.ok()) {
+      for (const auto& result : response.results())
+        call.observer().OnAdmission(AdmissionOf(result.outcome()), 1);
+      *bytes = ToBytes(response);
+    } else {
+      call.observer().OnAdmission(AdmissionOf(status), request.samples_size());
+    }
+    return call.Finish(status);
+  }
 };
 
 // Hands the samples that can be run to the store, and answers the call for all
@@ -132,7 +146,7 @@ void Submit(Store* store, const UnaryCall& call,
   const absl::StatusOr<RunInfo> run =
       OwnRun(store, request.run_id(), call.caller());
   if (!run.ok()) {
-    call.Finish(run.status());
+    submission->Finish(call, run.status());
     return;
   }
   std::vector<Sample> samples;
@@ -150,11 +164,8 @@ void Submit(Store* store, const UnaryCall& call,
   store->SubmitSamples(
       request.run_id(), std::move(samples), request.complete(),
       [call, submission](const absl::StatusOr<SubmitReply>& reply) {
-        if (reply.ok()) {
-          FillOutcomes(*reply, &submission->response);
-          *submission->bytes = ToBytes(submission->response);
-        }
-        call.Finish(reply.status());
+        if (reply.ok()) FillOutcomes(*reply, &submission->response);
+        submission->Finish(call, reply.status());
       });
 }
 
@@ -295,10 +306,11 @@ grpc::ServerUnaryReactor* RunServiceImpl::SubmitSamples(
   const auto submission = std::make_shared<Submission>();
   submission->bytes = response;
   absl::Status bad = call.admitted();
-  if (bad.ok()) bad = CheckNotDraining();
   if (bad.ok()) bad = ReadSubmission(*request, &submission->request);
-  if (bad.ok()) bad = CheckSubmission(submission->request);
   if (!bad.ok()) return call.Finish(bad);
+  bad = CheckNotDraining();
+  if (bad.ok()) bad = CheckSubmission(submission->request);
+  if (!bad.ok()) return submission->Finish(call, bad);
   context_.executor->Post([call, submission, store = context_.store] {
     Submit(store, call, submission);
   });

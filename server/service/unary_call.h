@@ -30,6 +30,7 @@ class UnaryCall {
   // Whether the caller may make this call. The request is looked at only then.
   absl::Status admitted() const { return caller_.status(); }
   const Caller& caller() const { return *caller_; }  // where admitted
+  RpcObserver& observer() const { return *observer_; }
 
   // What is logged for it carries these.
   LogFields log_fields() const {

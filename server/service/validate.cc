@@ -61,6 +61,10 @@ absl::Status CheckSampleText(const v1::Sample& sample, std::string_view field) {
   if (sample.length() < 0)
     return FieldError(FieldPath(field, "length"),
                       absl::StrCat(sample.length(), " is negative"));
+  if (sample.ordinal() < 0 || sample.ordinal() > kMostOrdinal)
+    return FieldError(
+        FieldPath(field, "ordinal"),
+        absl::StrCat(sample.ordinal(), " is not in 0 to ", kMostOrdinal));
   return absl::OkStatus();
 }
 

@@ -25,6 +25,8 @@ inline constexpr int64_t kMaxMessageBytes = 8 << 20;
 inline constexpr int64_t kMaxTokenizeBytes = 256 << 10;
 // A leap year; what runs for longer does so without a limit.
 inline constexpr absl::Duration kMaxTimeLimit = absl::Hours(24 * 366);
+// Of Sample.ordinal: what a double keeps too.
+inline constexpr int64_t kMostOrdinal = int64_t{1} << 53;
 inline constexpr int kMaxPageSize = 1000;
 inline constexpr int kDefaultRunsPage = 50;
 inline constexpr int kDefaultRecordsPage = 500;

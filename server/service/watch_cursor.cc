@@ -20,6 +20,15 @@ namespace {
 constexpr size_t kBytesPerMessage = 64 << 10;
 constexpr size_t kEventsPerRead = 256;  // at most
 
+StreamEnd EndOf(const absl::Status& status) {
+  if (status.ok()) return StreamEnd::kDone;
+  if (absl::IsCancelled(status)) return StreamEnd::kClientGone;
+  const std::string reason = ReasonOf(status);
+  if (reason == "SLOW_READER") return StreamEnd::kSlow;
+  if (reason == "DRAINING") return StreamEnd::kDrain;
+  return StreamEnd::kError;
+}
+
 }  // namespace
 
 WatchCursor::WatchCursor(const WatchContext& context,
@@ -75,6 +84,7 @@ void WatchCursor::Pump() {
       sending_ = page.events(page.events_size() - 1).sequence();
       BeginWrite();
       lock.unlock();
+      context_.observer->OnStreamMessage(page.last_sequence() - sending_);
       return sink_->StartWrite(page);
     }
     if (!woken_) {
@@ -265,6 +275,7 @@ void WatchCursor::FinishWith(const absl::Status& status) {
   {
     std::lock_guard lock(mutex_);
     state_ = State::kFinished;
+    end_ = EndOf(status);
   }
   sink_->Finish(
       EndCall({.run = run_id_, .method = "WatchRun", .request = request_id_},
@@ -273,14 +284,16 @@ void WatchCursor::FinishWith(const absl::Status& status) {
 
 void WatchCursor::OnDone() {
   std::shared_ptr<void> subscription;
+  StreamEnd end;
   {
     std::lock_guard lock(mutex_);
     subscription = std::move(subscription_);
+    end = end_;
   }
   // Waits for a Wake in progress, which never blocks.
   subscription.reset();
   context_.hub->Remove(hub_key_);
-  context_.observer->OnStreamClosed();
+  context_.observer->OnStreamClosed(end);
 }
 
 }  // namespace kvrecall

@@ -132,6 +132,7 @@ class WatchCursor final : public WatchStream,
   int64_t cursor_;      // last sequence that was sent
   bool woken_ = false;  // committed since the last read began
   std::optional<absl::StatusCode> stop_;
+  StreamEnd end_ = StreamEnd::kClientGone;  // how it has ended
   bool aborting_ = false;        // somebody is inside the sink's Abort
   std::optional<bool> written_;  // how the write ended meanwhile
   absl::Time last_write_;

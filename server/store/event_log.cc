@@ -84,7 +84,8 @@ void Changes::Add(const Changes& other) {
   events += other.events;
   waiting += other.waiting;
   running += other.running;
-  ended += other.ended;
+  waiting_tokens += other.waiting_tokens;
+  ended.Add(other.ended);
   runs.insert(runs.end(), other.runs.begin(), other.runs.end());
   appended.insert(appended.end(), other.appended.begin(), other.appended.end());
 }
@@ -180,7 +181,13 @@ absl::Status EventLog::Append(
   changes.events += static_cast<int64_t>(events.size());
   if (!EndsSample(events)) return absl::OkStatus();
   changes.running -= 1;
-  changes.ended += 1;
+  const auto* result = std::get_if<SampleResult>(&events.back().body);
+  if (result == nullptr)
+    changes.ended.failed += 1;
+  else if (result->finish_reason == FinishReason::kEos)
+    changes.ended.ok += 1;
+  else
+    changes.ended.length += 1;
   return EndRunIfOver(key.run, now, changes);
 }
 
@@ -298,6 +305,7 @@ absl::Status EventLog::FailOpenSamples(int64_t run,
       "WHERE samples.run = ?1 AND samples.state IN ('queued', 'running')",
       run, EventKind(EventBody(failure)),
       EventDetailToJson(EventBody(failure))));
+  ASSIGN_OR_RETURN(const int64_t waiting_tokens, QueuedTokens(run));
   ASSIGN_OR_RETURN(const int64_t waiting,
                    FailSamplesIn("queued", run, failure, now));
   ASSIGN_OR_RETURN(const int64_t running,
@@ -305,12 +313,20 @@ absl::Status EventLog::FailOpenSamples(int64_t run,
   const int64_t failed = waiting + running;
   changes.waiting -= waiting;
   changes.running -= running;
-  changes.ended += failed;
+  changes.waiting_tokens -= waiting_tokens;
+  changes.ended.deadline += failed;
   changes.events += failed;
   return database_.Run(
       "UPDATE runs SET last_sequence = last_sequence + ?2, "
       "samples_failed = samples_failed + ?2 WHERE id = ?1",
       run, failed);
+}
+
+absl::StatusOr<int64_t> EventLog::QueuedTokens(int64_t run) {
+  return database_.QueryInt(
+      "SELECT coalesce(sum(cost), 0) FROM samples "
+      "WHERE run = ?1 AND state = 'queued'",
+      run);
 }
 
 absl::Status EventLog::EndRunIfOver(int64_t run, absl::Time now,

@@ -15,6 +15,7 @@
 
 #include "common/record/record.h"
 #include "common/records_db/sqlite.h"
+#include "server/store/store_observer.h"
 
 namespace kvrecall {
 
@@ -30,10 +31,11 @@ struct AppendedEvents {
 
 // What a transaction changed, for those who are told after its commit.
 struct Changes {
-  int64_t events = 0;   // appended
-  int64_t waiting = 0;  // samples in the queue, difference
-  int64_t running = 0;  // samples leased, difference
-  int64_t ended = 0;    // samples that were done or failed
+  int64_t events = 0;          // appended
+  int64_t waiting = 0;         // samples in the queue, difference
+  int64_t running = 0;         // samples leased, difference
+  int64_t waiting_tokens = 0;  // estimated, of the samples in the queue
+  SampleEnds ended;
   // That got events, once for each time.
   std::vector<std::string> runs;
   // What is known of those events, in their order; one for each of `runs` where
@@ -62,10 +64,14 @@ class EventLog {
                       std::shared_ptr<const std::vector<Event>> events,
                       absl::Time now, Changes& changes);
 
-  // Fails all samples of the run that wait or run, with an event for each, in
-  // their order. One that never ran fails as attempt 1.
+  // Fails all samples of the run that wait or run because its time is over,
+  // with an event for each, in their order. One that never ran fails as
+  // attempt 1.
   absl::Status FailOpenSamples(int64_t run, const SampleFailure& failure,
                                absl::Time now, Changes& changes);
+
+  // Estimated tokens of the run's samples in the queue.
+  absl::StatusOr<int64_t> QueuedTokens(int64_t run);
 
   // Appends RunEnd if no more samples will follow and all have ended.
   absl::Status EndRunIfOver(int64_t run, absl::Time now, Changes& changes);

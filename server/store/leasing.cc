@@ -3,8 +3,8 @@
 #include "absl/time/clock.h"
 
 #include "common/base/status_macros.h"
+#include "common/longbench/sample_json.h"
 #include "common/record/json.h"
-#include "server/store/sample_json.h"
 
 namespace kvrecall {
 namespace {

@@ -84,6 +84,7 @@ absl::StatusOr<bool> ReuseRecords(Database& database, EventLog& log,
   RETURN_IF_ERROR(log.Append(
       key, std::make_shared<const std::vector<Event>>(std::move(events)), now,
       changes));
+  changes.ended.reused += 1;
   return true;
 }
 

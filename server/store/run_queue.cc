@@ -102,6 +102,10 @@ absl::StatusOr<QueueSize> RunQueue::Size() {
   ASSIGN_OR_RETURN(size.running,
                    database_.QueryInt("SELECT count(*) FROM samples "
                                       "WHERE state = 'running'"));
+  ASSIGN_OR_RETURN(
+      size.waiting_tokens,
+      database_.QueryInt("SELECT coalesce(sum(cost), 0) FROM samples "
+                         "WHERE state = 'queued'"));
   return size;
 }
 
@@ -163,7 +167,7 @@ absl::StatusOr<RunQueue::RunRow> RunQueue::FindRun(const std::string& run_id) {
   ASSIGN_OR_RETURN(
       Statement row,
       database_.Prepare("SELECT id, state, complete, ended_us IS NOT NULL, "
-                        "samples_submitted, owner, config, provenance, "
+                        "owner, config, provenance, "
                         "coalesce(config ->> '$.max_new_tokens', 0) "
                         "FROM runs WHERE run_id = ?1"));
   RETURN_IF_ERROR(row.Bind(run_id));
@@ -176,11 +180,10 @@ absl::StatusOr<RunQueue::RunRow> RunQueue::FindRun(const std::string& run_id) {
                 std::string(row.Text(1)),
                 row.Int(2) != 0,
                 row.Int(3) != 0,
-                row.Int(4),
+                std::string(row.Text(4)),
                 std::string(row.Text(5)),
                 std::string(row.Text(6)),
-                std::string(row.Text(7)),
-                row.Int(8)};
+                row.Int(7)};
 }
 
 absl::Status RunQueue::Limit(int64_t samples, int64_t tokens,
@@ -216,6 +219,7 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
   ASSIGN_OR_RETURN(const RunRow run, FindRun(run_id));
   ASSIGN_OR_RETURN(Room room, RoomFor(run.owner));
   std::vector<SubmitOutcome> outcomes;
+  int64_t accepted_tokens = 0;
   int64_t accepted = 0;
   for (const NewSample& sample : samples) {
     ASSIGN_OR_RETURN(const bool is_known, HasSample(run, sample.id));
@@ -241,8 +245,8 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
     room.samples -= 1;
     room.tokens -= cost;
     ++accepted;
-    RETURN_IF_ERROR(
-        InsertSample(run, run.submitted + accepted, sample, cost, now));
+    accepted_tokens += cost;
+    RETURN_IF_ERROR(InsertSample(run, sample, cost, now));
     outcomes.push_back(SubmitOutcome::kAccepted);
   }
   // What ended stays as it is: a repeated call changes nothing. Nor does one of
@@ -254,6 +258,7 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
       "complete = complete OR ?3 WHERE id = ?1",
       run.id, accepted, complete));
   changes.waiting += accepted;
+  changes.waiting_tokens += accepted_tokens;
   RETURN_IF_ERROR(log_.EndRunIfOver(run.id, now, changes));
   return outcomes;
 }
@@ -268,9 +273,27 @@ absl::StatusOr<bool> RunQueue::HasSample(const RunRow& run,
   return count > 0;
 }
 
-absl::Status RunQueue::InsertSample(const RunRow& run, int64_t ordinal,
-                                    const NewSample& sample, int64_t cost,
-                                    absl::Time now) {
+absl::StatusOr<int64_t> RunQueue::OrdinalOf(const RunRow& run,
+                                            const NewSample& sample) {
+  if (sample.ordinal == 0)
+    return database_.QueryInt(
+        "SELECT coalesce(max(ordinal), 0) + 1 FROM samples WHERE run = ?1",
+        run.id);
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_.Prepare(
+          "SELECT sample_id FROM samples WHERE run = ?1 AND ordinal = ?2"));
+  RETURN_IF_ERROR(row.Bind(run.id, sample.ordinal));
+  ASSIGN_OR_RETURN(const bool is_taken, row.Step());
+  if (!is_taken) return sample.ordinal;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "sample '", sample.id, "' is to have place ", sample.ordinal,
+      ", which sample '", std::string(row.Text(0)), "' of the run has"));
+}
+
+absl::Status RunQueue::InsertSample(const RunRow& run, const NewSample& sample,
+                                    int64_t cost, absl::Time now) {
+  ASSIGN_OR_RETURN(const int64_t ordinal, OrdinalOf(run, sample));
   RETURN_IF_ERROR(database_.Run(
       "INSERT INTO samples (run, ordinal, sample_id, state, submitted_us, "
       "owner, cost, record_key) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?7)",
@@ -286,16 +309,20 @@ absl::StatusOr<RunInfo> RunQueue::Cancel(const std::string& run_id,
   ASSIGN_OR_RETURN(const RunRow run, FindRun(run_id));
   if (run.ended) return ReadRun(database_, run_id);
   const int64_t now_us = absl::ToUnixMicros(now);
+  ASSIGN_OR_RETURN(const int64_t tokens, log_.QueuedTokens(run.id));
+  changes.waiting_tokens -= tokens;
   RETURN_IF_ERROR(
       database_.Run("UPDATE samples SET state = 'cancelled', ended_us = ?2 "
                     "WHERE run = ?1 AND state = 'queued'",
                     run.id, now_us));
   changes.waiting -= database_.Changes();
+  changes.ended.cancelled += database_.Changes();
   RETURN_IF_ERROR(
       database_.Run("UPDATE samples SET state = 'cancelled', ended_us = ?2 "
                     "WHERE run = ?1 AND state = 'running'",
                     run.id, now_us));
   changes.running -= database_.Changes();
+  changes.ended.cancelled += database_.Changes();
   RETURN_IF_ERROR(log_.EndRun(run.id, RunState::kCancelled, now, changes));
   return ReadRun(database_, run_id);
 }
@@ -368,7 +395,7 @@ absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
       Statement row,
       database_.Prepare(
           "SELECT samples.id, samples.run, samples.attempt + 1, runs.run_id, "
-          "sample_id, config, payload, submitted_us FROM samples "
+          "sample_id, config, payload, submitted_us, cost FROM samples "
           "JOIN runs ON runs.id = samples.run "
           "JOIN sample_inputs ON sample_inputs.sample = samples.id "
           "WHERE samples.id = ?1"));
@@ -392,6 +419,7 @@ absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
       "UPDATE runs SET state = 'running' WHERE id = ?1 AND state = 'queued'",
       taken.key.run));
   changes.waiting -= 1;
+  changes.waiting_tokens -= row.Int(8);
   changes.running += 1;
   ASSIGN_OR_RETURN(const bool is_reused,
                    ReuseRecords(database_, log_, taken.key, now, changes));
@@ -400,12 +428,18 @@ absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
 }
 
 absl::Status RunQueue::Release(const LeaseKey& key, Changes& changes) {
+  ASSIGN_OR_RETURN(
+      const int64_t tokens,
+      database_.QueryInt("SELECT coalesce(sum(cost), 0) FROM samples "
+                         "WHERE id = ?1 AND state = 'running' AND attempt = ?2",
+                         key.sample, key.attempt));
   RETURN_IF_ERROR(
       database_.Run("UPDATE samples SET state = 'queued', "
                     "attempt = attempt - (recorded_attempt <> attempt) "
                     "WHERE id = ?1 AND state = 'running' AND attempt = ?2",
                     key.sample, key.attempt));
   changes.waiting += database_.Changes();
+  changes.waiting_tokens += tokens;
   changes.running -= database_.Changes();
   return absl::OkStatus();
 }

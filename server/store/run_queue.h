@@ -19,6 +19,7 @@
 #include "server/store/fair_turns.h"
 #include "server/store/run_id.h"
 #include "server/store/store.h"
+#include "server/store/store_observer.h"
 
 namespace kvrecall {
 
@@ -26,7 +27,8 @@ namespace kvrecall {
 struct NewSample {
   std::string id;
   std::string payload;
-  std::string digest;  // of the payload
+  std::string digest;   // of the payload
+  int64_t ordinal = 0;  // place in the run, from 1; 0: behind the others
 };
 
 // Of samples that wait or run, and of their estimated tokens; of all clients
@@ -52,12 +54,6 @@ struct OpenDeadline {
   absl::Time time;
 };
 
-// Samples in the queue, and leased.
-struct QueueSize {
-  int64_t waiting = 0;
-  int64_t running = 0;
-};
-
 // A sample that so many servers died of is failed, not tried again.
 inline constexpr int kMostCrashes = 3;
 
@@ -72,6 +68,8 @@ class RunQueue {
   // a word, for the third time, is failed with SERVER_DIED instead.
   absl::Status Recover(absl::Time now);
   absl::StatusOr<QueueSize> Size();
+  // Servers that had this database before, by Recover.
+  int64_t earlier_servers() const { return epoch_ - 1; }
 
   // As the methods of Store.
   absl::StatusOr<RunInfo> Create(const NewRun& run, absl::Time now);
@@ -106,7 +104,6 @@ class RunQueue {
     std::string state;
     bool complete = false;
     bool ended = false;
-    int64_t submitted = 0;
     std::string owner, config, provenance;
     int64_t max_new_tokens = 0;
   };
@@ -125,9 +122,10 @@ class RunQueue {
   // The id of the sample whose turn it is; nothing if none waits.
   absl::StatusOr<std::optional<int64_t>> NextSample();
   absl::StatusOr<bool> HasSample(const RunRow& run, const std::string& id);
-  absl::Status InsertSample(const RunRow& run, int64_t ordinal,
-                            const NewSample& sample, int64_t cost,
-                            absl::Time now);
+  absl::Status InsertSample(const RunRow& run, const NewSample& sample,
+                            int64_t cost, absl::Time now);
+  // InvalidArgument: another sample has the place that the sample asks for.
+  absl::StatusOr<int64_t> OrdinalOf(const RunRow& run, const NewSample& sample);
 
   Database& database_;
   EventLog& log_;

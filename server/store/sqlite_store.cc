@@ -15,6 +15,7 @@
 
 #include "common/base/digest.h"
 #include "common/base/status_macros.h"
+#include "common/longbench/sample_json.h"
 #include "common/records_db/backup_file.h"
 #include "server/store/calls.h"
 #include "server/store/deadlines.h"
@@ -30,7 +31,6 @@
 #include "server/store/room.h"
 #include "server/store/run_exports.h"
 #include "server/store/run_queue.h"
-#include "server/store/sample_json.h"
 
 namespace kvrecall {
 namespace {
@@ -167,6 +167,12 @@ absl::Status SqliteStore::Start() {
       }));
   RETURN_IF_ERROR(deleter_.Recover());
   ASSIGN_OR_RETURN(size_, queue_.Size());
+  if (options_.observer != nullptr) {
+    options_.observer->OnOpened(queue_.earlier_servers());
+    database_->OnFault([observer = options_.observer](DatabaseFault fault) {
+      observer->OnDatabaseFault(fault);
+    });
+  }
   TellQueue();
   writer_ = std::make_unique<GroupCommit>(
       database_.get(),
@@ -188,16 +194,17 @@ void SqliteStore::OnCommitted(const GroupCommit::Report& report) {
     spdlog::warn("{}: can be written again", database_->path());
   }
   if (changes.waiting != 0 || changes.running != 0) {
-    pace_.Ended(changes.ended, absl::Now());
+    pace_.Ended(changes.ended.done_or_failed(), absl::Now());
     size_.waiting += changes.waiting;
     size_.running += changes.running;
+    size_.waiting_tokens += changes.waiting_tokens;
     if (size_.waiting + size_.running == 0) pace_.Pause();
     TellQueue();
   }
   if (changes.events > 0 && options_.observer != nullptr) {
-    options_.observer->OnCommit(changes.events,
-                                absl::FromChrono(report.commit_time),
-                                absl::FromChrono(report.lag));
+    options_.observer->OnCommit({changes.events,
+                                 absl::FromChrono(report.commit_time),
+                                 absl::FromChrono(report.lag), changes.ended});
   }
   recent_.Publish(changes, [this](const std::string& run_id) {
     return listeners_.Has(run_id);
@@ -222,7 +229,7 @@ void SqliteStore::OnWriteFailed(const absl::Status& status) {
 
 void SqliteStore::TellQueue() {
   if (options_.observer == nullptr) return;
-  options_.observer->OnQueue(size_.waiting, size_.running);
+  options_.observer->OnQueue(size_);
 }
 
 absl::Status SqliteStore::CheckRoomForWork() {
@@ -255,7 +262,8 @@ void SqliteStore::SubmitSamples(
     bad.Update(payload.status());
     if (payload.ok()) {
       std::string digest = Sha256Hex(*payload);
-      rows.push_back({sample.id, *std::move(payload), std::move(digest)});
+      rows.push_back(
+          {sample.id, *std::move(payload), std::move(digest), sample.ordinal});
     }
   }
   writer_->Post(CommandFor<SubmitReply>(

@@ -12,11 +12,12 @@
 #include "common/records_db/schema.h"
 #include "server/store/run_queue.h"
 #include "server/store/store.h"
+#include "server/store/store_observer.h"
 
 namespace kvrecall {
 
 struct SqliteStoreOptions {
-  // Told of commits and of the queue; may be null; must outlive the store.
+  // May be null; must outlive the store.
   StoreObserver* observer = nullptr;
   // How long appended events wait for others to share a commit with. Calls
   // that somebody waits for are not kept waiting.

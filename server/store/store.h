@@ -99,18 +99,6 @@ struct LeasedSample {
   std::shared_ptr<const std::atomic<bool>> cancelled;
 };
 
-// Told of what the store does; called on the writer thread, must not block.
-class StoreObserver {
- public:
-  virtual ~StoreObserver() = default;
-  // `events` were committed in one transaction that took `commit_time`; the
-  // oldest had waited `lag` since Append.
-  virtual void OnCommit(int64_t events, absl::Duration commit_time,
-                        absl::Duration lag) = 0;
-  // Samples in the queue and samples leased, after a change.
-  virtual void OnQueue(int64_t waiting, int64_t running) = 0;
-};
-
 class Store {
  public:
   virtual ~Store() = default;

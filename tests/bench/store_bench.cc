@@ -21,10 +21,10 @@ namespace {
 
 class Lags : public StoreObserver {
  public:
-  void OnCommit(int64_t, absl::Duration, absl::Duration lag) override {
-    lags.push_back(absl::ToDoubleMilliseconds(lag));
+  void OnCommit(const CommitReport& commit) override {
+    if (commit.events > 0)
+      lags.push_back(absl::ToDoubleMilliseconds(commit.lag));
   }
-  void OnQueue(int64_t, int64_t) override {}
   std::vector<double> lags;  // read after Close
 };
 

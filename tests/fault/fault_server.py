@@ -45,12 +45,13 @@ def free_port():
 
 class Server:
     def __init__(self, database, delay_ms, port=None, extra=(), log=None,
-                 metrics="", environment=None):
+                 metrics="", environment=None, model=None):
         self.address = f"127.0.0.1:{port or free_port()}"
         self.database = pathlib.Path(database)
+        what = (["--scripted", "--scripted-delay-ms", str(delay_ms)]
+                if model is None else ["--model", model])
         self.command = [
-            SERVER, "--scripted", "--scripted-delay-ms", str(delay_ms),
-            "--listen", self.address, "--metrics", metrics, "--database",
+            SERVER, *what, "--listen", self.address, "--metrics", metrics, "--database",
             str(database), "--port-file", f"{database}.port", "--log-level",
             "warning", *extra]
         self.port_file = pathlib.Path(f"{database}.port")

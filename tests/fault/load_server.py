@@ -19,10 +19,21 @@ TICKS = os.sysconf("SC_CLK_TCK")
 POLICIES = "h2o,tova,streaming,random,snapkv,oracle"
 BUDGETS = "0.1,0.2,0.3"
 
+# Measurements in turn, of which upper_bound takes that many.
+PAIRS = 20
+
 # Thousands of connections need as many descriptors, here and in what is
 # started here.
 resource.setrlimit(resource.RLIMIT_NOFILE,
                    (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+
+
+def upper_bound(values):
+    """Of the median of 20, one-sided: the 15th holds it with 97.9 % (the 14th
+    with 94.2 %). Not of the mean: what else the machine does hits single
+    phases, and hard."""
+    assert len(values) == PAIRS
+    return sorted(values)[14]
 
 
 def wait_for(what, seconds=60, why="waited in vain"):
@@ -35,10 +46,11 @@ def wait_for(what, seconds=60, why="waited in vain"):
 
 
 class LoadedServer(Server):
-    def __init__(self, folder, name, delay_ms, extra=(), environment=None):
+    def __init__(self, folder, name, delay_ms, extra=(), environment=None,
+                 model=None, metrics="127.0.0.1:0"):
         super().__init__(pathlib.Path(folder) / f"{name}.db", delay_ms,
-                         extra=extra, metrics="127.0.0.1:0",
-                         environment=environment)
+                         extra=extra, metrics=metrics,
+                         environment=environment, model=model)
         self.start()
         self.metrics_port = json.loads(self.port_file.read_text())["metrics"]
         self.proc = pathlib.Path(f"/proc/{self.process.pid}")

@@ -126,14 +126,19 @@ def counters(server, table):
     metrics = server.metrics()
     of = {outcome: int(metrics[
         f'kvrecall_samples_total{{outcome="{outcome}"}}'])
-        for outcome in ("ok", "length", "failed")}
+        for outcome in ("ok", "length", "failed", "cancelled", "deadline")}
     recorded = dict(query(server, """
-        SELECT CASE WHEN state = 'failed' THEN 'failed'
+        SELECT CASE WHEN error_reason = 'DEADLINE_EXCEEDED' THEN 'deadline'
+                    WHEN state IN ('failed', 'cancelled') THEN state
                     WHEN finish_reason = 'eos' THEN 'ok' ELSE 'length' END,
                count(*) FROM samples GROUP BY 1"""))
     recorded = {outcome: recorded.get(outcome, 0) for outcome in of}
-    table.row("samples: ok, length, failed", " ".join(map(str, of.values())),
+    table.row("samples by outcome",
+              " ".join(map(str, of.values())),
               " ".join(map(str, recorded.values())), of == recorded)
+    accepted = int(metrics['kvrecall_admissions_total{result="accepted"}'])
+    samples = query(server, "SELECT count(*) FROM samples")[0][0]
+    table.row("samples accepted", accepted, str(samples), accepted == samples)
     counted = int(metrics["kvrecall_records_committed_total"])
     events = query(server, "SELECT sum(last_sequence) FROM runs")[0][0]
     table.row("events committed", counted, str(events), counted == events)
@@ -144,8 +149,10 @@ def counters(server, table):
     tokens = int(metrics['kvrecall_prompt_tokens_total{task="custom"}'])
     table.row("prompt tokens", tokens, str(prompts), tokens == prompts)
     left = (metrics["kvrecall_samples_waiting"],
+            metrics["kvrecall_queue_tokens"],
             metrics["kvrecall_samples_running"])
-    table.row("samples that wait, run", left, "(0.0, 0.0)", left == (0, 0))
+    table.row("samples, tokens that wait; that run", left,
+              "(0.0, 0.0, 0.0)", left == (0, 0, 0))
 
 
 def main():

@@ -13,20 +13,10 @@ import tempfile
 import time
 
 from fault_server import Table, client
-from load_server import Load, LoadedServer, submit, wait_for
+from load_server import (PAIRS, Load, LoadedServer, submit, upper_bound,
+                         wait_for)
 
 KIB, MIB = 1 << 10, 1 << 20
-
-
-PAIRS = 20
-
-
-def upper_bound(values):
-    """Of the median of 20, one-sided: the 15th holds it with 97.9 % (the 14th
-    with 94.2 %). Not of the mean: what else the machine does hits single
-    phases, and hard."""
-    assert len(values) == PAIRS
-    return sorted(values)[14]
 
 
 class Phase:

@@ -5,8 +5,8 @@
 
 #include "common/longbench/jsonl.h"
 #include "common/longbench/prompt.h"
+#include "common/longbench/sample_json.h"
 #include "common/longbench/unicode.h"
-#include "server/store/sample_json.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/scratch_file.h"
 #include "tests/fuzz/target.h"

@@ -9,6 +9,7 @@
 #include "google/protobuf/text_format.h"
 
 #include "common/base/error_reason.h"
+#include "common/longbench/sample_json.h"
 #include "common/longbench/task.h"
 #include "common/record/json.h"
 #include "common/record/run_config.h"
@@ -22,7 +23,6 @@
 #include "server/service/defaults.h"
 #include "server/service/grpc_status.h"
 #include "server/service/validate.h"
-#include "server/store/sample_json.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/target.h"
 

@@ -124,6 +124,7 @@ TEST(RunConvertTest, SamplesSurviveTheWire) {
   sample.length = 42;
   sample.all_classes = {"c"};
   sample.forced_text = "";  // an empty text is not an absent one
+  sample.ordinal = 3;
   const Sample back = FromProto(Rewire(ToProto(sample)));
   EXPECT_EQ(back.id, sample.id);
   EXPECT_EQ(back.input, sample.input);
@@ -134,6 +135,7 @@ TEST(RunConvertTest, SamplesSurviveTheWire) {
   EXPECT_EQ(back.length, sample.length);
   EXPECT_EQ(back.all_classes, sample.all_classes);
   EXPECT_EQ(back.forced_text, sample.forced_text);
+  EXPECT_EQ(back.ordinal, 3);
   sample.forced_text.reset();
   EXPECT_EQ(FromProto(Rewire(ToProto(sample))).forced_text, std::nullopt);
 }

@@ -44,13 +44,21 @@ class CountingObserver final : public RunnerObserver {
     EXPECT_GE(latency, absl::ZeroDuration());
     ++steps;
   }
-  void OnSampleFinished(const RunConfig&, const SampleResult&) override {
+  void OnPass(EnginePhase phase, absl::Duration time) override {
+    EXPECT_GE(time, absl::ZeroDuration());
+    ++passes[static_cast<size_t>(phase)];
+  }
+  void OnSampleFinished(const RunConfig&, const SampleResult&,
+                        absl::Duration latency) override {
+    EXPECT_GT(latency, absl::ZeroDuration());
     ++finished;
   }
+  void OnIdle() override { ++idle; }
   void OnSampleFailed(const RunConfig&, const SampleFailure&) override {
     ++failed;
   }
-  std::atomic<int> started = 0, steps = 0, finished = 0, failed = 0;
+  std::atomic<int> started = 0, steps = 0, finished = 0, failed = 0, idle = 0;
+  std::array<std::atomic<int>, kEnginePhases> passes = {};
 };
 
 // The whole server but gRPC: real store, real tokenizer, scripted model.
@@ -203,6 +211,14 @@ TEST_F(RunnerTest, RunsEverySampleToItsRecords) {
   EXPECT_EQ(observer_.started, 3);
   EXPECT_EQ(observer_.steps, 21);
   EXPECT_EQ(observer_.finished, 3);
+  EXPECT_EQ(observer_.idle, 3);
+  // The prompts are longer than nothing and shorter than a chunk.
+  const auto passes = [&](EnginePhase phase) {
+    return observer_.passes[static_cast<size_t>(phase)].load();
+  };
+  EXPECT_EQ(passes(EnginePhase::kPrefill), 3);
+  EXPECT_EQ(passes(EnginePhase::kDecode), 21);
+  EXPECT_EQ(passes(EnginePhase::kGap), 0);
 }
 
 TEST_F(RunnerTest, TheSameSampleGivesTheSameRecords) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 
@@ -23,15 +24,37 @@ class CountingObserver final : public RpcObserver {
     std::lock_guard lock(mutex_);
     ++opened_;
   }
-  void OnStreamClosed() override {
+  void OnStreamClosed(StreamEnd why) override {
     std::lock_guard lock(mutex_);
     ++closed_;
+    ++ends_[why];
     changed_.notify_all();
+  }
+  void OnStreamMessage(int64_t records_behind) override {
+    std::lock_guard lock(mutex_);
+    behind_.push_back(records_behind);
+  }
+  void OnAdmission(Admission result, int64_t samples) override {
+    std::lock_guard lock(mutex_);
+    admissions_[result] += samples;
   }
 
   int handled(const std::string& method_and_code) {
     std::lock_guard lock(mutex_);
     return handled_[method_and_code];
+  }
+  int ended(StreamEnd why) {
+    std::lock_guard lock(mutex_);
+    return ends_[why];
+  }
+  // Of each message with records, what was left for later.
+  std::vector<int64_t> behind() {
+    std::lock_guard lock(mutex_);
+    return behind_;
+  }
+  int64_t admitted(Admission result) {
+    std::lock_guard lock(mutex_);
+    return admissions_[result];
   }
   int opened() {
     std::lock_guard lock(mutex_);
@@ -50,6 +73,9 @@ class CountingObserver final : public RpcObserver {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, int> handled_;
+  std::map<StreamEnd, int> ends_;
+  std::vector<int64_t> behind_;
+  std::map<Admission, int64_t> admissions_;
   int opened_ = 0;
   int closed_ = 0;
 };

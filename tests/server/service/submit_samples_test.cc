@@ -45,6 +45,9 @@ TEST_F(SubmitSamplesTest, TellsAcceptedFromDuplicateFromRefused) {
   EXPECT_EQ(response.results(3).outcome(), Submitted::OUTCOME_ACCEPTED);
   EXPECT_EQ(response.results(3).sample_id(), "s4");
   EXPECT_EQ(store_.samples(run_id).size(), 2u);
+  EXPECT_EQ(observer_.admitted(Admission::kAccepted), 2);
+  EXPECT_EQ(observer_.admitted(Admission::kDuplicate), 1);
+  EXPECT_EQ(observer_.admitted(Admission::kRefused), 2);
 }
 
 // A run that forces the first answer needs one; nothing else does.
@@ -99,6 +102,8 @@ TEST_F(SubmitSamplesTest, SaysWhenAFullQueueMayHaveRoom) {
   EXPECT_EQ(response.retry_delay().seconds(), 1);
   EXPECT_EQ(response.retry_delay().nanos(), 500'000'000);
   EXPECT_FALSE(store_.GetRun(request.run_id())->complete);
+  EXPECT_EQ(observer_.admitted(Admission::kAccepted), 2);
+  EXPECT_EQ(observer_.admitted(Admission::kQueueFull), 1);
 }
 
 // A chat and fields of its own come to the store of task custom's runs, and of
@@ -152,6 +157,7 @@ TEST_F(SubmitSamplesTest, RefusesACallThatCannotBeAnswered) {
   v1::SubmitSamplesRequest many = OneSample(run_id);
   while (many.samples_size() <= 64) *many.add_samples() = many.samples(0);
   ExpectInvalid(Submit(many, &response), "samples: has 65 entries");
+  EXPECT_EQ(observer_.admitted(Admission::kRefused), 65);
 
   v1::SubmitSamplesRequest bad = OneSample(run_id);
   *bad.add_samples() = bad.samples(0);

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 #include "common/longbench/task.h"
@@ -81,6 +82,20 @@ TEST(WhyRefusedTest, ASampleNeedsSomethingToMakeAPromptOf) {
   config.prompt_template = "{title}";
   (*sample.mutable_fields())["title"] = "t";
   EXPECT_EQ(WhyRefused(sample, 3, config), std::nullopt);
+}
+
+TEST(WhyRefusedTest, APlaceIsAWholeNumberFromOneOrNone) {
+  v1::Sample sample = NewSample();
+  sample.set_input("q");
+  for (const int64_t ordinal : {int64_t{0}, int64_t{1}, kMostOrdinal}) {
+    sample.set_ordinal(ordinal);
+    EXPECT_EQ(Why(sample), "");
+  }
+  sample.set_ordinal(-1);
+  EXPECT_EQ(Why(sample),
+            "samples[3].ordinal: -1 is not in 0 to 9007199254740992");
+  sample.set_ordinal(kMostOrdinal + 1);
+  EXPECT_THAT(Why(sample), testing::HasSubstr("is not in 0 to"));
 }
 
 TEST(WhyRefusedTest, MessagesThatAreNoChatAreRefusedWithTheRule) {

@@ -4,6 +4,7 @@
 
 #include "server/service/watch_cursor.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -143,6 +144,7 @@ TEST_F(WatchCursorTest, ShutdownAtAnyMomentEndsEveryStreamUnavailable) {
           HasSubstr(absl::StrCat("after_sequence ", sink->last_sequence())));
     }
   }
+  EXPECT_EQ(observer_.ended(StreamEnd::kDrain), 50 * 5);
 }
 
 // The one that stalls is told from where to go on; another, beside it, is not
@@ -165,6 +167,8 @@ TEST_F(WatchCursorTest, AWriteThatIsNotTakenForLongIsGivenUp) {
   lively->WaitForHeartbeats(3);
   CommitEnd();
   EXPECT_TRUE(lively->Join().ok());
+  EXPECT_EQ(observer_.ended(StreamEnd::kSlow), 1);
+  EXPECT_EQ(observer_.ended(StreamEnd::kDone), 1);
 }
 
 TEST_F(WatchCursorTest, AStalledWriteIsWaitedForAndHoldsNobodyUp) {
@@ -188,6 +192,20 @@ TEST_F(WatchCursorTest, AReadErrorEndsTheStream) {
   CommitSteps(1);
   EXPECT_EQ(sink->Join().error_code(), grpc::StatusCode::UNAVAILABLE);
   store_.FailReads(absl::OkStatus());
+  EXPECT_EQ(observer_.ended(StreamEnd::kError), 1);
+}
+
+// Each message says how much is left for the next ones.
+TEST_F(WatchCursorTest, TheObserverHearsHowFarBehindAStreamIs) {
+  CommitSteps(600);
+  CommitEnd();
+  const auto sink = Open();
+  EXPECT_TRUE(sink->Join().ok());
+  const std::vector<int64_t> behind = observer_.behind();
+  ASSERT_GT(behind.size(), 1u);
+  EXPECT_TRUE(std::is_sorted(behind.rbegin(), behind.rend()));
+  EXPECT_GT(behind.front(), 0);
+  EXPECT_EQ(behind.back(), 0);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/records_db/reader.h"
 #include "tests/server/store/store_testing.h"
 
 namespace kvrecall {
@@ -76,6 +77,31 @@ TEST_F(QueueTest, SubmittingTwiceIsADuplicate) {
   EXPECT_THAT(*Submit(run, {TestSample("b"), TestSample("c"), TestSample("c")}),
               ElementsAre(kDuplicate, kAccepted, kDuplicate));
   EXPECT_EQ(Info(run).samples_submitted, 3);
+}
+
+TEST_F(QueueTest, ASampleMayAskForItsPlaceInAStudy) {
+  const std::string run = Create();
+  const auto at = [](const char* id, int64_t ordinal) {
+    Sample sample = TestSample(id);
+    sample.ordinal = ordinal;
+    return sample;
+  };
+  ASSERT_TRUE(Submit(run, {at("a", 3), at("b", 1)}).ok());
+  ASSERT_TRUE(Submit(run, {at("c", 0), at("a", 9)}).ok());  // "a" is known
+  const absl::Status taken = Submit(run, {at("d", 7), at("e", 1)}).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(taken)) << taken;
+  EXPECT_THAT(std::string(taken.message()),
+              HasSubstr("sample 'e' is to have place 1, which sample 'b'"));
+  auto reader = RecordsReader::Open(path_);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  const auto samples = (*reader)->ListSamples(run, 0, 10);
+  ASSERT_TRUE(samples.ok()) << samples.status();
+  std::vector<std::pair<std::string, int64_t>> places;
+  for (const SampleInfo& sample : *samples)
+    places.emplace_back(sample.sample_id, sample.ordinal);
+  EXPECT_EQ(places, (std::vector<std::pair<std::string, int64_t>>{
+                        {"b", 1}, {"a", 3}, {"c", 4}}));
+  EXPECT_EQ(Lease().sample.id, "a");  // the order of submission
 }
 
 TEST_F(QueueTest, ACompleteRunTakesNoNewSamples) {
@@ -259,35 +285,150 @@ INSTANTIATE_TEST_SUITE_P(States, EndTest,
 
 class QueueObserver : public StoreObserver {
  public:
-  void OnCommit(int64_t events, absl::Duration, absl::Duration) override {
-    committed += events;
+  void OnOpened(int64_t servers) override { earlier_servers = servers; }
+  void OnCommit(const CommitReport& commit) override {
+    const std::lock_guard lock(mutex_);
+    committed += commit.events;
+    ended_.Add(commit.ended);
   }
-  void OnQueue(int64_t w, int64_t r) override {
-    waiting = w;
-    running = r;
+  void OnQueue(const QueueSize& size) override {
+    waiting = size.waiting;
+    running = size.running;
+    waiting_tokens = size.waiting_tokens;
   }
-  std::atomic<int64_t> committed = 0, waiting = -1, running = -1;
+  void OnDatabaseFault(DatabaseFault fault) override {
+    busy += fault == DatabaseFault::kBusy;
+  }
+  SampleEnds ended() {
+    const std::lock_guard lock(mutex_);
+    return ended_;
+  }
+  std::atomic<int64_t> committed = 0, waiting = -1, running = -1,
+                       waiting_tokens = -1, earlier_servers = -1, busy = 0;
+
+ private:
+  std::mutex mutex_;
+  SampleEnds ended_;
 };
 
-TEST_F(QueueTest, TheObserverKnowsTheQueue) {
-  store_.reset();
-  QueueObserver observer;
-  options_.observer = &observer;
-  Open();
-  EXPECT_EQ(observer.waiting, 0);
+class ObserverTest : public StoreTest {
+ protected:
+  void SetUp() override {
+    options_.observer = &observer_;
+    Open();
+  }
+  void TearDown() override { store_.reset(); }
+
+  // What the database has in its queue, of tokens.
+  int64_t QueuedTokens() {
+    const auto database = Database::Open(path_, {.read_only = true});
+    EXPECT_TRUE(database.ok()) << database.status();
+    return (*database)
+        ->QueryInt(
+            "SELECT coalesce(sum(cost), 0) FROM samples WHERE state = 'queued'")
+        .value_or(-1);
+  }
+  void ExpectQueue(int64_t waiting, int64_t running) {
+    EXPECT_EQ(observer_.waiting, waiting);
+    EXPECT_EQ(observer_.running, running);
+    EXPECT_EQ(observer_.waiting_tokens, QueuedTokens());
+  }
+
+  QueueObserver observer_;
+};
+
+TEST_F(ObserverTest, ItKnowsTheQueue) {
+  ExpectQueue(0, 0);
   const std::string run = Create();
-  ASSERT_TRUE(Submit(run, {TestSample("a"), TestSample("b")}).ok());
-  EXPECT_EQ(observer.waiting, 2);
+  Sample longer = TestSample("b");
+  longer.context += std::string(4000, 'x');
+  ASSERT_TRUE(Submit(run, {TestSample("a"), longer, TestSample("c")}).ok());
+  ExpectQueue(3, 0);
+  EXPECT_GT(observer_.waiting_tokens, 1000);
   const LeasedSample leased = Lease();
-  EXPECT_EQ(observer.waiting, 1);
-  EXPECT_EQ(observer.running, 1);
-  Append(leased, {make_.Start(), make_.Result()});
+  ExpectQueue(2, 1);
+  store_->Release(leased);
   Flush();
-  EXPECT_EQ(observer.running, 0);
-  EXPECT_EQ(observer.committed, 2);
+  ExpectQueue(3, 0);
+  const LeasedSample again = Lease();
+  Append(again, {make_.Start(), make_.Result()});
+  Flush();
+  ExpectQueue(2, 0);
+  EXPECT_EQ(observer_.committed, 2);
+  Reopen();
+  ExpectQueue(2, 0);
+  EXPECT_EQ(observer_.earlier_servers, 1);
   ASSERT_TRUE(Cancel(run).ok());
-  EXPECT_EQ(observer.waiting, 0);
+  ExpectQueue(0, 0);
+  EXPECT_EQ(observer_.waiting_tokens, 0);
+}
+
+TEST_F(ObserverTest, ItHearsHowSamplesEnd) {
+  const std::string run = Create();
+  std::vector<Sample> samples;
+  for (const char* id : {"a", "b", "c", "d", "e"})
+    samples.push_back(TestSample(id));
+  ASSERT_TRUE(Submit(run, samples).ok());
+  const auto end = [&](decltype(Event::body) body) {
+    Event event;
+    event.body = std::move(body);
+    Append(Lease(), {std::move(event)});
+  };
+  SampleResult result;
+  result.finish_reason = FinishReason::kEos;
+  end(result);
+  result.finish_reason = FinishReason::kLength;
+  end(result);
+  end(SampleFailure{"OUT_OF_MEMORY", "no room"});
+  Lease();
+  ASSERT_TRUE(Cancel(run).ok());  // one leased, one queued
+  SampleEnds ends = observer_.ended();
+  EXPECT_EQ(ends.ok, 1);
+  EXPECT_EQ(ends.length, 1);
+  EXPECT_EQ(ends.failed, 1);
+  EXPECT_EQ(ends.cancelled, 2);
+  EXPECT_EQ(ends.deadline, 0);
+  EXPECT_EQ(ends.reused, 0);
+
+  NewRun limited = TestRun("limited");
+  limited.time_limit = absl::Milliseconds(1);
+  const auto made = TryCreate(limited);
+  ASSERT_TRUE(made.ok()) << made.status();
+  // Either it is refused because the run has ended, or it ends with that.
+  const bool accepted = Submit(made->run_id, {TestSample("a")}).status().ok();
+  while (!Info(made->run_id).end_time.has_value()) Flush();
+  EXPECT_EQ(observer_.ended().deadline, accepted ? 1 : 0);
+}
+
+TEST_F(ObserverTest, ItHearsThatRecordsWereReused) {
+  NewRun first = TestRun("first");
+  first.may_reuse = true;
+  const std::string source = TryCreate(first)->run_id;
+  ASSERT_TRUE(Submit(source, {TestSample("a")}, true).ok());
+  Append(Lease(), {make_.Start(), make_.Step(1), make_.Result()});
+  Flush();
+  NewRun second = TestRun("second");
+  second.may_reuse = true;
+  const std::string run = TryCreate(second)->run_id;
+  ASSERT_TRUE(Submit(run, {TestSample("a"), TestSample("b")}).ok());
+  EXPECT_EQ(Lease().sample.id, "b");  // the first needs no engine
+  const SampleEnds ends = observer_.ended();
+  EXPECT_EQ(ends.reused, 1);
+  EXPECT_EQ(ends.ok + ends.length, 2);
+}
+
+// Another process holds the lock for longer than the store waits.
+TEST_F(ObserverTest, ItHearsOfStatementsThatFail) {
   store_.reset();
+  options_.writer.busy_timeout = absl::ZeroDuration();
+  Open();
+  EXPECT_EQ(observer_.busy, 0);
+  auto other = Database::Open(path_, {});
+  ASSERT_TRUE(other.ok()) << other.status();
+  ASSERT_TRUE((*other)->Exec("BEGIN IMMEDIATE").ok());
+  EXPECT_TRUE(absl::IsUnavailable(TryCreate(TestRun("a")).status()));
+  EXPECT_GE(observer_.busy, 1);
+  ASSERT_TRUE((*other)->Exec("ROLLBACK").ok());
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "server/store/sample_json.h"
+#include "common/longbench/sample_json.h"
 
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
