@@ -158,6 +158,8 @@ class Place:
         words = [re.sub(r"\$\((\w+)\)", lambda m: variables[m[1]], w) for w in words]
         words = [self._here(word, port) for word in words]
         words[0] = str(self.programs.get(words[0], words[0]))
+        variables = {name: self._here(value, port)
+                     for name, value in variables.items()}
         environment = {**variables, "PATH": f"{self.programs[CLIENT].parent}:"
                        "/usr/bin:/bin", "HOME": str(self.folder),
                        "KVRECALL_SERVER": f"127.0.0.1:{port}"}
