@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # From nothing to a result in fresh Debian roots, without a container engine:
-# deploy/quickstart.sh by chroot, then every step of the Dockerfile (its CPU
-# variant) and the images that come out, run as a container engine would run
-# them: a network of their own, their user, and a root that cannot be written to.
+# deploy/quickstart.sh by chroot, then every step of the Dockerfile and the images
+# that come out, run as a container engine would run them: a network of their
+# own, their user, and a root that cannot be written to.
 # Prints time and download size; exits with 0 only if all of it held.
 
 set -euo pipefail
@@ -14,6 +14,8 @@ usage: tests/ops/fresh-root.sh [12|13]... [options]
   12, 13         which Debian (default: both)
   --limit N      only the first N samples of the demo
   --only PART    quickstart, or images
+  --variant V    of the server's image: cpu (default), or cuda (gigabytes more);
+                 without a GPU it computes on the processor
   --worktree     the files as they lie here, not those of the last commit
   --keep         leave the roots in build/fresh-root (gigabytes), for a look
   --help         show this text
@@ -35,7 +37,7 @@ keep=false
 while (($# > 0)); do
   case "$1" in
     12 | 13) debians+=("$1") ;;
-    --limit | --only)
+    --limit | --only | --variant)
       (($# >= 2)) || fail "$1 needs a value"
       options+=("$1" "$2")
       shift

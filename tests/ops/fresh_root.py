@@ -159,14 +159,15 @@ def images(base, folder, source, ccache, options, figures):
     build = Build(
         os.path.join(source, "Dockerfile"), source,
         {f"debian:{suite}-slim": base},
-        {"DEBIAN": suite, "COMMIT": options.commit}, folder, {CCACHE: ccache})
+        {"DEBIAN": suite, "COMMIT": options.commit, "VARIANT": options.variant},
+        folder, {CCACHE: ccache})
     database = run_id = None
     for target in ("server", "client"):
         start = time.monotonic()
         stage = build.run(target)
         # The base's layer is Debian's, which every image shares.
         size = sum(size_of(layer) for layer in stage.layers[:-1])
-        figures.add(f"Debian {options.debian}, image {target}: "
+        figures.add(f"Debian {options.debian}, image {target} ({options.variant}): "
                     f"{(time.monotonic() - start) / 60:.1f} min, {size:.0f} MiB "
                     "beside Debian itself")
         place = os.path.join(folder, target + "-container")
@@ -186,6 +187,7 @@ def main():
     parser.add_argument("--debian", required=True, choices=SUITES)
     parser.add_argument("--limit", default="")
     parser.add_argument("--only", choices=["quickstart", "images"])
+    parser.add_argument("--variant", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--work", required=True)
     parser.add_argument("--source", required=True)
     parser.add_argument("--commit", required=True)

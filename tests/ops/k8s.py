@@ -4,6 +4,7 @@ them to FOLDER/<name>.yaml."""
 
 import pathlib
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -53,7 +54,7 @@ def containers(pod):
     return pod.get("initContainers", []) + pod["containers"]
 
 
-def check_pod(name, pod):
+def check_pod(name, pod, claims):
     """As the namespace's policy "restricted" asks, and with nowhere to write but in
     its volumes."""
     security = pod["securityContext"]
@@ -69,7 +70,7 @@ def check_pod(name, pod):
                f"{name}: {container['name']} has no limit of memory")
         volumes = {volume["name"] for volume in pod["volumes"]}
         for mount in container["volumeMounts"]:
-            expect(mount["name"] in volumes | {"data"},
+            expect(mount["name"] in volumes | claims,
                    f"{name}: there is no volume {mount['name']}")
         for argument in container["args"]:
             for variable in re.findall(r"\$\((\w+)\)", argument):
@@ -158,6 +159,8 @@ class Place:
         words = [re.sub(r"\$\((\w+)\)", lambda m: variables[m[1]], w) for w in words]
         words = [self._here(word, port) for word in words]
         words[0] = str(self.programs.get(words[0], words[0]))
+        variables = {name: self._here(value, port)
+                     for name, value in variables.items()}
         environment = {**variables, "PATH": f"{self.programs[CLIENT].parent}:"
                        "/usr/bin:/bin", "HOME": str(self.folder),
                        "KVRECALL_SERVER": f"127.0.0.1:{port}"}
@@ -195,6 +198,9 @@ def run_part(job, index, place):
     pod, port = pod_of(job), free_port()
     side, client = pod["initContainers"][0], pod["containers"][0]
     words, environment = place.line(side, index, port)
+    # A node's disk, which is new to each pod.
+    shutil.rmtree(place.folder / "data")
+    (place.folder / "data").mkdir()
     with open(place.folder / f"server-{index}.log", "wb") as log:
         server = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
     try:
@@ -220,7 +226,7 @@ def run_study(study, merge, place):
     parts = job["spec"]["completions"]
     for index in range(parts):
         run_part(job, index, place)
-    # A pod that is started again has nothing left to do.
+    # A part whose pod was lost is made again, in the place of the first.
     run_part(job, 0, place)
     merging = pod_of(next(d for d in merge if d["kind"] == "Job"))["containers"][0]
     words, environment = place.line(merging, 0, free_port())
@@ -251,7 +257,9 @@ def main():
         for document in documents:
             check_schema(name, document)
             if pod_of(document):
-                check_pod(name, pod_of(document))
+                claims = document["spec"].get("volumeClaimTemplates", [])
+                check_pod(name, pod_of(document),
+                          {claim["metadata"]["name"] for claim in claims})
         check_references(name, documents)
         kinds = sorted(document["kind"] for document in documents)
         print(f"{name}: {', '.join(kinds)}: good")
