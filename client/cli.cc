@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "absl/strings/str_join.h"
+
 #include "client/commands/admin.h"
 #include "client/commands/analyze.h"
 #include "client/commands/cancel.h"
@@ -41,7 +43,8 @@ int Fail(const Environment& environment, const absl::Status& status) {
 void AddServerOptions(CLI::App& app, ServerChoice& server) {
   const char* const kGroup = "Server";
   app.add_option("--server", server.address,
-                 "host:port of the server (or set KVRECALL_SERVER)")
+                 "host:port of the server, or of several by commas, which "
+                 "share a study's samples (or set KVRECALL_SERVER)")
       ->capture_default_str()
       ->group(kGroup);
   app.add_option("--ca", server.authority,
@@ -100,7 +103,9 @@ int RunCli(int argc, const char* const* argv, const Environment& environment,
   } catch (const CLI::ParseError& e) {
     return Fail(environment, absl::InvalidArgumentError(e.what()));
   }
-  context.server.address = ServerAddress(context.server.address);
+  const auto addresses = ServerAddresses(context.server.address);
+  if (!addresses.ok()) return Fail(environment, addresses.status());
+  context.server.address = absl::StrJoin(*addresses, ",");
   const absl::StatusOr<int> exit_code = context.run();
   return exit_code.ok() ? *exit_code : Fail(environment, exit_code.status());
 }

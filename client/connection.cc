@@ -71,6 +71,10 @@ void Connection::Identify(grpc::ClientContext& context) const {
   if (!target_.user.empty()) context.AddMetadata("kvrecall-user", target_.user);
 }
 
+bool Connection::WaitUntilConnected(absl::Duration longest) const {
+  return channel_->WaitForConnected(absl::ToChronoTime(absl::Now() + longest));
+}
+
 void Connection::Prepare(grpc::ClientContext& context,
                          absl::Duration timeout) const {
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));

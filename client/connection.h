@@ -45,6 +45,11 @@ class Connection {
   // Says in the call's headers who makes it.
   void Identify(grpc::ClientContext& context) const;
 
+  // Waits until the connection stands, at most so long; whether it does. A call
+  // that fails may leave it down, and then nobody makes it anew who does not
+  // wait here or make another call.
+  bool WaitUntilConnected(absl::Duration longest) const;
+
   // UNAVAILABLE where no server answers, FAILED_PRECONDITION where TLS fails;
   // the message says what to do then. Anything else is the server's own answer.
   // All calls below fail like this.

@@ -37,8 +37,9 @@ class RunSource {
       const std::function<absl::Status(const Event&)>& visit) = 0;
 };
 
-// Of a server, or, where `database` is not empty, of that file. NotFound: no
-// such file. Else as ReadTarget fails.
+// Of a server, or of several among which studies were divided (a study is then
+// named by its runs, with commas between), or, where `database` is not empty,
+// of that file. NotFound: no such file. Else as ReadTarget fails.
 absl::StatusOr<std::unique_ptr<RunSource>> OpenRunSource(
     const ServerChoice& server, const std::string& database);
 

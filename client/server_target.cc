@@ -1,9 +1,12 @@
 #include "client/server_target.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include <openssl/x509.h>
 
 #include "common/base/address.h"
@@ -59,7 +62,32 @@ std::string ServerAddress(std::string_view given) {
   return std::string(given) + std::string(port);
 }
 
+absl::StatusOr<std::vector<std::string>> ServerAddresses(
+    std::string_view given) {
+  std::vector<std::string> addresses;
+  for (const absl::string_view part :
+       absl::StrSplit(absl::string_view(given.data(), given.size()), ',')) {
+    const std::string name(absl::StripAsciiWhitespace(part));
+    if (name.empty())
+      return absl::InvalidArgumentError(
+          absl::StrCat("--server '", std::string(given),
+                       "': expected host:port, or several by commas"));
+    std::string address = ServerAddress(name);
+    if (std::find(addresses.begin(), addresses.end(), address) !=
+        addresses.end())
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--server '", std::string(given), "': names ", address, " twice"));
+    addresses.push_back(std::move(address));
+  }
+  return addresses;
+}
+
 absl::StatusOr<ServerTarget> ReadTarget(const ServerChoice& options) {
+  if (options.address.find(',') != std::string::npos)
+    return absl::InvalidArgumentError(
+        absl::StrCat("this is done with one server at a time, and --server "
+                     "names several: ",
+                     options.address));
   ServerTarget target;
   target.address = options.address;
   target.user = options.user;

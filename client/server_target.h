@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -15,9 +16,14 @@ inline constexpr std::string_view kDefaultServer = "127.0.0.1:50551";
 // "[::1]:50551") stay.
 std::string ServerAddress(std::string_view given);
 
+// What --server names: one server, or several by commas, each as ServerAddress
+// gives it. InvalidArgument: one has no name, or is there twice.
+absl::StatusOr<std::vector<std::string>> ServerAddresses(
+    std::string_view given);
+
 // As the user names it: paths of PEM files, each empty where it is not given.
 struct ServerChoice {
-  std::string address = std::string(kDefaultServer);
+  std::string address = std::string(kDefaultServer);  // or several, by commas
   // Whose word on the server counts; "system" for the authorities that this
   // machine trusts. Given, the connection is encrypted.
   std::string authority;
@@ -35,6 +41,7 @@ struct ServerTarget {
   std::string token, user;
 };
 
+// Of one server: InvalidArgument where several are named.
 // InvalidArgument, NotFound, PermissionDenied: a file that cannot be read or is
 // not what it should be, in one line. FailedPrecondition: a token that would go
 // over a network in clear.

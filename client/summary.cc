@@ -62,6 +62,13 @@ absl::Status SummaryBuilder::Add(const Event& event) {
   return absl::OkStatus();
 }
 
+void SummaryBuilder::Append(SummaryBuilder other) {
+  samples_.merge(other.samples_);
+  order_.insert(order_.end(), other.order_.begin(), other.order_.end());
+  events_ += other.events_;
+  last_sequence_ = std::max(last_sequence_, other.last_sequence_);
+}
+
 absl::Status SummaryBuilder::AddStep(SampleSeries& sample,
                                      const StepRecord& step) const {
   if (step.recalls.size() != lanes_.size()) {

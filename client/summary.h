@@ -100,6 +100,10 @@ class SummaryBuilder {
   // DATA_LOSS if a step has not one recall per lane and one gap per gap lane.
   absl::Status Add(const Event& event);
 
+  // Takes over what `other` has seen of another part of the study, which has
+  // none of these samples: behind all that was seen here.
+  void Append(SummaryBuilder other);
+
   // All events seen, those of dropped attempts included.
   int64_t events() const { return events_; }
   int64_t last_sequence() const { return last_sequence_; }

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
 #include "common/base/error_reason.h"
 #include "common/base/status_macros.h"
@@ -88,6 +89,16 @@ bool Watcher::detached() const {
 }
 
 bool Watcher::Pause(absl::Duration duration) {
+  // A server that comes back is found at once; one that answers and cannot go
+  // on is left in peace.
+  constexpr absl::Duration kLook = absl::Milliseconds(100);
+  const absl::Time end = absl::Now() + duration;
+  if (!connection_.WaitUntilConnected(absl::ZeroDuration())) {
+    while (!detached() && absl::Now() < end)
+      if (connection_.WaitUntilConnected(std::min(kLook, end - absl::Now())))
+        return !detached();
+    return !detached();
+  }
   std::unique_lock lock(mutex_);
   return !changed_.wait_for(lock, absl::ToChronoMilliseconds(duration),
                             [this] { return detached_; });

@@ -63,7 +63,8 @@ class Watcher {
                       const std::function<absl::Status(const Event&)>& on_event,
                       const std::function<void()>& on_answer,
                       const std::function<void(std::string_view)>& on_message);
-  // Waits; false if Detach was called.
+  // Waits, where the connection is down until it stands again at the longest;
+  // false if Detach was called.
   bool Pause(absl::Duration duration);
   bool detached() const;
 

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,8 @@
 #include "client/export/summary_json.h"
 #include "client/render/progress.h"
 #include "client/render/result_table.h"
+#include "client/sample_owners.h"
+#include "client/watcher.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -48,24 +51,31 @@ absl::StatusOr<int> Report(const CommandContext& context, const RunInfo& run,
 }
 
 absl::StatusOr<int> AttachAndReport(const CommandContext& context,
-                                    Watcher& watcher, RunInfo run, bool json) {
-  SummaryBuilder records(run.config);
-  ProgressDisplay display(context.environment, run.samples_submitted,
-                          run.last_sequence);
-  const auto on_event = [&](const Event& event) {
-    display.Add(event);
+                                    GroupWatcher& watcher,
+                                    std::vector<PlacedRun> runs, bool json) {
+  ASSIGN_OR_RETURN(const RunInfo before, JoinRuns(runs));
+  // Of each run its own, so that the result does not follow from who was
+  // faster.
+  std::vector<SummaryBuilder> records(runs.size(),
+                                      SummaryBuilder(before.config));
+  SampleOwners owners;
+  ProgressDisplay display(context.environment, before.samples_submitted);
+  const auto on_event = [&](size_t i, const Event& event) -> absl::Status {
+    RunInfo& run = runs[i].info;
+    display.Add(event, event.sequence > run.last_sequence);
     if (const auto* end = std::get_if<RunEnd>(&event.body)) {
       run.state = end->state;
       run.samples_done = end->samples_done;
       run.samples_failed = end->samples_failed;
+    } else {
+      RETURN_IF_ERROR(owners.Claim(event.sample_id, i));
     }
-    return records.Add(event);
+    return records[i].Add(event);
   };
-  const auto watched =
-      watcher.Watch(run.run_id, /*after=*/0, on_event,
-                    [&](std::string_view line) { display.Message(line); });
+  const auto watched = watcher.Watch(
+      on_event, [&](std::string_view line) { display.Message(line); });
   display.Finish();
-  const std::string come_back = CommandFor(context, "watch", run.run_id);
+  const std::string come_back = CommandFor(context, "watch", before.run_id);
   if (!watched.ok()) {
     return absl::Status(watched.status().code(),
                         absl::StrCat(watched.status().message(),
@@ -77,8 +87,12 @@ absl::StatusOr<int> AttachAndReport(const CommandContext& context,
         << std::endl;
     return kExitInterrupted;
   }
-  run.last_sequence = records.last_sequence();
-  return Report(context, run, records, json);
+  for (size_t i = 0; i < runs.size(); ++i)
+    runs[i].info.last_sequence = records[i].last_sequence();
+  ASSIGN_OR_RETURN(const RunInfo after, JoinRuns(runs));
+  for (size_t i = 1; i < records.size(); ++i)
+    records.front().Append(std::move(records[i]));
+  return Report(context, after, records.front(), json);
 }
 
 }  // namespace kvrecall

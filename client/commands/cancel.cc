@@ -2,8 +2,9 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
-#include "client/connection.h"
+#include "client/placed_run.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -11,13 +12,17 @@ namespace {
 
 absl::StatusOr<int> Cancel(const std::string& run_id,
                            const CommandContext& context) {
-  ASSIGN_OR_RETURN(const Connection connection, Connect(context.server));
-  ASSIGN_OR_RETURN(const RunInfo run, connection.CancelRun(run_id));
-  *context.environment.out << "run " << run.run_id << ": "
-                           << RunStateName(run.state) << ", "
-                           << run.samples_done << " of "
-                           << run.samples_submitted
-                           << " samples done; their records stay" << std::endl;
+  ASSIGN_OR_RETURN(const auto servers, ConnectAll(context.server));
+  ASSIGN_OR_RETURN(const std::vector<PlacedRun> runs,
+                   FindRuns(servers, run_id));
+  for (const PlacedRun& known : runs) {
+    ASSIGN_OR_RETURN(const RunInfo run,
+                     known.connection->CancelRun(known.info.run_id));
+    *context.environment.out
+        << "run " << run.run_id << ": " << RunStateName(run.state) << ", "
+        << run.samples_done << " of " << run.samples_submitted
+        << " samples done; their records stay" << std::endl;
+  }
   return kExitOk;
 }
 

@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
-#include "client/connection.h"
+#include "client/placed_run.h"
 #include "client/pull.h"
 #include "client/render/transfer_progress.h"
 #include "common/base/status_macros.h"
@@ -21,23 +23,29 @@ struct PullOptions {
 
 absl::StatusOr<int> Pull(const PullOptions& options,
                          const CommandContext& context) {
-  ASSIGN_OR_RETURN(const Connection connection, Connect(context.server));
-  ASSIGN_OR_RETURN(const RunInfo run, connection.GetRun(options.run_id));
+  ASSIGN_OR_RETURN(const auto servers, ConnectAll(context.server));
+  ASSIGN_OR_RETURN(const std::vector<PlacedRun> runs,
+                   FindRuns(servers, options.run_id));
+  if (runs.size() > 1 && options.out.empty())
+    return absl::InvalidArgumentError(
+        "several runs become one file, which needs a name: give --out FILE");
   const std::string path =
       options.out.empty() ? options.run_id + ".db" : options.out;
   std::ostream& err = *context.environment.err;
   TransferDisplay display(context.environment, /*done=*/0);
-  const absl::Status pulled =
-      PullRun(connection, options.run_id, path, options.force,
-              [&](int64_t bytes) { display.Set(bytes, /*total=*/0); });
+  const absl::StatusOr<std::string> pulled = PullStudy(
+      runs, path, options.force,
+      [&](int64_t bytes) { display.Set(bytes, /*total=*/0); },
+      [&](std::string_view line) { display.Message(line); });
   display.Finish();
-  RETURN_IF_ERROR(pulled);
+  RETURN_IF_ERROR(pulled.status());
   *context.environment.out << path << std::endl;
+  ASSIGN_OR_RETURN(const RunInfo run, JoinRuns(runs));
   if (!IsTerminal(run.state))
     err << "the run goes on: the file has what was recorded by now"
         << std::endl;
-  err << "read it with: kvrecall-client analyze " << options.run_id << " --db "
-      << path << std::endl;
+  err << "read it with: kvrecall-client analyze " << *pulled << " --db " << path
+      << std::endl;
   return kExitOk;
 }
 

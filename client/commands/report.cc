@@ -4,10 +4,12 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "client/commands/run_option.h"
-#include "client/connection.h"
+#include "client/placed_run.h"
 #include "client/pull.h"
 #include "client/report/report.h"
 #include "client/whole_file.h"
@@ -36,19 +38,24 @@ class LocalRun {
   absl::Status Fetch(const RunOption& run, const ServerChoice& server,
                      const std::string& near) {
     database_ = run.database;
+    run_id_ = run.run_id;
     if (!database_.empty()) return absl::OkStatus();
     database_ = near + ".db.tmp";
-    ASSIGN_OR_RETURN(const Connection connection, Connect(server));
-    RETURN_IF_ERROR(PullRun(connection, run.run_id, database_,
-                            /*overwrite=*/true, [](int64_t) {}));
+    ASSIGN_OR_RETURN(const auto servers, ConnectAll(server));
+    ASSIGN_OR_RETURN(const std::vector<PlacedRun> runs,
+                     FindRuns(servers, run.run_id));
+    ASSIGN_OR_RETURN(run_id_, PullStudy(
+                                  runs, database_, /*overwrite=*/true,
+                                  [](int64_t) {}, [](std::string_view) {}));
     pulled_ = database_;
     return absl::OkStatus();
   }
 
   const std::string& database() const { return database_; }
+  const std::string& run_id() const { return run_id_; }  // its name there
 
  private:
-  std::string database_, pulled_;
+  std::string database_, pulled_, run_id_;
 };
 
 absl::StatusOr<int> Report(const ReportOptions& options,
@@ -61,7 +68,7 @@ absl::StatusOr<int> Report(const ReportOptions& options,
   RETURN_IF_ERROR(local.Fetch(options.run, context.server, path));
   ASSIGN_OR_RETURN(
       const ReportData data,
-      ReadReportData(local.database(), options.run.run_id, options.samples));
+      ReadReportData(local.database(), local.run_id(), options.samples));
   ASSIGN_OR_RETURN(const RunAnalysis analysis,
                    AnalyzeRun(data.table, options.analysis));
   ASSIGN_OR_RETURN(const std::string page, RenderReport(data, analysis));

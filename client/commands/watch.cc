@@ -2,10 +2,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/commands/attach.h"
-#include "client/connection.h"
-#include "client/watcher.h"
+#include "client/group_watcher.h"
+#include "client/placed_run.h"
 #include "common/base/status_macros.h"
 
 namespace kvrecall {
@@ -18,12 +19,13 @@ struct WatchOptions {
 
 absl::StatusOr<int> Watch(const WatchOptions& options,
                           const CommandContext& context) {
-  ASSIGN_OR_RETURN(const Connection connection, Connect(context.server));
-  ASSIGN_OR_RETURN(const RunInfo run, connection.GetRun(options.run_id));
-  Watcher watcher(connection);
+  ASSIGN_OR_RETURN(const auto servers, ConnectAll(context.server));
+  ASSIGN_OR_RETURN(const std::vector<PlacedRun> runs,
+                   FindRuns(servers, options.run_id));
+  GroupWatcher watcher(runs);
   const Interrupt::Scope scope(context.interrupt,
                                [&watcher] { watcher.Detach(); });
-  return AttachAndReport(context, watcher, run, options.json);
+  return AttachAndReport(context, watcher, runs, options.json);
 }
 
 }  // namespace

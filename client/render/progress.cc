@@ -18,11 +18,10 @@ constexpr absl::Duration kLineEvery = absl::Seconds(1);
 
 }  // namespace
 
-Progress::Progress(int64_t total, int64_t history, absl::Time start)
-    : total_(total), history_(history), start_(start) {}
+Progress::Progress(int64_t total, absl::Time start)
+    : total_(total), start_(start) {}
 
-void Progress::Add(const Event& event) {
-  const bool is_new = event.sequence > history_;
+void Progress::Add(const Event& event, bool is_new) {
   if (std::holds_alternative<StepRecord>(event.body)) {
     ++tokens_;
     if (is_new) ++new_tokens_;
@@ -67,13 +66,13 @@ std::string Progress::Line(absl::Time now) const {
 }
 
 ProgressDisplay::ProgressDisplay(const Environment& environment, int64_t total,
-                                 int64_t history, Clock clock)
+                                 Clock clock)
     : environment_(environment),
       clock_(std::move(clock)),
-      progress_(total, history, clock_()) {}
+      progress_(total, clock_()) {}
 
-void ProgressDisplay::Add(const Event& event) {
-  progress_.Add(event);
+void ProgressDisplay::Add(const Event& event, bool is_new) {
+  progress_.Add(event, is_new);
   const absl::Time now = clock_();
   const bool due =
       environment_.err_is_terminal

@@ -17,14 +17,14 @@
 
 namespace kvrecall {
 
-// The figures. Events up to `history` were there before the watcher came: they
-// count as done, but say nothing about the speed.
+// The figures. Events that were there before the watcher came count as done,
+// but say nothing about the speed.
 class Progress {
  public:
   // `total`: samples of the run, ≥ 0. `start`: when watching began.
-  Progress(int64_t total, int64_t history, absl::Time start);
+  Progress(int64_t total, absl::Time start);
 
-  void Add(const Event& event);
+  void Add(const Event& event, bool is_new);
 
   int64_t done() const { return done_; }
   int64_t total() const { return total_; }
@@ -41,7 +41,6 @@ class Progress {
 
  private:
   int64_t total_;
-  int64_t history_;
   absl::Time start_;
   int64_t done_ = 0;      // samples, the failed ones included
   int64_t failed_ = 0;    // samples
@@ -58,9 +57,10 @@ class ProgressDisplay {
   using Clock = std::function<absl::Time()>;
   // `environment` outlives this.
   ProgressDisplay(const Environment& environment, int64_t total,
-                  int64_t history, Clock clock = absl::Now);
+                  Clock clock = absl::Now);
 
-  void Add(const Event& event);
+  // `is_new`: it came after the watcher.
+  void Add(const Event& event, bool is_new);
 
   // A line of text between the redraws.
   void Message(std::string_view line);

@@ -1,6 +1,6 @@
 // A study that is divided among several jobs or servers.
 
-#include <algorithm>
+#include <filesystem>
 #include <set>
 #include <string>
 #include <vector>
@@ -12,6 +12,8 @@
 #include "client/commands/command.h"
 #include "tests/client/cli_testing.h"
 #include "tests/client/fake_server.h"
+#include "tests/client/fake_servers.h"
+#include "tests/client/script_database.h"
 
 namespace kvrecall {
 namespace {
@@ -77,6 +79,109 @@ TEST_F(ShardCliTest, ARequestIdOfTheUsersOwnIsSentAsItIs) {
             kExitOk)
       << err_.str();
   EXPECT_EQ(server_->script().creates.at(0).request_id(), "job-7-of-9");
+}
+
+// Three servers, as --server names them.
+class ServersCliTest : public CliTest {
+ protected:
+  void StartThree(bool alike = true) {
+    for (const char* name : {"a", "b", "c"}) {
+      FakeScript script = MakePart(name, 2, 3);
+      if (!alike && name[0] == 'c') script.run.provenance.threads = 99;
+      servers_.Add(script);
+    }
+    environment_.server.address = servers_.addresses();
+  }
+  int Submit(std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"submit", "--task", "demo", "--data",
+                                          WriteSamples(40)};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return Run(arguments);
+  }
+
+  FakeServers servers_;
+};
+
+TEST_F(ServersCliTest, AStudyIsDividedAndItsTableIsThatOfAll) {
+  StartThree();
+  ASSERT_EQ(Submit({"--json"}), kExitOk) << err_.str();
+  const auto json = nlohmann::json::parse(out_.str());
+  EXPECT_EQ(json["run_id"], "run-a,run-b,run-c");
+  EXPECT_EQ(json["samples"]["submitted"], 40);
+  EXPECT_EQ(json["samples"]["done"], 6);  // what the scripts have
+  EXPECT_EQ(json["steps"], 18);
+  int sent = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    int samples = 0;
+    for (const auto& call : servers_.at(i).script().submits)
+      samples += call.samples_size();
+    EXPECT_GT(samples, 0);
+    sent += samples;
+    EXPECT_THAT(err_.str(),
+                HasSubstr(absl::StrCat(samples, " samples of demo at ",
+                                       servers_.at(i).address())));
+  }
+  EXPECT_EQ(sent, 40);
+}
+
+TEST_F(ServersCliTest, WhatSubmitPrintsIsWhatTheOtherCommandsTake) {
+  StartThree();
+  ASSERT_EQ(Submit({"--detach"}), kExitOk) << err_.str();
+  EXPECT_EQ(out_.str(), "run-a,run-b,run-c\n");
+  EXPECT_THAT(err_.str(), HasSubstr("kvrecall-client watch run-a,run-b,run-c"));
+  const std::string run = "run-a,run-b,run-c";
+  ASSERT_EQ(Run({"watch", run, "--json"}), kExitOk) << err_.str();
+  const std::string watched = out_.str();
+  ASSERT_EQ(Run({"show", run, "--json"}), kExitOk) << err_.str();
+  EXPECT_EQ(out_.str(), watched);
+  EXPECT_EQ(nlohmann::json::parse(watched)["samples"]["done"], 6);
+  ASSERT_EQ(Run({"export", run, "--format", "csv"}), kExitOk) << err_.str();
+  EXPECT_EQ(Run({"analyze", run}), kExitOk) << err_.str();
+  EXPECT_EQ(Run({"cancel", run}), kExitOk) << err_.str();
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(servers_.at(i).script().cancels, 1);
+}
+
+TEST_F(ServersCliTest, ServersThatWouldNotComputeAlikeGetNothing) {
+  StartThree(/*alike=*/false);
+  EXPECT_EQ(Submit({}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("differ in threads ("));
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_TRUE(servers_.at(i).script().submits.empty());
+    EXPECT_EQ(servers_.at(i).script().cancels, 1);
+  }
+  // With a name of the user's own a run may have been there before.
+  EXPECT_EQ(Submit({"--request-id", "mine"}), kExitUsage);
+  EXPECT_EQ(servers_.at(0).script().cancels, 1);
+}
+
+TEST_F(ServersCliTest, WhatIsDoneWithOneServerSaysSo) {
+  StartThree();
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"admin", "status"}, {"tasks"}}) {
+    EXPECT_EQ(Run(command), kExitUsage);
+    EXPECT_THAT(err_.str(), HasSubstr("one server at a time"));
+  }
+}
+
+// The parts as files, merged, so that they are read by one name.
+TEST_F(ServersCliTest, PullMakesOneFile) {
+  std::vector<std::string> names;
+  for (const char* name : {"a", "b"}) {
+    FakeScript script = MakePart(name, 2, 3);
+    script.exported = {DatabaseBytes(script)};
+    servers_.Add(script);
+  }
+  environment_.server.address = servers_.addresses();
+  EXPECT_EQ(Run({"pull", "run-a,run-b"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("give --out FILE"));
+  const std::string file = folder_ + "/all.db";
+  ASSERT_EQ(Run({"pull", "run-a,run-b", "--out", file}), kExitOk) << err_.str();
+  const std::string told = err_.str();
+  const std::string run = told.substr(told.find("analyze ") + 8, 26);
+  ASSERT_EQ(Run({"show", run, "--db", file, "--json"}), kExitOk) << err_.str();
+  EXPECT_EQ(nlohmann::json::parse(out_.str())["samples"]["done"], 4);
+  for (const auto& entry : std::filesystem::directory_iterator(folder_))
+    EXPECT_THAT(entry.path().string(), testing::Not(HasSubstr(".tmp")));
 }
 
 }  // namespace

@@ -88,6 +88,10 @@ class Writer {
     Run("INSERT INTO sample_events VALUES (1, ?1, ?2, ?3, ?4, ?5)",
         event.sequence, EventKind(event.body), sample, event.attempt,
         EventDetailToJson(event.body));
+    if (std::holds_alternative<SampleResult>(event.body))
+      Run("UPDATE samples SET state = 'done' WHERE id = ?1", *sample);
+    if (std::holds_alternative<SampleFailure>(event.body))
+      Run("UPDATE samples SET state = 'failed' WHERE id = ?1", *sample);
   }
 
   void AddStep(const Event& event, const StepRecord& step) {

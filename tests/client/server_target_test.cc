@@ -37,6 +37,28 @@ class ServerTargetTest : public ::testing::Test {
   ServerChoice choice_;
 };
 
+TEST_F(ServerTargetTest, SeveralAreNamedByCommas) {
+  const auto one = ServerAddresses("gpu1");
+  ASSERT_TRUE(one.ok()) << one.status();
+  EXPECT_THAT(*one, testing::ElementsAre("gpu1:50551"));
+  const auto several = ServerAddresses("gpu1, gpu2:7,unix:/tmp/s");
+  ASSERT_TRUE(several.ok()) << several.status();
+  EXPECT_THAT(*several,
+              testing::ElementsAre("gpu1:50551", "gpu2:7", "unix:/tmp/s"));
+  for (const char* given : {"", "gpu1,", ",", "gpu1,,gpu2", "gpu1,gpu1:50551"})
+    EXPECT_TRUE(absl::IsInvalidArgument(ServerAddresses(given).status()))
+        << given;
+}
+
+TEST_F(ServerTargetTest, SeveralAreNoTarget) {
+  choice_.address = "gpu1:50551,gpu2:50551";
+  const absl::Status status = ReadTarget(choice_).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("one server at a time, and --server names several: "
+                        "gpu1:50551,gpu2:50551"));
+}
+
 TEST_F(ServerTargetTest, WithoutAnAuthorityItIsPlaintextAndHasNoToken) {
   const auto target = ReadTarget(choice_);
   ASSERT_TRUE(target.ok()) << target.status();

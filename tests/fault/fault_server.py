@@ -14,7 +14,7 @@ import time
 
 SERVER = os.environ["KVRECALL_SERVER_BINARY"]
 CLIENT = os.environ["KVRECALL_CLIENT_BINARY"]
-WATCH_LOG = os.environ["KVRECALL_WATCH_LOG"]
+WATCH_LOG = os.environ.get("KVRECALL_WATCH_LOG")
 
 # Of times and attempts, and of nothing else, the content may differ.
 VOLATILE = {"run_id", "create_time", "end_time", "queue_seconds",
@@ -44,16 +44,17 @@ def free_port():
 
 
 class Server:
-    def __init__(self, database, delay_ms, port=None, extra=(), log=None,
+    def __init__(self, database, delay_ms=0, port=None, extra=(), log=None,
                  metrics="", environment=None, model=None):
+        """With made-up numbers, or of a model."""
         self.address = f"127.0.0.1:{port or free_port()}"
         self.database = pathlib.Path(database)
-        what = (["--scripted", "--scripted-delay-ms", str(delay_ms)]
-                if model is None else ["--model", model])
+        engine = (["--model", model] if model else
+                  ["--scripted", "--scripted-delay-ms", str(delay_ms)])
         self.command = [
-            SERVER, *what, "--listen", self.address, "--metrics", metrics, "--database",
-            str(database), "--port-file", f"{database}.port", "--log-level",
-            "warning", *extra]
+            SERVER, *engine, "--listen", self.address, "--metrics", metrics,
+            "--database", str(database), "--port-file", f"{database}.port",
+            "--log-level", "warning", *extra]
         self.port_file = pathlib.Path(f"{database}.port")
         self.environment = os.environ | (environment or {})
         self.log = log  # where what it says goes; None: to where this one's goes
