@@ -62,10 +62,10 @@ RUN mkdir -p /libraries \
 FROM client-tools AS client-build
 ARG COMMIT=unknown
 COPY . .
-RUN cmake --preset client -DKVRECALL_TESTS=OFF \
+RUN cmake --preset release -DKVRECALL_TESTS=OFF -DKVRECALL_SERVER=OFF \
     "-DKVRECALL_COMMIT=${COMMIT}" \
-  && cmake --build build/client \
-  && cmake --install build/client --prefix /usr/local --strip \
+  && cmake --build build/release \
+  && cmake --install build/release --prefix /usr/local --strip \
   && deploy/runtime-packages.sh /usr/local/bin/kvrecall-client > /packages
 
 # --- what runs ---------------------------------------------------------------
