@@ -39,6 +39,23 @@ std::string CudaVersion(int number) {
   return absl::StrCat(number / 1000, ".", number % 1000 / 10);
 }
 
+struct MemoryFigures {
+  int64_t free = 0;  // of the GPU's, for whoever asks
+  DeviceMemory memory;
+};
+
+MemoryFigures LookAtMemory(at::Device device) {
+  c10::cuda::CUDAGuard guard(device);
+  size_t free = 0, total = 0;
+  C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  const auto stats =
+      c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
+  constexpr size_t kAll = 0;
+  return {static_cast<int64_t>(free),
+          {stats.allocated_bytes[kAll].current,
+           stats.reserved_bytes[kAll].current, static_cast<int64_t>(total)}};
+}
+
 // The version of the cuBLAS that libtorch has loaded. It is asked by name, so
 // that building needs neither its headers nor the library; empty where libtorch
 // has it inside.
@@ -109,14 +126,8 @@ std::string DeviceKernelsVersion(at::Device device) {
 int64_t FreeDeviceMemory(at::Device device) {
 #ifdef KVRECALL_WITH_CUDA
   if (device.is_cuda()) {
-    c10::cuda::CUDAGuard guard(device);
-    size_t free = 0, total = 0;
-    C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
-    const auto stats =
-        c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
-    constexpr size_t kAll = 0;
-    return static_cast<int64_t>(free) + stats.reserved_bytes[kAll].current -
-           stats.allocated_bytes[kAll].current;
+    const auto [free, memory] = LookAtMemory(device);
+    return free + memory.reserved - memory.allocated;
   }
 #endif
   (void)device;
@@ -126,16 +137,12 @@ int64_t FreeDeviceMemory(at::Device device) {
 DeviceMemory MemoryOf(at::Device device) {
   DeviceMemory memory;
 #ifdef KVRECALL_WITH_CUDA
+  // Who looks on must not fail where the device has.
   if (device.is_cuda()) {
-    c10::cuda::CUDAGuard guard(device);
-    size_t free = 0, total = 0;
-    C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
-    const auto stats =
-        c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
-    constexpr size_t kAll = 0;
-    memory.allocated = stats.allocated_bytes[kAll].current;
-    memory.reserved = stats.reserved_bytes[kAll].current;
-    memory.total = static_cast<int64_t>(total);
+    CatchTorch([&] {
+      memory = LookAtMemory(device).memory;
+      return absl::OkStatus();
+    }).IgnoreError();
   }
 #endif
   (void)device;

@@ -38,7 +38,8 @@ std::string DeviceKernelsVersion(at::Device device);
 // Bytes that a GPU has free, those that libtorch keeps for reuse included.
 int64_t FreeDeviceMemory(at::Device device);
 
-// What libtorch holds of a GPU's memory; 0 on the CPU. Thread-safe.
+// What libtorch holds of a GPU's memory; 0 on the CPU, and where the device
+// does not answer any more. Thread-safe.
 DeviceMemory MemoryOf(at::Device device);
 
 // Waits until the device has done what was queued; nothing on the CPU.

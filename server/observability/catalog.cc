@@ -197,7 +197,8 @@ constexpr MetricSpec kCatalog[] = {
      "Divergence of a gap lane's next-token distribution from the oracle's.",
      "lane", kDivergence},
     {kGapLogprobChange, kHistogram, "kvrecall_gap_logprob_change_nats",
-     "Log-probability of the step's token in a gap lane less the oracle's.",
+     "Log-probability of the step's token in a gap lane less the oracle's; "
+     "mostly below 0, so that its sum is no counter.",
      "lane", kChange},
     {kNonfiniteValues,
      kCounter,

@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 
 #include "tests/client/fake_servers.h"
+#include "tests/common/longbench/question_samples.h"
 
 namespace kvrecall {
 namespace {
@@ -16,22 +17,12 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-std::vector<Sample> Questions(int count) {
-  std::vector<Sample> samples(count);
-  for (int i = 0; i < count; ++i) {
-    samples[i].id = absl::StrCat("s", i);
-    samples[i].input = absl::StrCat("Question ", i, "?");
-    samples[i].ordinal = i + 1;
-  }
-  return samples;
-}
-
 class StudyTest : public testing::Test {
  protected:
   std::vector<StudyPart> Divide(int samples) {
     const auto servers = ConnectAll(servers_.choice());
     EXPECT_TRUE(servers.ok()) << servers.status();
-    auto parts = DivideStudy(*servers, Questions(samples));
+    auto parts = DivideStudy(*servers, QuestionSamples(samples));
     EXPECT_TRUE(parts.ok()) << parts.status();
     return parts.ok() ? *std::move(parts) : std::vector<StudyPart>();
   }
@@ -88,7 +79,7 @@ TEST_F(StudyTest, AServerThatIsAwayIsToldBeforeAnythingIsMade) {
   choice.address += ",127.0.0.1:1";
   const auto servers = ConnectAll(choice);
   ASSERT_TRUE(servers.ok()) << servers.status();
-  const absl::Status away = DivideStudy(*servers, Questions(9)).status();
+  const absl::Status away = DivideStudy(*servers, QuestionSamples(9)).status();
   EXPECT_TRUE(absl::IsUnavailable(away)) << away;
   EXPECT_THAT(std::string(away.message()), HasSubstr("127.0.0.1:1"));
   EXPECT_THAT(servers_.at(0).script().creates, IsEmpty());

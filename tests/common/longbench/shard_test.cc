@@ -9,21 +9,12 @@
 #include <gtest/gtest.h>
 
 #include "common/base/digest.h"
+#include "tests/common/longbench/question_samples.h"
 
 namespace kvrecall {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::vector<Sample> Samples(int count) {
-  std::vector<Sample> samples(count);
-  for (int i = 0; i < count; ++i) {
-    samples[i].id = absl::StrCat("s", i);
-    samples[i].input = absl::StrCat("Question ", i, "?");
-    samples[i].ordinal = i + 1;
-  }
-  return samples;
-}
 
 std::vector<std::string> Ids(const std::vector<Sample>& samples) {
   std::vector<std::string> ids;
@@ -52,7 +43,7 @@ TEST(ShardTest, WhatIsNoneIsRefusedWithTheRule) {
 }
 
 TEST(ShardTest, EverySampleIsInExactlyOneShardWhateverTheirNumber) {
-  const std::vector<Sample> samples = Samples(300);
+  const std::vector<Sample> samples = QuestionSamples(300);
   for (const int64_t count : {1, 2, 3, 7}) {
     std::multiset<std::string> seen;
     for (int64_t index = 0; index < count; ++index) {
@@ -72,8 +63,8 @@ TEST(ShardTest, EverySampleIsInExactlyOneShardWhateverTheirNumber) {
 }
 
 TEST(ShardTest, WhatElseIsThereDoesNotMatter) {
-  const auto of_all = TakeShard(Samples(100), {1, 3});
-  const auto of_few = TakeShard(Samples(50), {1, 3});
+  const auto of_all = TakeShard(QuestionSamples(100), {1, 3});
+  const auto of_few = TakeShard(QuestionSamples(50), {1, 3});
   ASSERT_TRUE(of_all.ok() && of_few.ok());
   std::vector<std::string> few = Ids(*of_few), all = Ids(*of_all);
   all.resize(few.size());
@@ -82,8 +73,8 @@ TEST(ShardTest, WhatElseIsThereDoesNotMatter) {
 
 TEST(ShardTest, OneMoreShardTakesAndNothingElseMoves) {
   for (int64_t index = 0; index < 4; ++index) {
-    const auto four = TakeShard(Samples(200), {index, 4});
-    const auto five = TakeShard(Samples(200), {index, 5});
+    const auto four = TakeShard(QuestionSamples(200), {index, 4});
+    const auto five = TakeShard(QuestionSamples(200), {index, 5});
     ASSERT_TRUE(four.ok() && five.ok());
     const std::vector<std::string> before = Ids(*four);
     const std::set<std::string> had(before.begin(), before.end());
@@ -109,7 +100,7 @@ TEST(ShardTest, ThePlaceFollowsFromNamesNotFromTheirOrder) {
 TEST(ShardTest, ThePlacesStayWhatTheyAre) {
   std::string places;
   const std::vector<std::string> names = {"0", "1", "2", "3"};
-  for (const Sample& sample : Samples(16))
+  for (const Sample& sample : QuestionSamples(16))
     absl::StrAppend(&places, PlaceOf(*SampleDigest(sample), names));
   EXPECT_EQ(places, "0002102323221000");
 }
