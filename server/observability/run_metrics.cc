@@ -2,17 +2,26 @@
 
 #include <cmath>
 #include <initializer_list>
+#include <limits>
 
 #include "absl/time/time.h"
 
 #include "common/longbench/task.h"
+#include "server/observability/histogram_batch.h"
 
 namespace kvrecall {
 namespace {
 
 using enum MetricId;
 
+// Of notes: what is seen is so late at most, and one step.
+constexpr absl::Duration kCountAfter = absl::Milliseconds(100);
+constexpr int kMostNotes = 128;  // passes and steps
+
 constexpr const char* kPhaseNames[kEnginePhases] = {"prefill", "decode", "gap"};
+
+// In place of a value.
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 bool AllFinite(std::initializer_list<double> values) {
   for (double value : values)
@@ -55,6 +64,7 @@ RunMetrics::RunMetrics(MetricFamilies* families, const LaneLabels& lanes)
   AddRecalls(*families, other, other);
   for (const LaneLabel& lane : lanes.gaps) AddGaps(*families, lane);
   AddGaps(*families, other);
+  current_ = Resolve({});
 }
 
 void RunMetrics::AddTasks(MetricFamilies& families) {
@@ -98,110 +108,184 @@ RunMetrics::RunSeries RunMetrics::Resolve(const RunConfig& config) const {
   RunSeries series;
   series.config = config;
   series.task = find(tasks_, config.task, kOtherLabel);
-  for (const Lane& lane : Lanes(config)) {
-    const LaneKey key = {LaneName(config.policies[lane.policy]),
-                         LaneName(config.budgets[lane.budget])};
-    const bool is_global = config.scopes[lane.scope] == Scope::kGlobal;
+  const std::vector<Lane> lanes = Lanes(config);
+  for (size_t i = 0; i < lanes.size(); ++i) {
+    if (config.scopes[lanes[i].scope] != Scope::kGlobal) continue;
+    const LaneKey key = {LaneName(config.policies[lanes[i].policy]),
+                         LaneName(config.budgets[lanes[i].budget])};
     series.recalls.push_back(
-        is_global ? find(recalls_, key, LaneKey(kOtherLabel, kOtherLabel))
-                  : nullptr);
+        {i, find(recalls_, key, LaneKey(kOtherLabel, kOtherLabel))});
   }
   for (const GapSpec& gap : config.gaps)
     series.gaps.push_back(find(gaps_, LaneName(gap), kOtherLabel));
   return series;
 }
 
-const RunMetrics::RunSeries& RunMetrics::SeriesOf(const RunConfig& config) {
-  if (!current_ || current_->config != config) current_ = Resolve(config);
-  return *current_;
-}
-
 void RunMetrics::OnPass(EnginePhase phase, absl::Duration time) {
-  passes_[static_cast<int>(phase)]->Observe(absl::ToDoubleSeconds(time));
+  notes_.passes[static_cast<int>(phase)].push_back(absl::ToDoubleSeconds(time));
+  ++notes_.passes_and_steps;
+  notes_.time += time;
+  // A step follows at once, and is counted with its pass.
+  if (phase != EnginePhase::kDecode) CountIfDue();
 }
 
 void RunMetrics::OnSampleStarted(const RunConfig& config,
                                  const SampleStart& start) {
+  if (current_.config != config) {
+    CountNotes();
+    current_ = Resolve(config);
+  }
   const auto tokens = static_cast<double>(start.prompt_tokens);
-  SeriesOf(config).task->prompt_tokens->Increment(tokens);
+  current_.task->prompt_tokens->Increment(tokens);
   prompt_length_.Observe(tokens);
   queue_.Observe(start.queue_seconds);
 }
 
-void RunMetrics::OnStep(const RunConfig& config, const StepRecord& record,
-                        absl::Duration latency) {
-  const RunSeries& series = SeriesOf(config);
-  series.task->generation_tokens->Increment();
-  (record.step == 1 ? first_token_ : between_tokens_)
-      .Observe(absl::ToDoubleSeconds(latency));
-  if (context_window_ > 0)
-    cache_usage_.Set(static_cast<double>(record.n) / context_window_);
-  // A value that is not finite would spoil a sum for good.
+void RunMetrics::OnStep(const StepRecord& record, absl::Duration latency) {
+  const double seconds = absl::ToDoubleSeconds(latency);
+  if (record.step == 1) {
+    first_token_.Observe(seconds);
+  } else {
+    notes_.between_tokens.push_back(seconds);
+  }
   if (!AllFinite({record.logprob, record.p_max, record.margin}))
     nonfinite_logit_.Increment();
   if (!AllFinite({record.entropy, record.attention_entropy,
                   record.attention_entropy_std}))
     nonfinite_entropy_.Increment();
-  if (std::isfinite(record.entropy)) {
-    entropy_.Observe(record.entropy);
-    entropy_steps_[EntropyBinOf(record.entropy)]->Increment();
-  }
-  CountRecalls(series, record);
-  CountGaps(series, record);
+  notes_.entropies.push_back(record.entropy);
+  notes_.positions = record.n;
+  NoteRecalls(record);
+  NoteGaps(record);
+  ++notes_.passes_and_steps;
+  notes_.time += latency;
+  CountIfDue();
 }
 
-void RunMetrics::CountRecalls(const RunSeries& series,
-                              const StepRecord& record) {
+void RunMetrics::NoteRecalls(const StepRecord& record) {
   bool finite = true;
-  const bool has_bin = std::isfinite(record.entropy);
-  const int bin = has_bin ? EntropyBinOf(record.entropy) : 0;
-  for (size_t i = 0; i < record.recalls.size(); ++i) {
-    const RecallRecord& recall = record.recalls[i];
-    const double fetched = recall.fetched_back.value_or(0);
-    finite &= AllFinite({recall.recall, recall.mass, recall.mass_ratio,
-                         recall.lift.value_or(0),
-                         recall.recall_without_free_hits.value_or(0),
-                         recall.drift.value_or(0), fetched});
-    if (i >= series.recalls.size() || series.recalls[i] == nullptr) continue;
-    const RecallSeries& lane = *series.recalls[i];
-    if (std::isfinite(fetched) && fetched > 0)
-      lane.fetched_back->Increment(fetched);
-    if (!std::isfinite(recall.recall)) continue;
-    lane.recall->Observe(recall.recall);
-    if (!has_bin) continue;
-    lane.sum[bin]->Increment(recall.recall);
-    lane.steps[bin]->Increment();
-  }
+  for (const RecallRecord& recall : record.recalls)
+    finite &= AllFinite(
+        {recall.recall, recall.mass, recall.mass_ratio, recall.lift.value_or(0),
+         recall.recall_without_free_hits.value_or(0), recall.drift.value_or(0),
+         recall.fetched_back.value_or(0)});
   if (!finite) nonfinite_recall_.Increment();
+  for (LaneSeries& lane : current_.recalls) {
+    if (lane.lane >= record.recalls.size()) {
+      notes_.recalls.push_back(kNone);
+      continue;
+    }
+    const RecallRecord& recall = record.recalls[lane.lane];
+    notes_.recalls.push_back(recall.recall);
+    const double fetched = recall.fetched_back.value_or(0);
+    if (std::isfinite(fetched)) lane.fetched_back += fetched;
+  }
 }
 
-void RunMetrics::CountGaps(const RunSeries& series, const StepRecord& record) {
+void RunMetrics::NoteGaps(const StepRecord& record) {
   bool finite = true;
-  for (size_t i = 0; i < record.gaps.size() && i < series.gaps.size(); ++i) {
-    const GapRecord& gap = record.gaps[i];
-    finite &= AllFinite({gap.kl, gap.entropy_change, gap.logprob_change});
-    if (std::isfinite(gap.kl)) series.gaps[i]->kl->Observe(gap.kl);
-    if (std::isfinite(gap.logprob_change))
-      series.gaps[i]->logprob_change->Observe(gap.logprob_change);
+  for (size_t i = 0; i < current_.gaps.size(); ++i) {
+    const bool is_there = i < record.gaps.size();
+    notes_.gap_kls.push_back(is_there ? record.gaps[i].kl : kNone);
+    notes_.gap_changes.push_back(is_there ? record.gaps[i].logprob_change
+                                          : kNone);
   }
+  for (const GapRecord& gap : record.gaps)
+    finite &= AllFinite({gap.kl, gap.entropy_change, gap.logprob_change});
   if (!finite) nonfinite_gap_.Increment();
 }
 
-void RunMetrics::OnSampleFinished(const RunConfig&, const SampleResult& result,
+void RunMetrics::Notes::Clear() {
+  passes_and_steps = 0;
+  time = absl::ZeroDuration();
+  for (std::vector<double>& times : passes) times.clear();
+  for (std::vector<double>* values :
+       {&between_tokens, &entropies, &recalls, &gap_kls, &gap_changes})
+    values->clear();
+}
+
+void RunMetrics::CountIfDue() {
+  if (notes_.time >= kCountAfter || notes_.passes_and_steps >= kMostNotes)
+    CountNotes();
+}
+
+void RunMetrics::CountNotes() {
+  if (notes_.passes_and_steps == 0) return;
+  const auto count = [](prometheus::Histogram* histogram, MetricId id,
+                        const std::vector<double>& values) {
+    HistogramBatch batch(histogram, SpecOf(id).buckets);
+    for (const double value : values) batch.Add(value);
+  };
+  for (int phase = 0; phase < kEnginePhases; ++phase)
+    count(passes_[phase], kEngineStep, notes_.passes[phase]);
+  count(&between_tokens_, kInterTokenLatency, notes_.between_tokens);
+  count(&entropy_, kTokenEntropy, notes_.entropies);
+
+  const size_t steps = notes_.entropies.size();
+  if (steps > 0) {
+    current_.task->generation_tokens->Increment(static_cast<double>(steps));
+    if (context_window_ > 0)
+      cache_usage_.Set(static_cast<double>(notes_.positions) / context_window_);
+  }
+  for (const double entropy : notes_.entropies)
+    if (std::isfinite(entropy))
+      entropy_steps_[EntropyBinOf(entropy)]->Increment();
+  for (size_t i = 0; i < current_.recalls.size(); ++i) CountLane(i);
+  const size_t gaps = current_.gaps.size();
+  for (size_t i = 0; i < gaps; ++i) {
+    HistogramBatch kl(current_.gaps[i]->kl, SpecOf(kGapKl).buckets);
+    HistogramBatch change(current_.gaps[i]->logprob_change,
+                          SpecOf(kGapLogprobChange).buckets);
+    for (size_t step = 0; step < steps; ++step) {
+      kl.Add(notes_.gap_kls[step * gaps + i]);
+      change.Add(notes_.gap_changes[step * gaps + i]);
+    }
+  }
+  notes_.Clear();
+}
+
+void RunMetrics::CountLane(size_t place) {
+  LaneSeries& lane = current_.recalls[place];
+  if (lane.fetched_back > 0)
+    lane.series->fetched_back->Increment(lane.fetched_back);
+  lane.fetched_back = 0;
+  HistogramBatch ratios(lane.series->recall, SpecOf(kRecallRatio).buckets);
+  std::array<double, kEntropyBins> sums = {}, steps = {};
+  for (size_t step = 0; step < notes_.entropies.size(); ++step) {
+    const double recall =
+        notes_.recalls[step * current_.recalls.size() + place];
+    ratios.Add(recall);
+    const double entropy = notes_.entropies[step];
+    if (!AllFinite({recall, entropy})) continue;
+    const int bin = EntropyBinOf(entropy);
+    sums[bin] += recall;
+    steps[bin] += 1;
+  }
+  for (int bin = 0; bin < kEntropyBins; ++bin) {
+    if (steps[bin] == 0) continue;
+    lane.series->sum[bin]->Increment(sums[bin]);
+    lane.series->steps[bin]->Increment(steps[bin]);
+  }
+}
+
+void RunMetrics::OnSampleFinished(const SampleResult& result,
                                   absl::Duration latency) {
+  CountNotes();
   latency_.Observe(absl::ToDoubleSeconds(latency));
   prefill_.Observe(result.prefill_seconds);
   decode_.Observe(result.decode_seconds);
   generation_length_.Observe(static_cast<double>(result.generated_tokens));
 }
 
-void RunMetrics::OnSampleFailed(const RunConfig&,
-                                const SampleFailure& failure) {
+void RunMetrics::OnSampleFailed(const SampleFailure& failure) {
   // The runner stops at such a step before it makes a record of it.
   if (failure.reason == "NONFINITE_LOGITS") nonfinite_logit_.Increment();
   if (failure.reason == "OUT_OF_MEMORY") out_of_memory_.Increment();
 }
 
-void RunMetrics::OnIdle() { cache_usage_.Set(0); }
+void RunMetrics::OnIdle() {
+  CountNotes();
+  cache_usage_.Set(0);
+}
 
 }  // namespace kvrecall

@@ -28,13 +28,13 @@ class RunnerObserver {
   // for.
   virtual void OnPass(EnginePhase, absl::Duration /*time*/) {}
   virtual void OnSampleStarted(const RunConfig&, const SampleStart&) {}
-  // `latency` runs from the step before (for step 1: from submission).
-  virtual void OnStep(const RunConfig&, const StepRecord&,
-                      absl::Duration /*latency*/) {}
+  // Of the sample that has started last. `latency` runs from the step before
+  // (for step 1: from submission).
+  virtual void OnStep(const StepRecord&, absl::Duration /*latency*/) {}
   // `latency` runs from submission.
-  virtual void OnSampleFinished(const RunConfig&, const SampleResult&,
+  virtual void OnSampleFinished(const SampleResult&,
                                 absl::Duration /*latency*/) {}
-  virtual void OnSampleFailed(const RunConfig&, const SampleFailure&) {}
+  virtual void OnSampleFailed(const SampleFailure&) {}
   // The engine has let go of its sample, however it ended.
   virtual void OnIdle() {}
 };

@@ -180,10 +180,9 @@ class Runner::Threads {
     if (const auto* start = std::get_if<SampleStart>(&body))
       observer_.OnSampleStarted(lease.config, *start);
     if (const auto* step = std::get_if<StepRecord>(&body))
-      observer_.OnStep(lease.config, *step, since_last);
+      observer_.OnStep(*step, since_last);
     if (const auto* result = std::get_if<SampleResult>(&body))
-      observer_.OnSampleFinished(lease.config, *result,
-                                 now - lease.submit_time);
+      observer_.OnSampleFinished(*result, now - lease.submit_time);
   }
 
   void Fail(const LeasedSample& lease, const absl::Status& status) {
@@ -192,7 +191,7 @@ class Runner::Threads {
     // it, and the sample goes back to its queue.
     if (!AppendEvent(lease, failure).ok()) return store_.Release(lease);
     LogFailure(lease, failure);
-    observer_.OnSampleFailed(lease.config, failure);
+    observer_.OnSampleFailed(failure);
   }
 
   absl::Status AppendEvent(const LeasedSample& lease,

@@ -1,7 +1,7 @@
 """What metrics cost the engine thread: the same work on a server that counts,
 and is scraped every second, and on one that does not, in turn. Both are started
-anew for each pair: two processes lie differently in memory, which alone makes a
-percent, now one way and now the other."""
+anew several times for each pair: two processes lie differently in memory, which
+alone makes two percent, now one way and now the other."""
 
 import argparse
 import statistics
@@ -13,7 +13,9 @@ from fault_server import Table, client
 from load_server import PAIRS, LoadedServer, submit, upper_bound
 
 STEPS = 300
-TURNS = 5  # of a pair: short ones, so that what the machine does hits both
+STARTS = 6  # of a pair, by turns this one first and that one
+METRICS = {"on": "127.0.0.1:0", "off": ""}
+TURNS = 3  # of a start: short ones, so that what the machine does hits both
 
 
 class Side:
@@ -40,27 +42,39 @@ def scrape(server, stop):
         server.metrics()
 
 
-def pair():
-    """Seconds a step, without and with metrics."""
+def started(order):
+    """Seconds a step, {name: turns}, of two servers started in this order."""
     # A database in a folder of its own, gone with it.
     with tempfile.TemporaryDirectory() as folder:
-        on = Side(folder, "on", "127.0.0.1:0")
-        off = Side(folder, "off", "")
+        sides = {name: Side(folder, name, METRICS[name]) for name in order}
         stop = threading.Event()
-        scraper = threading.Thread(target=scrape, args=(on.server, stop))
+        scraper = threading.Thread(target=scrape,
+                                   args=(sides["on"].server, stop))
         scraper.start()
-        for side in (on, off):
+        seconds = {name: [] for name in order}
+        for side in sides.values():
             side.step_seconds()  # caches fill, pages are made
-        seconds = {off: [], on: []}
         for _ in range(TURNS):
-            for side in (off, on, on, off):  # what drifts cancels out
-                seconds[side].append(side.step_seconds())
+            for name in order + order[::-1]:  # what drifts cancels out
+                seconds[name].append(sides[name].step_seconds())
         stop.set()
         scraper.join()
-        for side in (on, off):
+        for side in sides.values():
             side.server.stop()
-    # The median of a pair's: a turn that was disturbed counts as one.
-    return tuple(map(statistics.median, seconds.values()))
+    return seconds
+
+
+def pair():
+    """Seconds a step, without metrics, and the share that they add."""
+    alone, more = [], []
+    for start in range(STARTS):
+        order = ["on", "off"] if start % 2 else ["off", "on"]
+        # The median: a turn that was disturbed counts as one.
+        seconds = {name: statistics.median(turns)
+                   for name, turns in started(order).items()}
+        alone.append(seconds["off"])
+        more.append(seconds["on"] / seconds["off"] - 1)
+    return statistics.median(alone), statistics.median(more)
 
 
 def main():
@@ -69,7 +83,7 @@ def main():
     pairs = parser.parse_args().pairs
     table = Table()
     measured = [pair() for _ in range(pairs)]
-    more = [beside / alone - 1 for alone, beside in measured]
+    more = [share for _, share in measured]
     table.row("engine: processor time a step without metrics, µs",
               f"{statistics.median(alone for alone, _ in measured) * 1e6:.0f}")
     table.row("  more with metrics, median, %",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures what metrics cost the engine thread, in 20 alternating pairs of the
-# same work with and without; some four minutes. Builds what it needs.
+# same work with and without; some seven minutes. Builds what it needs.
 #
 #   tests/bench/metrics_cost.sh [--pairs N]
 

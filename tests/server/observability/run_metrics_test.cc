@@ -4,12 +4,15 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "prometheus/histogram.h"
 
+#include "server/observability/histogram_batch.h"
 #include "tests/server/observability/metrics_testing.h"
 
 namespace kvrecall {
@@ -41,6 +44,13 @@ class RunMetricsTest : public MetricsTest {
       step.recalls.push_back(recall);
     }
     return step;
+  }
+
+  // A step of a sample of that run.
+  void OnStep(const RunConfig& config, const StepRecord& step,
+              absl::Duration latency) {
+    runs_.OnSampleStarted(config, {});
+    runs_.OnStep(step, latency);
   }
 
   // The names of all series, buckets too.
@@ -85,9 +95,9 @@ TEST_F(RunMetricsTest, EverySeriesIsThereFromTheStart) {
     StepRecord step = Step(1);
     step.recalls.resize(2);
     step.gaps.resize(1);
-    runs_.OnStep(config, step, absl::Seconds(1));
+    OnStep(config, step, absl::Seconds(1));
     config.policies = {{"tova", {}, TriggerSpec{"entropy", p / 10.0}}};
-    runs_.OnStep(config, step, absl::Seconds(1));
+    OnStep(config, step, absl::Seconds(1));
   }
   EXPECT_EQ(Series(), at_start);
   EXPECT_EQ(Value("kvrecall_gap_kl_nats_count{lane=\"other\"}"), 40);
@@ -117,7 +127,7 @@ TEST(SeriesLimitTest, AnEndpointHasAtMostTwoThousand) {
 TEST_F(RunMetricsTest, ALaneIsKnownByWhatItIs) {
   RunConfig config = Config();
   config.policies = {{"h2o", {{"self", 1}}}, {"random", {}}};
-  runs_.OnStep(config, Step(1), absl::Seconds(1));
+  OnStep(config, Step(1), absl::Seconds(1));
   EXPECT_EQ(Value("kvrecall_recall_ratio_count{budget=\"0.1\",policy=\"h2o\"}"),
             1);
   EXPECT_EQ(
@@ -130,10 +140,10 @@ TEST_F(RunMetricsTest, ALaneIsKnownByWhatItIs) {
 
 TEST_F(RunMetricsTest, RecallIsSummedByTheStepsEntropy) {
   StepRecord step = Step(1);
-  runs_.OnStep(Config(), step, absl::Seconds(1));  // 1.25 nats
-  runs_.OnStep(Config(), step, absl::Seconds(1));
+  OnStep(Config(), step, absl::Seconds(1));  // 1.25 nats
+  OnStep(Config(), step, absl::Seconds(1));
   step.entropy = 7;
-  runs_.OnStep(Config(), step, absl::Seconds(1));
+  OnStep(Config(), step, absl::Seconds(1));
   const auto value = [&](const char* family, const char* bin) {
     return Value(absl::StrCat("kvrecall_recall_", family,
                               "_total{budget=\"0.2\",entropy_bin=\"", bin,
@@ -151,7 +161,7 @@ TEST_F(RunMetricsTest, TheCacheIsUsedWhileASampleRuns) {
   runs_.SetContextWindow(1000);
   StepRecord step = Step(1);
   step.n = 250;
-  runs_.OnStep(Config(), step, absl::Seconds(1));
+  OnStep(Config(), step, absl::Seconds(1));
   EXPECT_EQ(Value("kvrecall_kv_cache_usage_ratio"), 0.25);
   runs_.OnIdle();
   EXPECT_EQ(Value("kvrecall_kv_cache_usage_ratio"), 0);
@@ -161,6 +171,7 @@ TEST_F(RunMetricsTest, PassesAreTimedByTheirPhase) {
   runs_.OnPass(EnginePhase::kPrefill, absl::Seconds(2));
   runs_.OnPass(EnginePhase::kDecode, absl::Milliseconds(30));
   runs_.OnPass(EnginePhase::kGap, absl::Milliseconds(40));
+  runs_.OnIdle();
   const auto sum = [&](const char* phase) {
     return Value(absl::StrCat("kvrecall_engine_step_seconds_sum{phase=\"",
                               phase, "\"}"));
@@ -176,19 +187,19 @@ TEST_F(RunMetricsTest, FiguresAreWhatTheRunnerTold) {
   start.prompt_tokens = 1000;
   start.queue_seconds = 1.5;
   runs_.OnSampleStarted(config, start);
-  runs_.OnStep(config, Step(1), absl::Seconds(3));
-  runs_.OnStep(config, Step(2), absl::Milliseconds(20));
-  runs_.OnStep(config, Step(3), absl::Milliseconds(30));
+  runs_.OnStep(Step(1), absl::Seconds(3));
+  runs_.OnStep(Step(2), absl::Milliseconds(20));
+  runs_.OnStep(Step(3), absl::Milliseconds(30));
   SampleResult result;
   result.finish_reason = FinishReason::kEos;
   result.prefill_seconds = 2.5;
   result.decode_seconds = 0.05;
   result.generated_tokens = 3;
-  runs_.OnSampleFinished(config, result, absl::Seconds(4));
+  runs_.OnSampleFinished(result, absl::Seconds(4));
   result.finish_reason = FinishReason::kLength;
-  runs_.OnSampleFinished(config, result, absl::Seconds(5));
-  runs_.OnSampleFailed(config, {"OUT_OF_MEMORY", ""});
-  runs_.OnSampleFailed(config, {"NONFINITE_LOGITS", ""});
+  runs_.OnSampleFinished(result, absl::Seconds(5));
+  runs_.OnSampleFailed({"OUT_OF_MEMORY", ""});
+  runs_.OnSampleFailed({"NONFINITE_LOGITS", ""});
 
   EXPECT_EQ(Value("kvrecall_prompt_tokens_total{task=\"hotpotqa\"}"), 1000);
   EXPECT_EQ(Value("kvrecall_generation_tokens_total{task=\"hotpotqa\"}"), 3);
@@ -210,8 +221,72 @@ TEST_F(RunMetricsTest, FiguresAreWhatTheRunnerTold) {
   EXPECT_EQ(Value("kvrecall_nonfinite_values_total{kind=\"logit\"}"), 1);
 }
 
+// A tenth of a second's, at most 128 passes and steps, and never beyond the end
+// of a sample.
+TEST_F(RunMetricsTest, ShortStepsAreCountedTogether) {
+  const auto counted = [&] {
+    const double steps = Value("kvrecall_token_entropy_nats_count");
+    EXPECT_EQ(Value("kvrecall_generation_tokens_total{task=\"hotpotqa\"}"),
+              steps);
+    EXPECT_EQ(
+        Value("kvrecall_recall_ratio_count{budget=\"0.1\",policy=\"h2o\"}"),
+        steps);
+    EXPECT_EQ(Value("kvrecall_engine_step_seconds_count{phase=\"decode\"}"),
+              steps);
+    return steps;
+  };
+  const auto tell = [&](absl::Duration time, int steps) {
+    for (int i = 0; i < steps; ++i) {
+      runs_.OnPass(EnginePhase::kDecode, time);
+      runs_.OnStep(Step(2), time);
+    }
+  };
+  runs_.OnSampleStarted(Config(), {});
+  tell(absl::Milliseconds(24), 2);  // 96 ms, as passes and steps count both
+  EXPECT_EQ(counted(), 0);
+  tell(absl::Milliseconds(24), 1);
+  EXPECT_EQ(counted(), 3);
+  tell(absl::Microseconds(1), 63);
+  EXPECT_EQ(counted(), 3);
+  tell(absl::Microseconds(1), 1);
+  EXPECT_EQ(counted(), 67);
+  tell(absl::Microseconds(1), 5);
+  runs_.OnSampleFinished({}, absl::Seconds(1));
+  EXPECT_EQ(counted(), 72);
+  tell(absl::Microseconds(1), 5);
+  RunConfig other = Config();
+  other.task = "musique";
+  runs_.OnSampleStarted(other, {});  // theirs are counted as theirs
+  EXPECT_EQ(counted(), 77);
+}
+
+// As one by one: bounds belong to the bucket below, and what is beyond the last
+// has one too.
+TEST(HistogramBatchTest, ValuesAreSortedAsTheHistogramDoes) {
+  const std::vector<double> bounds = {0.5, 1, 2};
+  prometheus::Histogram one_by_one(bounds), together(bounds);
+  {
+    HistogramBatch batch(&together, bounds);
+    for (const double value : {-1.0, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 1e9}) {
+      one_by_one.Observe(value);
+      batch.Add(value);
+    }
+    batch.Add(std::numeric_limits<double>::infinity());
+    batch.Add(std::numeric_limits<double>::quiet_NaN());
+  }
+  const auto expected = one_by_one.Collect().histogram;
+  const auto histogram = together.Collect().histogram;
+  EXPECT_EQ(histogram.sample_count, expected.sample_count);
+  EXPECT_EQ(histogram.sample_sum, expected.sample_sum);
+  ASSERT_EQ(histogram.bucket.size(), expected.bucket.size());
+  for (size_t i = 0; i < expected.bucket.size(); ++i)
+    EXPECT_EQ(histogram.bucket[i].cumulative_count,
+              expected.bucket[i].cumulative_count)
+        << i;
+}
+
 TEST_F(RunMetricsTest, RecallsAreOfTheGlobalScopeByPolicyAndBudget) {
-  runs_.OnStep(Config(), Step(1), absl::Seconds(1));
+  OnStep(Config(), Step(1), absl::Seconds(1));
   // Lanes: by policy, then scope, then budget; 1 and 2 are h2o, global.
   const auto sum = [&](const char* budget, const char* policy) {
     return Value(absl::StrCat("kvrecall_recall_ratio_sum{budget=\"", budget,
@@ -232,8 +307,8 @@ TEST_F(RunMetricsTest, APolicyWithoutAScopeAndScopeHeadMoveNoFigure) {
   step.recalls.resize(3);  // pyramidkv head, tova head, tova global
   step.recalls[1].fetched_back = 100;
   step.recalls[2].fetched_back = 5;
-  runs_.OnStep(config, step, absl::Seconds(1));
-  runs_.OnStep(config, step, absl::Seconds(1));
+  OnStep(config, step, absl::Seconds(1));
+  OnStep(config, step, absl::Seconds(1));
   EXPECT_DOUBLE_EQ(
       Value("kvrecall_recall_ratio_sum{budget=\"0.1\",policy=\"tova\"}"), 0.06);
   EXPECT_EQ(Value("kvrecall_positions_fetched_back_total{budget=\"0.1\","
@@ -247,9 +322,9 @@ TEST_F(RunMetricsTest, GapsAreObservedByTheirLane) {
   config.gaps = *ParseGapSpecs("without_gold(0.1),only_pred(h2o,0.2)");
   StepRecord step = Step(1);
   step.gaps = {{1.5, 0.25, -2, 7, false}, {0, 0, 0.25, 7, true}};
-  runs_.OnStep(config, step, absl::Seconds(1));
+  OnStep(config, step, absl::Seconds(1));
   step.gaps[1].kl = std::numeric_limits<double>::quiet_NaN();
-  runs_.OnStep(config, step, absl::Seconds(1));
+  OnStep(config, step, absl::Seconds(1));
   const std::string gold = "{lane=\"without_gold(0.1)\"}";
   const std::string pred = "{lane=\"only_pred(h2o,0.2)\"}";
   EXPECT_EQ(Value("kvrecall_gap_kl_nats_sum" + gold), 3);
@@ -266,9 +341,9 @@ TEST_F(RunMetricsTest, RunsThatTakeTurnsKeepTheirFiguresApart) {
   two.policies = {{"oracle", {}}};
   StepRecord step = Step(2);
   for (int i = 0; i < 3; ++i) {
-    runs_.OnStep(one, Step(2), absl::Seconds(1));
+    OnStep(one, Step(2), absl::Seconds(1));
     step.recalls.resize(4);
-    runs_.OnStep(two, step, absl::Seconds(1));
+    OnStep(two, step, absl::Seconds(1));
   }
   EXPECT_EQ(Value("kvrecall_generation_tokens_total{task=\"hotpotqa\"}"), 3);
   EXPECT_EQ(Value("kvrecall_generation_tokens_total{task=\"musique\"}"), 3);
@@ -284,8 +359,8 @@ TEST_F(RunMetricsTest, ValuesThatAreNotFiniteAreCountedAndKeptOutOfHistograms) {
   step.entropy = std::numeric_limits<double>::quiet_NaN();
   step.logprob = -std::numeric_limits<double>::infinity();
   step.recalls[0].recall = std::numeric_limits<double>::infinity();
-  runs_.OnStep(Config(), step, absl::Seconds(1));
-  runs_.OnStep(Config(), Step(2), absl::Seconds(1));
+  OnStep(Config(), step, absl::Seconds(1));
+  OnStep(Config(), Step(2), absl::Seconds(1));
   for (const char* kind : {"logit", "entropy", "recall"})
     EXPECT_EQ(Value(absl::StrCat("kvrecall_nonfinite_values_total{kind=\"",
                                  kind, "\"}")),

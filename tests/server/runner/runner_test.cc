@@ -39,8 +39,7 @@ class CountingObserver final : public RunnerObserver {
   void OnSampleStarted(const RunConfig&, const SampleStart&) override {
     ++started;
   }
-  void OnStep(const RunConfig&, const StepRecord&,
-              absl::Duration latency) override {
+  void OnStep(const StepRecord&, absl::Duration latency) override {
     EXPECT_GE(latency, absl::ZeroDuration());
     ++steps;
   }
@@ -48,15 +47,12 @@ class CountingObserver final : public RunnerObserver {
     EXPECT_GE(time, absl::ZeroDuration());
     ++passes[static_cast<size_t>(phase)];
   }
-  void OnSampleFinished(const RunConfig&, const SampleResult&,
-                        absl::Duration latency) override {
+  void OnSampleFinished(const SampleResult&, absl::Duration latency) override {
     EXPECT_GT(latency, absl::ZeroDuration());
     ++finished;
   }
   void OnIdle() override { ++idle; }
-  void OnSampleFailed(const RunConfig&, const SampleFailure&) override {
-    ++failed;
-  }
+  void OnSampleFailed(const SampleFailure&) override { ++failed; }
   std::atomic<int> started = 0, steps = 0, finished = 0, failed = 0, idle = 0;
   std::array<std::atomic<int>, kEnginePhases> passes = {};
 };
