@@ -2,11 +2,13 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
 #include "common/longbench/task.h"
+#include "common/record/run_difference.h"
 #include "server/engine/model_locator.h"
 #include "server/engine/scripted_model.h"
 #include "server/runner/planner.h"
@@ -90,6 +92,20 @@ absl::StatusOr<Plan> ModelPlanner::Complete(RunConfig requested) {
                    DescribeProvenance(requested, model_, prompts_));
   plan.config = std::move(requested);
   return plan;
+}
+
+std::string ModelPlanner::WhyNot(const RunInfo& run) {
+  absl::StatusOr<Plan> plan = Complete(run.config);
+  if (!plan.ok())
+    return absl::StrCat("this server cannot compute it: ",
+                        plan.status().message());
+  RunInfo here;
+  here.config = std::move(plan->config);
+  here.provenance = std::move(plan->provenance);
+  const std::string difference = RunDifference(run, here);
+  return difference.empty()
+             ? ""
+             : absl::StrCat("it and this server differ in ", difference);
 }
 
 TokenizeFunction TokenizeWith(const PromptBuilder& prompts) {

@@ -44,6 +44,10 @@ class ModelPlanner final : public RunPlanner {
 
   absl::StatusOr<Plan> Complete(RunConfig requested) override;
 
+  // Why the run, which began before this server did, would get other numbers
+  // from it than it has; empty where it would not.
+  std::string WhyNot(const RunInfo& run);
+
  private:
   const ModelInfo& model_;
   const PromptBuilder& prompts_;

@@ -114,6 +114,8 @@ absl::Status Serve(const ServerOptions& options, SignalWaiter& signals) {
   RpcObserver no_calls;
 
   ModelPlanner planner(loaded.model->info(), *loaded.prompts);
+  RETURN_IF_ERROR(store->HoldRuns(
+      [&planner](const RunInfo& run) { return planner.WhyNot(run); }));
   ASSIGN_OR_RETURN(const std::unique_ptr<AccessControl> access,
                    MakeAccess(options));
   ASSIGN_OR_RETURN(

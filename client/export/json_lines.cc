@@ -96,6 +96,7 @@ std::string RunLine(const RunInfo& run) {
   json["create_time"] = TimeToJson(run.create_time);
   json["end_time"] = TimeToJson(run.end_time);
   json["deadline"] = TimeToJson(run.deadline);
+  json["held"] = run.held.empty() ? Json() : Json(run.held);
   return Dump(json);
 }
 

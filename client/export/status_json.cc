@@ -19,6 +19,7 @@ nlohmann::ordered_json StatusToJson(const v1::ServerStatus& status) {
         absl::UTCTimeZone());
   json["runs_being_deleted"] = status.runs_being_deleted();
   json["samples_waiting"] = status.samples_waiting();
+  json["samples_held"] = status.samples_held();
   json["samples_running"] = status.samples_running();
   json["max_samples"] = status.max_samples();
   json["open_streams"] = status.open_streams();

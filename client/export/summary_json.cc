@@ -17,6 +17,7 @@ Json SummaryToJson(const RunInfo& run, const RunSummary& summary) {
   Json json;
   json["run_id"] = run.run_id;
   json["state"] = RunStateName(run.state);
+  json["held"] = run.held.empty() ? Json() : Json(run.held);
   json["config"] = ConfigToJson(run.config);
   json["provenance"] = ProvenanceToJson(run.provenance);
   json["last_sequence"] = run.last_sequence;

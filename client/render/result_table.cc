@@ -119,6 +119,11 @@ std::string Cut(const std::string& text) {
   return out + "…";
 }
 
+// Its state, or that the server does not go on with it.
+std::string StateText(const RunInfo& run) {
+  return run.held.empty() ? RunStateName(run.state) : "held";
+}
+
 }  // namespace
 
 std::string FormatFixed(std::optional<double> value, int decimals) {
@@ -211,7 +216,8 @@ std::string RenderResult(const RunSummary& summary) {
 
 TextTable RunFacts(const RunInfo& run) {
   TextTable table({{"run", Align::kLeft}, {run.run_id, Align::kLeft}});
-  table.AddRow({"state", RunStateName(run.state)});
+  table.AddRow({"state", StateText(run)});
+  if (!run.held.empty()) table.AddRow({"held", run.held});
   table.AddRow({"created", Timestamp(run.create_time) + " UTC"});
   if (run.end_time) table.AddRow({"ended", Timestamp(*run.end_time) + " UTC"});
   if (run.deadline)
@@ -249,7 +255,7 @@ std::string RenderRuns(const std::vector<RunInfo>& runs) {
                    {"owner", Align::kLeft}});
   for (const RunInfo& run : runs) {
     table.AddRow(
-        {run.run_id, RunStateName(run.state), run.config.task,
+        {run.run_id, StateText(run), run.config.task,
          absl::StrCat(run.samples_done), absl::StrCat(run.samples_failed),
          absl::StrCat(run.samples_submitted), Timestamp(run.create_time),
          run.owner.empty() ? "–" : run.owner});

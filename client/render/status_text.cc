@@ -30,6 +30,8 @@ std::string Runs(const v1::ServerStatus& status) {
 std::string Queue(const v1::ServerStatus& status) {
   std::string text = absl::StrCat(status.samples_waiting(), " samples wait, ",
                                   status.samples_running(), " run");
+  if (status.samples_held() > 0)
+    absl::StrAppend(&text, ", ", status.samples_held(), " are held");
   if (status.max_samples() > 0)
     absl::StrAppend(&text, "; at most ", status.max_samples());
   return text;

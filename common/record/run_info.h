@@ -27,6 +27,9 @@ struct RunInfo {
   absl::Time create_time;
   std::optional<absl::Time> end_time;
   std::optional<absl::Time> deadline;  // none: it has no time limit
+  // Why the server that was asked does not run its samples; empty: it does. No
+  // part of the record.
+  std::string held;
 };
 
 }  // namespace kvrecall

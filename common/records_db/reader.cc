@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "nlohmann/json.hpp"
 
 #include "common/base/one_line.h"
 #include "common/base/status_macros.h"
@@ -247,13 +248,16 @@ absl::StatusOr<RunInfo> RecordsReader::GetRun(std::string_view run_id) {
   return ReadRun(*database_, run_id);
 }
 
-absl::StatusOr<int64_t> RecordsReader::SamplesAhead(std::string_view run_id) {
+absl::StatusOr<int64_t> RecordsReader::SamplesAhead(
+    std::string_view run_id, std::span<const std::string> but_of) {
   ASSIGN_OR_RETURN(const RunKey run, FindRun(*database_, run_id));
   return database_->QueryInt(
       "SELECT count(*) FROM samples WHERE state IN ('queued', 'running') "
       "AND id < (SELECT min(id) FROM samples WHERE run = ?1 "
-      "          AND state = 'queued')",
-      run.id);
+      "          AND state = 'queued') "
+      "AND run NOT IN (SELECT id FROM runs WHERE run_id IN "
+      "                (SELECT value FROM json_each(?2)))",
+      run.id, nlohmann::json(std::vector(but_of.begin(), but_of.end())).dump());
 }
 
 absl::StatusOr<std::pair<std::vector<RunInfo>, std::string>>

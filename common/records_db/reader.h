@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -72,8 +73,10 @@ class RecordsReader {
   absl::StatusOr<RunInfo> GetRun(std::string_view run_id);
 
   // Samples of all runs that wait or run, and were submitted before the first
-  // of the run's that waits; 0 where none does. NotFound.
-  absl::StatusOr<int64_t> SamplesAhead(std::string_view run_id);
+  // of the run's that waits; 0 where none does. Those of the runs `but_of`,
+  // which will not run, are left out. NotFound.
+  absl::StatusOr<int64_t> SamplesAhead(
+      std::string_view run_id, std::span<const std::string> but_of = {});
 
   // At most `page_size` (≥ 1) runs, newest first, and the token of the next
   // page: empty on the last one. `page_token` is empty for the first page.

@@ -245,6 +245,7 @@ v1::Run ToProto(const RunInfo& run) {
   *message.mutable_create_time() = ToTimestamp(run.create_time);
   if (run.end_time) *message.mutable_end_time() = ToTimestamp(*run.end_time);
   if (run.deadline) *message.mutable_deadline() = ToTimestamp(*run.deadline);
+  message.set_held(run.held);
   return message;
 }
 
@@ -266,6 +267,7 @@ absl::StatusOr<RunInfo> FromProto(const v1::Run& message,
   run.create_time = FromTimestamp(message.create_time());
   if (message.has_end_time()) run.end_time = FromTimestamp(message.end_time());
   if (message.has_deadline()) run.deadline = FromTimestamp(message.deadline());
+  run.held = message.held();
   return run;
 }
 

@@ -95,6 +95,13 @@ constexpr MetricSpec kCatalog[] = {
      "Samples in the queue.",
      "",
      {}},
+    {kSamplesHeld,
+     kGauge,
+     "kvrecall_samples_held",
+     "Samples of runs that began with another program, model or device than "
+     "this server has; it leaves them alone.",
+     "",
+     {}},
     {kQueueTokens,
      kGauge,
      "kvrecall_queue_tokens",

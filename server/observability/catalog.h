@@ -23,6 +23,7 @@ enum class MetricId {
   // Samples and the queue.
   kSamplesRunning,
   kSamplesWaiting,
+  kSamplesHeld,
   kQueueTokens,
   kAdmissions,
   kSamples,

@@ -27,6 +27,7 @@ double BytesOf(const std::string& path) {
 StoreMetrics::StoreMetrics(MetricFamilies* families)
     : restarts_(families->Counter(kEngineRestarts)),
       waiting_(families->Gauge(kSamplesWaiting)),
+      held_(families->Gauge(kSamplesHeld)),
       running_(families->Gauge(kSamplesRunning)),
       waiting_tokens_(families->Gauge(kQueueTokens)),
       ok_(families->Counter(kSamples, {{"outcome", "ok"}})),
@@ -67,6 +68,7 @@ void StoreMetrics::OnCommit(const CommitReport& commit) {
 
 void StoreMetrics::OnQueue(const QueueSize& size) {
   waiting_.Set(static_cast<double>(size.waiting));
+  held_.Set(static_cast<double>(size.held));
   running_.Set(static_cast<double>(size.running));
   waiting_tokens_.Set(static_cast<double>(size.waiting_tokens));
 }

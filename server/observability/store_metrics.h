@@ -29,6 +29,7 @@ class StoreMetrics final : public StoreObserver {
 
   prometheus::Counter& restarts_;
   prometheus::Gauge& waiting_;
+  prometheus::Gauge& held_;
   prometheus::Gauge& running_;
   prometheus::Gauge& waiting_tokens_;
   prometheus::Counter& ok_;

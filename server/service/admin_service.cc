@@ -33,6 +33,7 @@ absl::Status ReadStatus(const AdminContext& context, bool draining,
     *response->mutable_oldest_run_time() = ToTimestamp(*status.oldest_run);
   response->set_runs_being_deleted(status.runs_being_deleted);
   response->set_samples_waiting(status.samples_waiting);
+  response->set_samples_held(status.samples_held);
   response->set_samples_running(status.samples_running);
   response->set_max_samples(status.max_open_samples);
   response->set_open_streams(context.hub->open());

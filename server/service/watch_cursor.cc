@@ -12,6 +12,7 @@
 #include "common/base/status_macros.h"
 #include "proto/convert/record_convert.h"
 #include "server/service/call_end.h"
+#include "server/store/held_runs.h"
 
 namespace kvrecall {
 namespace {
@@ -60,6 +61,8 @@ void WatchCursor::Open() {
   }
   const absl::StatusOr<RunInfo> run = context_.store->GetRun(run_id_);
   if (!run.ok()) return FinishWith(run.status());
+  // Found out before this server served, and so it stays until it ends.
+  if (!run->held.empty()) held_ = RunIsHeld(run_id_, run->held);
   if (IsTerminal(run->state) && run->last_sequence == cursor_)
     return FinishWith(absl::OkStatus());
   Pump();
@@ -87,10 +90,13 @@ void WatchCursor::Pump() {
       context_.observer->OnStreamMessage(page.last_sequence() - sending_);
       return sink_->StartWrite(page);
     }
-    if (!woken_) {
+    if (woken_) continue;
+    if (held_.ok()) {
       state_ = State::kIdle;
       return;
     }
+    lock.unlock();
+    return FinishWith(held_);
   }
 }
 

@@ -21,10 +21,11 @@
 //     back before they return.
 //  3. The stream ends with OK only after RunEnd was sent, in this stream or
 //     (the cursor stands behind it) in an earlier one.
-//  4. A stream that the server ends says the last sequence that it sent.
-//  5. A write that the client does not take for long is given up, so that what
+//  4. The stream of a run that is held ends with RUN_HELD after its last event.
+//  5. A stream that the server ends says the last sequence that it sent.
+//  6. A write that the client does not take for long is given up, so that what
 //     it holds is free; the client, if it lives, sees a broken stream.
-//  6. The sink's owner keeps the cursor until OnDone; the store's listener and
+//  7. The sink's owner keeps the cursor until OnDone; the store's listener and
 //     the hub know it only weakly.
 
 #include <cstdint>
@@ -123,6 +124,7 @@ class WatchCursor final : public WatchStream,
 
   // Of the holder of the state alone.
   int64_t sending_ = 0;  // the last sequence of the write in flight
+  absl::Status held_;    // what the stream of a run that is held ends with
   bool end_sent_ = false;
   size_t bytes_per_event_ =
       4096;  // a mean over the last page; at first a guess

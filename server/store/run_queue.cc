@@ -94,18 +94,64 @@ absl::Status RunQueue::FailPoison(absl::Time now, Changes& changes) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<RunInfo>> RunQueue::OpenRuns() {
+  std::vector<std::string> ids;
+  {
+    ASSIGN_OR_RETURN(
+        Statement row,
+        database_.Prepare(
+            "SELECT run_id FROM runs WHERE ended_us IS NULL ORDER BY id"));
+    while (true) {
+      ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) break;
+      ids.emplace_back(row.Text(0));
+    }
+  }
+  std::vector<RunInfo> runs;
+  for (const std::string& id : ids) {
+    absl::StatusOr<RunInfo> run = ReadRun(database_, id);
+    if (run.ok()) {
+      runs.push_back(*std::move(run));
+    } else if (!absl::IsDataLoss(run.status())) {
+      return run.status();
+    }
+  }
+  return runs;
+}
+
+absl::Status RunQueue::Hold(const HeldRuns::Reasons& runs) {
+  RETURN_IF_ERROR(database_.Run(
+      "CREATE TEMP TABLE held_runs (run_id TEXT PRIMARY KEY) WITHOUT ROWID"));
+  for (const auto& [id, why] : runs)
+    RETURN_IF_ERROR(
+        database_.Run("INSERT INTO temp.held_runs (run_id) VALUES (?1)", id));
+  return absl::OkStatus();
+}
+
+const char* RunQueue::ButHeld() const {
+  // By name: a key may be another run's one day.
+  return held_.empty() ? ""
+                       : " AND run NOT IN (SELECT id FROM runs "
+                         "JOIN temp.held_runs USING (run_id))";
+}
+
 absl::StatusOr<QueueSize> RunQueue::Size() {
   QueueSize size;
-  ASSIGN_OR_RETURN(size.waiting,
+  ASSIGN_OR_RETURN(const int64_t queued,
                    database_.QueryInt("SELECT count(*) FROM samples "
                                       "WHERE state = 'queued'"));
   ASSIGN_OR_RETURN(size.running,
                    database_.QueryInt("SELECT count(*) FROM samples "
                                       "WHERE state = 'running'"));
-  ASSIGN_OR_RETURN(
-      size.waiting_tokens,
-      database_.QueryInt("SELECT coalesce(sum(cost), 0) FROM samples "
-                         "WHERE state = 'queued'"));
+  ASSIGN_OR_RETURN(Statement row,
+                   database_.Prepare(absl::StrCat(
+                       "SELECT count(*), coalesce(sum(cost), 0) FROM samples "
+                       "WHERE state = 'queued'",
+                       ButHeld())));
+  RETURN_IF_ERROR(row.Step().status());
+  size.waiting = row.Int(0);
+  size.waiting_tokens = row.Int(1);
+  size.held = queued - size.waiting;
   return size;
 }
 
@@ -195,7 +241,8 @@ absl::Status RunQueue::Limit(int64_t samples, int64_t tokens,
                    database_.Prepare(absl::StrCat(
                        "SELECT count(*)", tokens == 0 ? ", 0" : ", total(cost)",
                        " FROM samples WHERE state IN ('queued', 'running')"
-                       " AND (?1 IS NULL OR owner = ?1)")));
+                       " AND (?1 IS NULL OR owner = ?1)",
+                       ButHeld())));
   RETURN_IF_ERROR(open.Bind(owner));
   RETURN_IF_ERROR(open.Step().status());
   if (samples > 0) room.samples = std::min(room.samples, samples - open.Int(0));
@@ -217,6 +264,7 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
     const std::string& run_id, const std::vector<NewSample>& samples,
     bool complete, absl::Time now, Changes& changes) {
   ASSIGN_OR_RETURN(const RunRow run, FindRun(run_id));
+  if (!run.ended) RETURN_IF_ERROR(held_.Check(run_id));
   ASSIGN_OR_RETURN(Room room, RoomFor(run.owner));
   std::vector<SubmitOutcome> outcomes;
   int64_t accepted_tokens = 0;
@@ -371,9 +419,10 @@ absl::StatusOr<std::optional<int64_t>> RunQueue::NextSample() {
   while (true) {
     // A seek in the index for each owner with samples that wait.
     ASSIGN_OR_RETURN(Statement row,
-                     database_.Prepare("SELECT owner, id, cost FROM samples "
-                                       "WHERE state = 'queued' AND owner >= ?1 "
-                                       "ORDER BY owner, id LIMIT 1"));
+                     database_.Prepare(absl::StrCat(
+                         "SELECT owner, id, cost FROM samples "
+                         "WHERE state = 'queued' AND owner >= ?1",
+                         ButHeld(), " ORDER BY owner, id LIMIT 1")));
     RETURN_IF_ERROR(row.Bind(least));
     ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) break;

@@ -17,6 +17,7 @@
 #include "common/records_db/sqlite.h"
 #include "server/store/event_log.h"
 #include "server/store/fair_turns.h"
+#include "server/store/held_runs.h"
 #include "server/store/run_id.h"
 #include "server/store/store.h"
 #include "server/store/store_observer.h"
@@ -59,8 +60,10 @@ inline constexpr int kMostCrashes = 3;
 
 class RunQueue {
  public:
-  RunQueue(Database* database, EventLog* log, const QueueLimits& limits)
-      : database_(*database), log_(*log), limits_(limits) {}
+  // All outlive it.
+  RunQueue(Database* database, EventLog* log, const HeldRuns* held,
+           const QueueLimits& limits)
+      : database_(*database), log_(*log), held_(*held), limits_(limits) {}
 
   // At opening, once: begins an epoch and gives the samples that earlier ones
   // left leased back to the queue; their next lease is a new attempt if events
@@ -68,6 +71,11 @@ class RunQueue {
   // a word, for the third time, is failed with SERVER_DIED instead.
   absl::Status Recover(absl::Time now);
   absl::StatusOr<QueueSize> Size();
+  // Runs that have not ended, but for those that cannot be read.
+  absl::StatusOr<std::vector<RunInfo>> OpenRuns();
+  // Once, and then set in `held`: Take leaves the samples of these runs alone,
+  // and limits do not count them.
+  absl::Status Hold(const HeldRuns::Reasons& runs);
   // Servers that had this database before, by Recover.
   int64_t earlier_servers() const { return epoch_ - 1; }
 
@@ -111,6 +119,9 @@ class RunQueue {
   struct Room {
     int64_t samples = INT64_MAX, tokens = INT64_MAX;
   };
+  // Of a statement on samples: " AND …", so that it leaves out those that are
+  // held.
+  const char* ButHeld() const;
   // Fails what so many servers died of, of the samples that are leased.
   absl::Status FailPoison(absl::Time now, Changes& changes);
   absl::StatusOr<RunRow> FindRun(const std::string& run_id);
@@ -129,6 +140,7 @@ class RunQueue {
 
   Database& database_;
   EventLog& log_;
+  const HeldRuns& held_;
   const QueueLimits limits_;
   FairTurns turns_;
   RunIdGenerator run_ids_;

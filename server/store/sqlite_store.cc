@@ -1,6 +1,7 @@
 #include "server/store/sqlite_store.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <mutex>
@@ -22,6 +23,7 @@
 #include "server/store/deleter.h"
 #include "server/store/event_log.h"
 #include "server/store/group_commit.h"
+#include "server/store/held_runs.h"
 #include "server/store/leasing.h"
 #include "server/store/listeners.h"
 #include "server/store/pace.h"
@@ -57,7 +59,7 @@ class SqliteStore : public Store {
         lock_(std::move(lock)),
         database_(std::move(database)),
         log_(database_.get()),
-        queue_(database_.get(), &log_, options.limits),
+        queue_(database_.get(), &log_, &held_, options.limits),
         leasing_(
             &queue_, &log_, options.retry_interval,
             {[this] { return size_.waiting > 0; },
@@ -105,6 +107,8 @@ class SqliteStore : public Store {
       std::string_view run_id, const std::function<bool()>& stop) override;
   std::shared_ptr<void> Subscribe(std::string run_id,
                                   std::function<void()> listener) override;
+  absl::Status HoldRuns(
+      const std::function<std::string(const RunInfo&)>& why_not) override;
   absl::StatusOr<LeasedSample> Lease() override;
   void Release(const LeasedSample& sample) override;
   void ReleaseAfterDeath(const LeasedSample& sample) override;
@@ -127,6 +131,7 @@ class SqliteStore : public Store {
   void OnCommitted(const GroupCommit::Report& report);
   // Of a write that nobody waits for: the operator is told.
   void OnWriteFailed(const absl::Status& status);
+  void CountQueue();
   void TellQueue();
   Command CheckpointCommand(std::shared_ptr<CheckpointCall> call);
   int64_t LogBytes() const { return BytesOf(path_ + "-wal"); }
@@ -138,8 +143,10 @@ class SqliteStore : public Store {
   // Of the writer thread, once it runs.
   std::unique_ptr<Database> database_;
   EventLog log_;
+  HeldRuns held_;
   RunQueue queue_;
   QueueSize size_;
+  std::atomic<int64_t> samples_held_ = 0;  // of size_, for everybody
   Pace pace_;
   bool writes_fail_ = false;  // and the log says so
   absl::Time failure_logged_ = absl::InfinitePast();
@@ -198,6 +205,8 @@ void SqliteStore::OnCommitted(const GroupCommit::Report& report) {
     size_.waiting += changes.waiting;
     size_.running += changes.running;
     size_.waiting_tokens += changes.waiting_tokens;
+    // Which of them were held is counted anew: that is rare, and soon done.
+    if (size_.held > 0) CountQueue();
     if (size_.waiting + size_.running == 0) pace_.Pause();
     TellQueue();
   }
@@ -227,6 +236,16 @@ void SqliteStore::OnWriteFailed(const absl::Status& status) {
                 std::string(status.message()));
 }
 
+void SqliteStore::CountQueue() {
+  const absl::StatusOr<QueueSize> size = queue_.Size();
+  if (size.ok()) {
+    size_ = *size;
+    samples_held_ = size_.held;
+  } else {
+    OnWriteFailed(size.status());
+  }
+}
+
 void SqliteStore::TellQueue() {
   if (options_.observer == nullptr) return;
   options_.observer->OnQueue(size_);
@@ -247,6 +266,7 @@ void SqliteStore::CreateRun(
       [this, done = std::move(done)](absl::StatusOr<RunInfo> made) mutable {
         if (made.ok() && made->deadline && !made->end_time)
           deadlines_.Add(made->run_id, *made->deadline);
+        if (made.ok()) held_.Note(*made);  // by an earlier request
         done(std::move(made));
       }));
 }
@@ -366,7 +386,9 @@ absl::StatusOr<StoreStatus> SqliteStore::GetStatus() {
   status.runs = overview.runs;
   status.oldest_run = overview.oldest_run;
   status.runs_being_deleted = deleter_.pending();
-  status.samples_waiting = overview.samples_waiting;
+  status.samples_held = samples_held_;
+  status.samples_waiting =
+      std::max<int64_t>(0, overview.samples_waiting - status.samples_held);
   status.samples_running = overview.samples_running;
   status.database_bytes = overview.bytes;
   status.used_bytes = overview.bytes - overview.free_bytes;
@@ -380,20 +402,26 @@ absl::StatusOr<StoreStatus> SqliteStore::GetStatus() {
 }
 
 absl::StatusOr<RunInfo> SqliteStore::GetRun(std::string_view run_id) {
-  return readers_.With(
-      [&](RecordsReader& reader) { return reader.GetRun(run_id); });
+  ASSIGN_OR_RETURN(RunInfo run, readers_.With([&](RecordsReader& reader) {
+    return reader.GetRun(run_id);
+  }));
+  held_.Note(run);
+  return run;
 }
 
 absl::StatusOr<int64_t> SqliteStore::SamplesAhead(std::string_view run_id) {
-  return readers_.With(
-      [&](RecordsReader& reader) { return reader.SamplesAhead(run_id); });
+  return readers_.With([&](RecordsReader& reader) {
+    return reader.SamplesAhead(run_id, held_.ids());
+  });
 }
 
 absl::StatusOr<std::pair<std::vector<RunInfo>, std::string>>
 SqliteStore::ListRuns(int page_size, std::string_view page_token) {
-  return readers_.With([&](RecordsReader& reader) {
+  ASSIGN_OR_RETURN(auto page, readers_.With([&](RecordsReader& reader) {
     return reader.ListRuns(page_size, page_token);
-  });
+  }));
+  for (RunInfo& run : page.first) held_.Note(run);
+  return page;
 }
 
 absl::StatusOr<std::vector<Event>> SqliteStore::ReadAfter(
@@ -416,6 +444,35 @@ absl::StatusOr<std::unique_ptr<std::istream>> SqliteStore::ExportRun(
 std::shared_ptr<void> SqliteStore::Subscribe(std::string run_id,
                                              std::function<void()> listener) {
   return listeners_.Add(std::move(run_id), std::move(listener));
+}
+
+absl::Status SqliteStore::HoldRuns(
+    const std::function<std::string(const RunInfo&)>& why_not) {
+  Pending<absl::Status> done;
+  auto held = std::make_shared<HeldRuns::Reasons>();
+  Command command;
+  command.execute = [this, why_not, held](Changes&) -> absl::Status {
+    held->clear();
+    ASSIGN_OR_RETURN(const std::vector<RunInfo> open, queue_.OpenRuns());
+    for (const RunInfo& run : open)
+      if (std::string why = why_not(run); !why.empty())
+        held->emplace(run.run_id, std::move(why));
+    return queue_.Hold(*held);
+  };
+  command.finish = [this, held, &done](const absl::Status& status) {
+    if (status.ok() && !held->empty()) {
+      held_.Set(*held);
+      CountQueue();
+      TellQueue();
+      spdlog::warn(
+          "{} runs of {} are held, {} samples wait: they began otherwise than "
+          "this server would go on; see kvrecall-client runs",
+          held->size(), database_->path(), size_.held);
+    }
+    done.Set(status);
+  };
+  writer_->Post(std::move(command));
+  return done.Wait();
 }
 
 absl::StatusOr<LeasedSample> SqliteStore::Lease() { return leasing_.Lease(); }

@@ -74,7 +74,8 @@ struct StoreStatus {
   int64_t runs = 0;
   std::optional<absl::Time> oldest_run;  // when it was made
   int64_t runs_being_deleted = 0;        // no longer among `runs`
-  int64_t samples_waiting = 0;
+  int64_t samples_waiting = 0;           // that will be leased
+  int64_t samples_held = 0;  // of runs that are held; not among the waiting
   int64_t samples_running = 0;
   int64_t database_bytes = 0;   // of all pages, also those yet in the log only
   int64_t used_bytes = 0;       // of it, what rows take; the rest is reused
@@ -184,6 +185,13 @@ class Store {
   // listener must not block and must not destroy its own handle.
   virtual std::shared_ptr<void> Subscribe(std::string run_id,
                                           std::function<void()> listener) = 0;
+
+  // Looks through the runs that have not ended, before the first Lease. Those
+  // for which `why_not` gives a reason are held: this process leases none of
+  // their samples and takes no new ones (FailedPrecondition, RUN_HELD); all
+  // reads work, and so do Cancel and their time limits.
+  virtual absl::Status HoldRuns(
+      const std::function<std::string(const RunInfo&)>& why_not) = 0;
 
   // Takes the oldest queued sample; waits until there is one, and while the
   // disk fails. Cancelled: the store is shutting down.

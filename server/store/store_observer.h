@@ -37,6 +37,7 @@ struct QueueSize {
   int64_t waiting = 0;
   int64_t running = 0;
   int64_t waiting_tokens = 0;  // estimated
+  int64_t held = 0;            // in the queue, and not among the waiting
 };
 
 // One transaction of the writer.

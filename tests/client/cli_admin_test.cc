@@ -123,6 +123,7 @@ TEST_F(CliAdminTest, TheStatusIsALineForEachThing) {
   *script.status.mutable_keep() = ToProto(absl::Hours(24 * 30));
   script.status.set_samples_waiting(3);
   script.status.set_samples_running(1);
+  script.status.set_samples_held(2);
   script.status.set_max_samples(100);
   script.status.set_open_streams(4);
   script.status.set_database_bytes(120'000'000);
@@ -137,7 +138,7 @@ TEST_F(CliAdminTest, TheStatusIsALineForEachThing) {
             "server    takes new work; 4 streams are open\n"
             "runs      12, the oldest of 2023-11-14; 2 being deleted; kept for "
             "30 days after their end\n"
-            "queue     3 samples wait, 1 run; at most 100\n"
+            "queue     3 samples wait, 1 run, 2 are held; at most 100\n"
             "database  120.0 MB, of which records 80.0 MB; no new work from "
             "200.0 MB on\n"
             "log       4.1 MB\n"

@@ -133,9 +133,11 @@ def phases():
 def queue():
     return p.Row("Queue and throughput", [
         p.lines("Samples waiting and running",
-                "Running: in the engine, or made ready for it.", "short",
+                "Running: in the engine, or made ready for it. Held: of runs "
+                "that began with another program, model or device.", "short",
                 [p.Query(q.gauge("kvrecall_samples_waiting"), "waiting"),
-                 p.Query(q.gauge("kvrecall_samples_running"), "running")],
+                 p.Query(q.gauge("kvrecall_samples_running"), "running"),
+                 p.Query(q.gauge("kvrecall_samples_held"), "held")],
                 width=8),
         p.lines("Tokens waiting",
                 "Of the samples in the queue, estimated at four bytes each, "

@@ -42,7 +42,7 @@ TEST_F(StoreMetricsTest, CommitsCountWhatTheyHold) {
 
 TEST_F(StoreMetricsTest, QueueFaultsAndRestarts) {
   store_.OnOpened(7);
-  store_.OnQueue({12, 3, 4500});
+  store_.OnQueue({12, 3, 4500, 6});
   store_.OnDatabaseFault(DatabaseFault::kBusy);
   store_.OnDatabaseFault(DatabaseFault::kInputOutput);
   store_.OnDatabaseFault(DatabaseFault::kInputOutput);
@@ -50,6 +50,7 @@ TEST_F(StoreMetricsTest, QueueFaultsAndRestarts) {
   EXPECT_EQ(Value("kvrecall_samples_waiting"), 12);
   EXPECT_EQ(Value("kvrecall_samples_running"), 3);
   EXPECT_EQ(Value("kvrecall_queue_tokens"), 4500);
+  EXPECT_EQ(Value("kvrecall_samples_held"), 6);
   EXPECT_EQ(Value("kvrecall_sqlite_errors_total{code=\"busy\"}"), 1);
   EXPECT_EQ(Value("kvrecall_sqlite_errors_total{code=\"ioerr\"}"), 2);
   EXPECT_EQ(Value("kvrecall_sqlite_errors_total{code=\"full\"}"), 0);

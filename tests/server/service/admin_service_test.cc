@@ -80,6 +80,7 @@ TEST_F(AdminServiceTest, TheStatusIsThatOfStoreAndServer) {
   status.oldest_run = absl::FromUnixMicros(1'700'000'000'123'456);
   status.runs_being_deleted = 2;
   status.samples_waiting = 3;
+  status.samples_held = 12;
   status.samples_running = 4;
   status.database_bytes = 5;
   status.used_bytes = 6;
@@ -99,6 +100,7 @@ TEST_F(AdminServiceTest, TheStatusIsThatOfStoreAndServer) {
   EXPECT_EQ(FromTimestamp(told.oldest_run_time()), *status.oldest_run);
   EXPECT_EQ(told.runs_being_deleted(), 2);
   EXPECT_EQ(told.samples_waiting(), 3);
+  EXPECT_EQ(told.samples_held(), 12);
   EXPECT_EQ(told.samples_running(), 4);
   EXPECT_EQ(told.open_streams(), 0);
   EXPECT_EQ(told.database_bytes(), 5);

@@ -253,7 +253,17 @@ class FakeStore final : public Store {
                                  });
   }
 
+  // The run is held for this reason from now on.
+  void Hold(const std::string& run_id, std::string why) {
+    const std::lock_guard lock(mutex_);
+    runs_.at(run_id).info.held = std::move(why);
+  }
+
   // The engine's side is no part of what the services do.
+  absl::Status HoldRuns(
+      const std::function<std::string(const RunInfo&)>&) override {
+    return absl::OkStatus();
+  }
   absl::StatusOr<LeasedSample> Lease() override {
     return absl::CancelledError("no engine");
   }

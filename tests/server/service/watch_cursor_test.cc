@@ -88,6 +88,24 @@ TEST_F(WatchCursorTest, HeartbeatsComeOnlyWhereNothingElseDoes) {
   EXPECT_EQ(sink->samples_ahead(), store_.SamplesAhead(run_id_).value());
 }
 
+// It gets what there is, and is not left waiting for what will not come.
+TEST_F(WatchCursorTest, TheStreamOfAHeldRunSaysSo) {
+  CommitSteps(700);
+  store_.Hold(run_id_, "threads (2 and 4)");
+  for (const int64_t after : {0, 650, 700}) {
+    const auto sink = Open(after);
+    const grpc::Status status = sink->Join();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+    EXPECT_THAT(status.error_message(), HasSubstr("threads (2 and 4)"));
+    EXPECT_EQ(sink->last_sequence(), 700);
+  }
+  // Cancelled meanwhile, it has an end like any other.
+  CommitEnd();
+  const auto sink = Open();
+  EXPECT_TRUE(sink->Join().ok());
+  EXPECT_EQ(sink->last_sequence(), 701);
+}
+
 TEST_F(WatchCursorTest, AClientThatGoesAtAnyMomentIsReleased) {
   std::atomic<bool> stop = false;
   std::thread writer([&] {

@@ -305,8 +305,8 @@ class DeadlineClockTest : public StoreTest {
     ASSERT_TRUE(database.ok()) << database.status();
     database_ = *std::move(database);
     log_ = std::make_unique<EventLog>(database_.get());
-    queue_ =
-        std::make_unique<RunQueue>(database_.get(), log_.get(), QueueLimits{});
+    queue_ = std::make_unique<RunQueue>(database_.get(), log_.get(), &held_,
+                                        QueueLimits{});
     deadlines_ = std::make_unique<Deadlines>(
         queue_.get(),
         Deadlines::Options{absl::Milliseconds(1), [this] { return Wall(); }},
@@ -341,6 +341,7 @@ class DeadlineClockTest : public StoreTest {
 
   std::unique_ptr<Database> database_;
   std::unique_ptr<EventLog> log_;
+  HeldRuns held_;
   std::unique_ptr<RunQueue> queue_;
   std::unique_ptr<Deadlines> deadlines_;
   std::unique_ptr<GroupCommit> writer_;

@@ -1,0 +1,145 @@
+// Runs that began otherwise than this process would go on with them.
+
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "common/base/error_reason.h"
+#include "tests/server/store/store_testing.h"
+
+namespace kvrecall {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class HeldRunsTest : public StoreTest {
+ protected:
+  std::string CreateOf(const std::string& model, const std::string& request) {
+    NewRun run = TestRun(request);
+    run.provenance.model_digest = model;
+    const auto created = TryCreate(std::move(run));
+    EXPECT_TRUE(created.ok()) << created.status();
+    return created.ok() ? created->run_id : "";
+  }
+
+  static std::vector<Sample> Samples(const std::string& prefix, int count) {
+    std::vector<Sample> samples;
+    for (int i = 0; i < count; ++i)
+      samples.push_back(TestSample(absl::StrCat(prefix, i)));
+    return samples;
+  }
+
+  // A server that has that model takes over.
+  void ReopenWith(const std::string& model) {
+    Reopen();
+    const absl::Status held =
+        store_->HoldRuns([&](const RunInfo& run) -> std::string {
+          if (run.provenance.model_digest == model) return "";
+          return absl::StrCat("of model ", run.provenance.model_digest);
+        });
+    EXPECT_TRUE(held.ok()) << held;
+  }
+
+  std::pair<int64_t, int64_t> WaitingAndHeld() {
+    const auto status = store_->GetStatus();
+    EXPECT_TRUE(status.ok()) << status.status();
+    return {status->samples_waiting, status->samples_held};
+  }
+};
+
+TEST_F(HeldRunsTest, TheirSamplesWaitAndTheOthersRun) {
+  const std::string old = CreateOf("m1", "old");
+  ASSERT_TRUE(Submit(old, Samples("a", 3)).ok());
+  ReopenWith("m2");
+  EXPECT_EQ(Info(old).held, "of model m1");
+  EXPECT_EQ(store_->ListRuns(10, "")->first.front().held, "of model m1");
+  const std::string own = CreateOf("m2", "own");
+  EXPECT_EQ(Info(own).held, "");
+  ASSERT_TRUE(Submit(own, Samples("b", 2)).ok());
+  EXPECT_EQ(store_->SamplesAhead(own).value(), 0);
+  EXPECT_EQ(WaitingAndHeld(), std::pair(int64_t{2}, int64_t{3}));
+  EXPECT_EQ(Lease().sample.id, "b0");
+  EXPECT_EQ(Lease().sample.id, "b1");
+  EXPECT_EQ(WaitingAndHeld(), std::pair(int64_t{0}, int64_t{3}));
+
+  // Nothing is left to lease, until something comes.
+  std::thread later([&] { EXPECT_TRUE(Submit(own, Samples("c", 1)).ok()); });
+  EXPECT_EQ(Lease().sample.id, "c0");
+  later.join();
+
+  // The server as it was goes on where it had come to.
+  ReopenWith("m1");
+  EXPECT_EQ(Info(old).held, "");
+  EXPECT_EQ(Info(own).held, "of model m2");
+  EXPECT_EQ(Lease().sample.id, "a0");
+}
+
+TEST_F(HeldRunsTest, TheyTakeNoNewSamplesAndSayWhy) {
+  const std::string old = CreateOf("m1", "old");
+  ReopenWith("m2");
+  for (const bool complete : {false, true}) {
+    const auto refused = Submit(old, Samples("a", complete ? 0 : 1), complete);
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(ReasonOf(refused.status()), "RUN_HELD");
+    EXPECT_THAT(std::string(refused.status().message()),
+                HasSubstr("of model m1"));
+  }
+  EXPECT_EQ(Info(old).samples_submitted, 0);
+  // Asked for again, it is that run, and says so.
+  NewRun again = TestRun("old");
+  EXPECT_EQ(TryCreate(std::move(again))->held, "of model m1");
+}
+
+TEST_F(HeldRunsTest, CancelAndTimeLimitsEndThem) {
+  NewRun limited = TestRun("limited");
+  limited.provenance.model_digest = "m1";
+  limited.time_limit = absl::Milliseconds(200);
+  const std::string late = TryCreate(std::move(limited))->run_id;
+  ASSERT_TRUE(Submit(late, Samples("l", 1)).ok());
+  const std::string old = CreateOf("m1", "old");
+  ASSERT_TRUE(Submit(old, Samples("a", 3)).ok());
+  ReopenWith("m2");
+  const std::string own = CreateOf("m2", "own");
+  ASSERT_TRUE(Submit(own, Samples("b", 2)).ok());
+  EXPECT_EQ(Cancel(old)->state, RunState::kCancelled);
+  EXPECT_EQ(Info(old).held, "");
+  while (!IsTerminal(Info(late).state)) absl::SleepFor(absl::Milliseconds(5));
+  Flush();
+  EXPECT_EQ(WaitingAndHeld(), std::pair(int64_t{2}, int64_t{0}));
+  EXPECT_EQ(Lease().sample.id, "b0");
+  EXPECT_EQ(WaitingAndHeld(), std::pair(int64_t{1}, int64_t{0}));
+}
+
+TEST_F(HeldRunsTest, TheyTakeNobodysPlaceInTheQueue) {
+  const std::string old = CreateOf("m1", "old");
+  ASSERT_TRUE(Submit(old, Samples("a", 3)).ok());
+  options_.limits.samples = 2;
+  ReopenWith("m2");
+  const std::string own = CreateOf("m2", "own");
+  EXPECT_THAT(*Submit(own, Samples("b", 3)),
+              ElementsAre(SubmitOutcome::kAccepted, SubmitOutcome::kAccepted,
+                          SubmitOutcome::kQueueFull));
+}
+
+// What ran when the other server died is one of those.
+TEST_F(HeldRunsTest, ASampleThatRanIsHeldToo) {
+  const std::string old = CreateOf("m1", "old");
+  ASSERT_TRUE(Submit(old, Samples("a", 1), true).ok());
+  Append(Lease(), {make_.Start(), make_.Step(1)});
+  Flush();
+  ReopenWith("m2");
+  EXPECT_EQ(WaitingAndHeld(), std::pair(int64_t{0}, int64_t{1}));
+  EXPECT_EQ(Events(old).size(), 2u);
+  ReopenWith("m1");
+  EXPECT_EQ(Lease().attempt, 2);
+}
+
+}  // namespace
+}  // namespace kvrecall
