@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 
 #include "common/record/record.h"
@@ -31,5 +33,9 @@ struct RunInfo {
   // part of the record.
   std::string held;
 };
+
+// What a client is told that wants something of a run that is held:
+// FailedPrecondition, RUN_HELD.
+absl::Status RunIsHeld(std::string_view run_id, std::string_view why);
 
 }  // namespace kvrecall

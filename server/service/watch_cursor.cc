@@ -12,7 +12,6 @@
 #include "common/base/status_macros.h"
 #include "proto/convert/record_convert.h"
 #include "server/service/call_end.h"
-#include "server/store/held_runs.h"
 
 namespace kvrecall {
 namespace {

@@ -13,9 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 
-#include "common/base/error_reason.h"
 #include "common/record/run_info.h"
 
 namespace kvrecall {
@@ -39,17 +37,5 @@ class HeldRuns {
   mutable std::mutex mutex_;
   Reasons reasons_;  // guarded by mutex_
 };
-
-// What a client is told that wants something of such a run. Here, so that the
-// service needs no more of the store than its headers.
-inline absl::Status RunIsHeld(std::string_view run_id, std::string_view why) {
-  return WithReason(
-      absl::FailedPreconditionError(absl::StrCat(
-          "run '", std::string(run_id),
-          "' is held, its samples wait: ", std::string(why),
-          "; serve this database as it was, or cancel the run and submit it "
-          "anew")),
-      "RUN_HELD");
-}
 
 }  // namespace kvrecall
