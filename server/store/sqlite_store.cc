@@ -471,6 +471,7 @@ absl::Status SqliteStore::HoldRuns(
     }
     done.Set(status);
   };
+  command.patient = true;  // while another process has the database locked
   writer_->Post(std::move(command));
   return done.Wait();
 }
