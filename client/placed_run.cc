@@ -117,7 +117,8 @@ absl::StatusOr<RunInfo> JoinRuns(const std::vector<PlacedRun>& runs) {
     if (run.deadline)
       joined.deadline =
           std::min(joined.deadline.value_or(*run.deadline), *run.deadline);
-    if (joined.held.empty()) joined.held = run.held;
+    if (joined.held.empty() && !run.held.empty())
+      joined.held = absl::StrCat(runs[i].connection->address(), ": ", run.held);
     ended += IsTerminal(run.state);
   }
   joined.state = JoinStates(joined, runs);

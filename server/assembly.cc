@@ -103,9 +103,17 @@ std::string ModelPlanner::WhyNot(const RunInfo& run) {
   here.config = std::move(plan->config);
   here.provenance = std::move(plan->provenance);
   const std::string difference = RunDifference(run, here);
-  return difference.empty()
-             ? ""
-             : absl::StrCat("it and this server differ in ", difference);
+  if (!difference.empty())
+    return absl::StrCat("it and this server differ in ", difference);
+  // Its longest texts would fail, for good. As CompleteDefaults, when the run
+  // was made; what is free of the memory may have a part in the window.
+  const int64_t positions =
+      run.config.max_prompt_tokens + run.config.max_new_tokens;
+  if (positions > model_.context_window)
+    return absl::StrCat("its texts may have ", positions,
+                        " positions, and this server's ",
+                        model_.context_window);
+  return "";
 }
 
 TokenizeFunction TokenizeWith(const PromptBuilder& prompts) {

@@ -44,8 +44,8 @@ class ModelPlanner final : public RunPlanner {
 
   absl::StatusOr<Plan> Complete(RunConfig requested) override;
 
-  // Why the run, which began before this server did, would get other numbers
-  // from it than it has; empty where it would not.
+  // Why this server cannot go on with the run, which began before it did: it
+  // would give it other numbers, or has too little room. Empty: it can.
   std::string WhyNot(const RunInfo& run);
 
  private:

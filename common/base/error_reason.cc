@@ -38,9 +38,9 @@ constexpr ErrorReason kReasons[] = {
      "the run has ended, or was said to be complete, and takes no new samples",
      "make another run"},
     {"RUN_HELD", Code::kFailedPrecondition,
-     "the server has another program, model or device than the run began with, "
-     "and leaves its samples in the queue: their numbers would not go with the "
-     "others",
+     "the server's program, model, device, driver or settings are not those "
+     "that the run began with, and its samples stay in the queue: their "
+     "numbers would not go with the others",
      "ask for the server as it was, or cancel the run and submit it anew"},
     {"RUN_ACTIVE", Code::kFailedPrecondition,
      "the run has not ended, and cannot be deleted", "cancel it first"},

@@ -92,14 +92,14 @@ constexpr MetricSpec kCatalog[] = {
     {kSamplesWaiting,
      kGauge,
      "kvrecall_samples_waiting",
-     "Samples in the queue.",
+     "Samples in the queue, but for those that are held.",
      "",
      {}},
     {kSamplesHeld,
      kGauge,
      "kvrecall_samples_held",
-     "Samples of runs that began with another program, model or device than "
-     "this server has; it leaves them alone.",
+     "Samples in the queue that this server leaves there: their runs began "
+     "with another program, model, device, driver or setting.",
      "",
      {}},
     {kQueueTokens,

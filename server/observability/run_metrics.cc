@@ -14,7 +14,9 @@ namespace {
 
 using enum MetricId;
 
-// Of notes: what is seen is so late at most, and one step.
+// Of the work that notes are of; passes and their steps both count, so that it
+// is half of that while decoding. What is seen is so late, and by what the
+// engine does meanwhile.
 constexpr absl::Duration kCountAfter = absl::Milliseconds(100);
 constexpr int kMostNotes = 128;  // passes and steps
 
@@ -125,7 +127,7 @@ void RunMetrics::OnPass(EnginePhase phase, absl::Duration time) {
   notes_.passes[static_cast<int>(phase)].push_back(absl::ToDoubleSeconds(time));
   ++notes_.passes_and_steps;
   notes_.time += time;
-  // A step follows at once, and is counted with its pass.
+  // Its step follows, on a GPU after the next pass has begun.
   if (phase != EnginePhase::kDecode) CountIfDue();
 }
 

@@ -94,8 +94,10 @@ void WatchCursor::Pump() {
       state_ = State::kIdle;
       return;
     }
+    const int64_t last = cursor_;
     lock.unlock();
-    return FinishWith(held_);
+    // A cancel that is committed just now is seen by who watches again.
+    return FinishWith(WithFact(held_, "last_sequence", absl::StrCat(last)));
   }
 }
 

@@ -13,7 +13,7 @@
 //      │  ▲                   ▲
 //      │  └── commit ── kIdle ── heartbeat
 //      └── no events ────▶ ┘
-//   any of them ── RunEnd sent, stop noted, store failed ──▶ kFinished
+//   any of them ── RunEnd sent, stop noted, store failed, held ──▶ kFinished
 //
 // Invariants:
 //  1. At most one write is in flight; `sending_` belongs to it.

@@ -85,6 +85,7 @@ void Changes::Add(const Changes& other) {
   waiting += other.waiting;
   running += other.running;
   waiting_tokens += other.waiting_tokens;
+  held += other.held;
   ended.Add(other.ended);
   runs.insert(runs.end(), other.runs.begin(), other.runs.end());
   appended.insert(appended.end(), other.appended.begin(), other.appended.end());

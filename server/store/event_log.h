@@ -35,6 +35,7 @@ struct Changes {
   int64_t waiting = 0;         // samples in the queue, difference
   int64_t running = 0;         // samples leased, difference
   int64_t waiting_tokens = 0;  // estimated, of the samples in the queue
+  int64_t held = 0;  // samples in the queue that are not waiting, difference
   SampleEnds ended;
   // That got events, once for each time.
   std::vector<std::string> runs;

@@ -115,24 +115,46 @@ absl::StatusOr<std::vector<RunInfo>> RunQueue::OpenRuns() {
     } else if (!absl::IsDataLoss(run.status())) {
       return run.status();
     }
+    // Its samples will fail when they are leased: their configuration is in
+    // the same row.
   }
   return runs;
 }
 
-absl::Status RunQueue::Hold(const HeldRuns::Reasons& runs) {
+absl::StatusOr<QueueSize> RunQueue::Hold(const HeldRuns::Reasons& runs) {
+  // Perhaps not for the first time: the transaction may not have come to its
+  // end.
   RETURN_IF_ERROR(database_.Run(
-      "CREATE TEMP TABLE held_runs (run_id TEXT PRIMARY KEY) WITHOUT ROWID"));
+      "CREATE TEMP TABLE IF NOT EXISTS held_runs (run_id TEXT PRIMARY KEY) "
+      "WITHOUT ROWID"));
+  RETURN_IF_ERROR(database_.Run("DELETE FROM temp.held_runs"));
   for (const auto& [id, why] : runs)
     RETURN_IF_ERROR(
         database_.Run("INSERT INTO temp.held_runs (run_id) VALUES (?1)", id));
-  return absl::OkStatus();
+  last_held_ = 0;
+  if (!runs.empty()) {
+    ASSIGN_OR_RETURN(
+        last_held_,
+        database_.QueryInt("SELECT coalesce(max(id), 0) FROM samples"));
+  }
+  some_before_ = last_held_ > 0;
+  return Size();
 }
 
 const char* RunQueue::ButHeld() const {
   // By name: a key may be another run's one day.
-  return held_.empty() ? ""
-                       : " AND run NOT IN (SELECT id FROM runs "
-                         "JOIN temp.held_runs USING (run_id))";
+  return last_held_ == 0 ? ""
+                         : " AND run NOT IN (SELECT id FROM runs "
+                           "JOIN temp.held_runs USING (run_id))";
+}
+
+void RunQueue::AddOfRun(const std::string& run_id, Changes of_run,
+                        Changes& changes) const {
+  if (!held_.Why(run_id).empty()) {
+    of_run.held += std::exchange(of_run.waiting, 0);
+    of_run.waiting_tokens = 0;
+  }
+  changes.Add(of_run);
 }
 
 absl::StatusOr<QueueSize> RunQueue::Size() {
@@ -264,7 +286,6 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
     const std::string& run_id, const std::vector<NewSample>& samples,
     bool complete, absl::Time now, Changes& changes) {
   ASSIGN_OR_RETURN(const RunRow run, FindRun(run_id));
-  if (!run.ended) RETURN_IF_ERROR(held_.Check(run_id));
   ASSIGN_OR_RETURN(Room room, RoomFor(run.owner));
   std::vector<SubmitOutcome> outcomes;
   int64_t accepted_tokens = 0;
@@ -275,6 +296,7 @@ absl::StatusOr<std::vector<SubmitOutcome>> RunQueue::Submit(
       outcomes.push_back(SubmitOutcome::kDuplicate);
       continue;
     }
+    if (!run.ended) RETURN_IF_ERROR(held_.Check(run_id));
     if (run.ended || run.complete) {
       return absl::FailedPreconditionError(
           absl::StrCat("run '", run_id, "' ",
@@ -357,21 +379,23 @@ absl::StatusOr<RunInfo> RunQueue::Cancel(const std::string& run_id,
   ASSIGN_OR_RETURN(const RunRow run, FindRun(run_id));
   if (run.ended) return ReadRun(database_, run_id);
   const int64_t now_us = absl::ToUnixMicros(now);
+  Changes of_run;
   ASSIGN_OR_RETURN(const int64_t tokens, log_.QueuedTokens(run.id));
-  changes.waiting_tokens -= tokens;
+  of_run.waiting_tokens -= tokens;
   RETURN_IF_ERROR(
       database_.Run("UPDATE samples SET state = 'cancelled', ended_us = ?2 "
                     "WHERE run = ?1 AND state = 'queued'",
                     run.id, now_us));
-  changes.waiting -= database_.Changes();
-  changes.ended.cancelled += database_.Changes();
+  of_run.waiting -= database_.Changes();
+  of_run.ended.cancelled += database_.Changes();
   RETURN_IF_ERROR(
       database_.Run("UPDATE samples SET state = 'cancelled', ended_us = ?2 "
                     "WHERE run = ?1 AND state = 'running'",
                     run.id, now_us));
-  changes.running -= database_.Changes();
-  changes.ended.cancelled += database_.Changes();
-  RETURN_IF_ERROR(log_.EndRun(run.id, RunState::kCancelled, now, changes));
+  of_run.running -= database_.Changes();
+  of_run.ended.cancelled += database_.Changes();
+  RETURN_IF_ERROR(log_.EndRun(run.id, RunState::kCancelled, now, of_run));
+  AddOfRun(run_id, std::move(of_run), changes);
   return ReadRun(database_, run_id);
 }
 
@@ -390,11 +414,13 @@ absl::StatusOr<bool> RunQueue::Expire(const std::string& run_id, absl::Time now,
       absl::StrCat("the run's time limit of ",
                    absl::FormatDuration(absl::Microseconds(row.Int(1))),
                    " passed before this sample ended")};
-  RETURN_IF_ERROR(log_.FailOpenSamples(run, failure, now, changes));
+  Changes of_run;
+  RETURN_IF_ERROR(log_.FailOpenSamples(run, failure, now, of_run));
   // Not succeeded, even if no sample failed: some may never have come.
   const RunState state =
       row.Int(2) > 0 ? RunState::kPartiallyFailed : RunState::kFailed;
-  RETURN_IF_ERROR(log_.EndRun(run, state, now, changes));
+  RETURN_IF_ERROR(log_.EndRun(run, state, now, of_run));
+  AddOfRun(run_id, std::move(of_run), changes);
   return true;
 }
 
@@ -412,26 +438,43 @@ absl::StatusOr<std::vector<OpenDeadline>> RunQueue::OpenDeadlines() {
   }
 }
 
+absl::StatusOr<std::optional<std::string>> RunQueue::NextOwner(
+    const std::string& least) {
+  ASSIGN_OR_RETURN(
+      Statement row,
+      database_.Prepare("SELECT owner FROM samples WHERE state = 'queued' "
+                        "AND owner >= ?1 ORDER BY owner LIMIT 1"));
+  RETURN_IF_ERROR(row.Bind(least));
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return std::optional<std::string>();
+  return std::optional(std::string(row.Text(0)));
+}
+
 absl::StatusOr<std::optional<int64_t>> RunQueue::NextSample() {
   std::vector<Waiting> waiting;
   std::vector<int64_t> samples;
+  bool some_before = false;
   std::string least;
   while (true) {
-    // A seek in the index for each owner with samples that wait.
-    ASSIGN_OR_RETURN(Statement row,
-                     database_.Prepare(absl::StrCat(
-                         "SELECT owner, id, cost FROM samples "
-                         "WHERE state = 'queued' AND owner >= ?1",
-                         ButHeld(), " ORDER BY owner, id LIMIT 1")));
-    RETURN_IF_ERROR(row.Bind(least));
-    ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) break;
-    waiting.push_back(
-        {std::string(row.Text(0)), std::max<int64_t>(1, row.Int(2))});
+    ASSIGN_OR_RETURN(const std::optional<std::string> owner, NextOwner(least));
+    if (!owner) break;
     // Above this name and below every other: names have no such character.
-    least = waiting.back().owner + '\x01';
-    samples.push_back(row.Int(1));
+    least = *owner + '\x01';
+    // A seek in the index, as above, for each owner.
+    ASSIGN_OR_RETURN(Statement row, database_.Prepare(absl::StrCat(
+                                        "SELECT id, cost FROM samples "
+                                        "WHERE state = 'queued' AND owner = ?1 "
+                                        "AND id > ?2",
+                                        some_before_ ? ButHeld() : "",
+                                        " ORDER BY id LIMIT 1")));
+    RETURN_IF_ERROR(row.Bind(*owner, some_before_ ? 0 : last_held_));
+    ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) continue;
+    waiting.push_back({*owner, std::max<int64_t>(1, row.Int(1))});
+    samples.push_back(row.Int(0));
+    some_before |= samples.back() <= last_held_;
   }
+  some_before_ = some_before;
   if (waiting.empty()) return std::optional<int64_t>();
   return std::optional(samples[turns_.Next(waiting)]);
 }
@@ -477,6 +520,7 @@ absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
 }
 
 absl::Status RunQueue::Release(const LeaseKey& key, Changes& changes) {
+  if (key.sample <= last_held_) some_before_ = true;
   ASSIGN_OR_RETURN(
       const int64_t tokens,
       database_.QueryInt("SELECT coalesce(sum(cost), 0) FROM samples "

@@ -73,9 +73,9 @@ class RunQueue {
   absl::StatusOr<QueueSize> Size();
   // Runs that have not ended, but for those that cannot be read.
   absl::StatusOr<std::vector<RunInfo>> OpenRuns();
-  // Once, and then set in `held`: Take leaves the samples of these runs alone,
-  // and limits do not count them.
-  absl::Status Hold(const HeldRuns::Reasons& runs);
+  // From now on Take leaves the samples of these runs alone, and limits do not
+  // count them: what is in the queue then. `held` must tell of the same runs.
+  absl::StatusOr<QueueSize> Hold(const HeldRuns::Reasons& runs);
   // Servers that had this database before, by Recover.
   int64_t earlier_servers() const { return epoch_ - 1; }
 
@@ -122,6 +122,9 @@ class RunQueue {
   // Of a statement on samples: " AND …", so that it leaves out those that are
   // held.
   const char* ButHeld() const;
+  // Samples of a run that is held leave the queue, but were not waiting.
+  void AddOfRun(const std::string& run_id, Changes of_run,
+                Changes& changes) const;
   // Fails what so many servers died of, of the samples that are leased.
   absl::Status FailPoison(absl::Time now, Changes& changes);
   absl::StatusOr<RunRow> FindRun(const std::string& run_id);
@@ -130,6 +133,9 @@ class RunQueue {
   // Lessens `room` by what is open of that owner, or of all; 0: no limit.
   absl::Status Limit(int64_t samples, int64_t tokens,
                      const std::optional<std::string>& owner, Room& room);
+  // Whose samples are in the queue, first of those from `least` on.
+  absl::StatusOr<std::optional<std::string>> NextOwner(
+      const std::string& least);
   // The id of the sample whose turn it is; nothing if none waits.
   absl::StatusOr<std::optional<int64_t>> NextSample();
   absl::StatusOr<bool> HasSample(const RunRow& run, const std::string& id);
@@ -142,6 +148,11 @@ class RunQueue {
   EventLog& log_;
   const HeldRuns& held_;
   const QueueLimits limits_;
+  // Once some are held: samples up to this id may be, and those after it are
+  // not. There may be a hundred thousand, which are not looked through for each
+  // sample that is taken: only while some that are not held are among them.
+  int64_t last_held_ = 0;
+  bool some_before_ = false;
   FairTurns turns_;
   RunIdGenerator run_ids_;
   int64_t epoch_ = 0;

@@ -131,7 +131,6 @@ class SqliteStore : public Store {
   void OnCommitted(const GroupCommit::Report& report);
   // Of a write that nobody waits for: the operator is told.
   void OnWriteFailed(const absl::Status& status);
-  void CountQueue();
   void TellQueue();
   Command CheckpointCommand(std::shared_ptr<CheckpointCall> call);
   int64_t LogBytes() const { return BytesOf(path_ + "-wal"); }
@@ -200,13 +199,13 @@ void SqliteStore::OnCommitted(const GroupCommit::Report& report) {
     writes_fail_ = false;
     spdlog::warn("{}: can be written again", database_->path());
   }
-  if (changes.waiting != 0 || changes.running != 0) {
+  if (changes.waiting != 0 || changes.running != 0 || changes.held != 0) {
     pace_.Ended(changes.ended.done_or_failed(), absl::Now());
     size_.waiting += changes.waiting;
     size_.running += changes.running;
     size_.waiting_tokens += changes.waiting_tokens;
-    // Which of them were held is counted anew: that is rare, and soon done.
-    if (size_.held > 0) CountQueue();
+    size_.held += changes.held;
+    samples_held_ = size_.held;
     if (size_.waiting + size_.running == 0) pace_.Pause();
     TellQueue();
   }
@@ -234,16 +233,6 @@ void SqliteStore::OnWriteFailed(const absl::Status& status) {
   failure_logged_ = now;
   spdlog::error("{}; what runs waits in the queue and is tried again",
                 std::string(status.message()));
-}
-
-void SqliteStore::CountQueue() {
-  const absl::StatusOr<QueueSize> size = queue_.Size();
-  if (size.ok()) {
-    size_ = *size;
-    samples_held_ = size_.held;
-  } else {
-    OnWriteFailed(size.status());
-  }
 }
 
 void SqliteStore::TellQueue() {
@@ -448,32 +437,36 @@ std::shared_ptr<void> SqliteStore::Subscribe(std::string run_id,
 
 absl::Status SqliteStore::HoldRuns(
     const std::function<std::string(const RunInfo&)>& why_not) {
-  Pending<absl::Status> done;
   auto held = std::make_shared<HeldRuns::Reasons>();
-  Command command;
-  command.execute = [this, why_not, held](Changes&) -> absl::Status {
-    held->clear();
-    ASSIGN_OR_RETURN(const std::vector<RunInfo> open, queue_.OpenRuns());
-    for (const RunInfo& run : open)
-      if (std::string why = why_not(run); !why.empty())
-        held->emplace(run.run_id, std::move(why));
-    return queue_.Hold(*held);
-  };
-  command.finish = [this, held, &done](const absl::Status& status) {
-    if (status.ok() && !held->empty()) {
-      held_.Set(*held);
-      CountQueue();
-      TellQueue();
-      spdlog::warn(
-          "{} runs of {} are held, {} samples wait: they began otherwise than "
-          "this server would go on; see kvrecall-client runs",
-          held->size(), database_->path(), size_.held);
-    }
-    done.Set(status);
-  };
+  Pending<absl::StatusOr<QueueSize>> done;
+  Command command = CommandFor<QueueSize>(
+      [this, why_not, held](Changes&) -> absl::StatusOr<QueueSize> {
+        held->clear();
+        ASSIGN_OR_RETURN(const std::vector<RunInfo> open, queue_.OpenRuns());
+        for (const RunInfo& run : open)
+          if (std::string why = why_not(run); !why.empty())
+            held->emplace(run.run_id, std::move(why));
+        return queue_.Hold(*held);
+      },
+      [this, held, &done](const absl::StatusOr<QueueSize>& size) {
+        if (size.ok()) {
+          held_.Set(*held);
+          size_ = *size;
+          samples_held_ = size_.held;
+          TellQueue();
+        }
+        done.Set(size);
+      });
   command.patient = true;  // while another process has the database locked
   writer_->Post(std::move(command));
-  return done.Wait();
+  const absl::StatusOr<QueueSize> size = done.Wait();
+  RETURN_IF_ERROR(size.status());
+  if (!held->empty())
+    spdlog::warn(
+        "open runs that are held: {}, samples that wait for it: {}; the first "
+        "is {}: {}",
+        held->size(), size->held, held->begin()->first, held->begin()->second);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<LeasedSample> SqliteStore::Lease() { return leasing_.Lease(); }

@@ -156,8 +156,9 @@ class Store {
   // NotFound: no such run.
   virtual absl::StatusOr<RunInfo> GetRun(std::string_view run_id) = 0;
 
-  // Samples of all runs that wait or run, and were submitted before the first
-  // of the run's that waits; 0 where none does. NotFound: no such run.
+  // Samples of all runs, but those held, that wait or run, and were submitted
+  // before the first of the run's that waits; 0 where none does. NotFound: no
+  // such run.
   virtual absl::StatusOr<int64_t> SamplesAhead(std::string_view run_id) = 0;
 
   // Newest first. `page_token` is empty or what the last call returned as
@@ -189,7 +190,8 @@ class Store {
   // Looks through the runs that have not ended, before the first Lease. Those
   // for which `why_not` gives a reason are held: this process leases none of
   // their samples and takes no new ones (FailedPrecondition, RUN_HELD); all
-  // reads work, and so do Cancel and their time limits.
+  // reads work, and so do cancelling, time limits, and saying that no more
+  // samples follow.
   virtual absl::Status HoldRuns(
       const std::function<std::string(const RunInfo&)>& why_not) = 0;
 

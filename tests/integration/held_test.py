@@ -11,12 +11,12 @@ from server_process import ServerProcess
 SAMPLES = 4
 
 
-def server(folder, chunk):
-    """Made-up numbers, slowly; how prompts are cut is part of a run's
-    provenance."""
+def server(folder, chunk, delay_ms=5):
+    """Made-up numbers; how prompts are cut is part of a run's provenance, how
+    long they take is not."""
     return ServerProcess(folder, extra=[
-        "--scripted", "--scripted-delay-ms", "20", "--drain-seconds", "0",
-        "--prefill-chunk", str(chunk)])
+        "--scripted", "--scripted-delay-ms", str(delay_ms),
+        "--drain-seconds", "0", "--prefill-chunk", str(chunk)])
 
 
 class HeldTest(unittest.TestCase):
@@ -38,14 +38,15 @@ class HeldTest(unittest.TestCase):
             json.dumps({"_id": f"s{i}", "input": f"Question {i}?"}) + "\n"
             for i in range(SAMPLES)))
 
-        with server(folder.name, 64) as first:
+        # So slow that no sample ends before the server does.
+        with server(folder.name, 64, delay_ms=5000) as first:
             run = self.submit(first, "--detach").stdout.strip()
             self.assertIsNone(self.state(first, run)["held"])
             self.assertEqual(first.terminate(), 0)
 
         with server(folder.name, 128) as other:
-            self.assertIn("1 runs", other.logged())
-            self.assertIn(f"{SAMPLES} samples wait", other.logged())
+            self.assertIn(f"held: 1, samples that wait for it: {SAMPLES}",
+                          other.logged())
             held = self.state(other, run)
             self.assertIn("prefill_chunk (64 and 128)", held["held"])
             self.assertIn("held", other.client("runs").stdout)

@@ -334,6 +334,40 @@ TEST_F(RunMetricsTest, GapsAreObservedByTheirLane) {
   EXPECT_EQ(Value("kvrecall_nonfinite_values_total{kind=\"gap\"}"), 1);
 }
 
+// Steps of a sample that fails, or is given back, are counted too; each of a
+// batch with its own values.
+TEST_F(RunMetricsTest, StepsCountHoweverTheirSampleEnds) {
+  RunConfig config = Config();
+  config.gaps = *ParseGapSpecs("without_gold(0.1),only_pred(h2o,0.2)");
+  runs_.OnSampleStarted(config, {});
+  for (int t = 1; t <= 3; ++t) {
+    StepRecord step = Step(t);
+    step.entropy = t;
+    step.recalls[0].recall = t / 4.0;
+    step.recalls[0].fetched_back = t;
+    step.gaps = {{1.0 * t, 0, 0, 7, false}, {10.0 * t, 0, -1, 7, true}};
+    runs_.OnStep(step, absl::Microseconds(1));
+  }
+  EXPECT_EQ(Value("kvrecall_token_entropy_nats_count"), 0);
+  runs_.OnIdle();
+  runs_.OnSampleFailed({"ENGINE_ERROR", ""});
+  EXPECT_EQ(Value("kvrecall_token_entropy_nats_sum"), 6);
+  EXPECT_EQ(Value("kvrecall_recall_ratio_sum{budget=\"0.1\",policy=\"h2o\"}"),
+            1.5);
+  EXPECT_EQ(
+      Value("kvrecall_recall_sum_total{budget=\"0.1\",entropy_bin=\"1-2\","
+            "policy=\"h2o\"}"),
+      0.5);
+  EXPECT_EQ(Value("kvrecall_positions_fetched_back_total{budget=\"0.1\","
+                  "policy=\"h2o\"}"),
+            6);
+  EXPECT_EQ(Value("kvrecall_gap_kl_nats_sum{lane=\"without_gold(0.1)\"}"), 6);
+  EXPECT_EQ(Value("kvrecall_gap_kl_nats_sum{lane=\"only_pred(h2o,0.2)\"}"), 60);
+  EXPECT_EQ(Value("kvrecall_gap_logprob_change_nats_sum{lane=\"only_pred(h2o,0."
+                  "2)\"}"),
+            -3);
+}
+
 TEST_F(RunMetricsTest, RunsThatTakeTurnsKeepTheirFiguresApart) {
   const RunConfig one = Config();
   RunConfig two = Config();

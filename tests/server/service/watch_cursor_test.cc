@@ -97,6 +97,9 @@ TEST_F(WatchCursorTest, TheStreamOfAHeldRunSaysSo) {
     const grpc::Status status = sink->Join();
     EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
     EXPECT_THAT(status.error_message(), HasSubstr("threads (2 and 4)"));
+    const absl::Status told =
+        WithErrorDetails(absl::UnknownError("words"), status.error_details());
+    EXPECT_EQ(FactsOf(told)["last_sequence"], "700");
     EXPECT_EQ(sink->last_sequence(), 700);
   }
   // Cancelled meanwhile, it has an end like any other.

@@ -1,5 +1,7 @@
 // Runs that began otherwise than this process would go on with them.
 
+#include <ctime>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -83,18 +85,32 @@ TEST_F(HeldRunsTest, TheirSamplesWaitAndTheOthersRun) {
 
 TEST_F(HeldRunsTest, TheyTakeNoNewSamplesAndSayWhy) {
   const std::string old = CreateOf("m1", "old");
+  ASSERT_TRUE(Submit(old, Samples("a", 1)).ok());
   ReopenWith("m2");
-  for (const bool complete : {false, true}) {
-    const auto refused = Submit(old, Samples("a", complete ? 0 : 1), complete);
-    EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
-    EXPECT_EQ(ReasonOf(refused.status()), "RUN_HELD");
-    EXPECT_THAT(std::string(refused.status().message()),
-                HasSubstr("of model m1"));
-  }
-  EXPECT_EQ(Info(old).samples_submitted, 0);
-  // Asked for again, it is that run, and says so.
-  NewRun again = TestRun("old");
-  EXPECT_EQ(TryCreate(std::move(again))->held, "of model m1");
+  const auto refused = Submit(old, Samples("a", 2), true);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReasonOf(refused.status()), "RUN_HELD");
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("of model m1"));
+  EXPECT_EQ(Info(old).samples_submitted, 1);
+  // What it has, it has, and a lost reply can be asked for again.
+  EXPECT_THAT(*Submit(old, Samples("a", 1), true),
+              ElementsAre(SubmitOutcome::kDuplicate));
+  EXPECT_TRUE(Info(old).complete);
+  EXPECT_EQ(Info(old).held, "of model m1");
+  EXPECT_EQ(TryCreate(TestRun("old"))->held, "of model m1");
+}
+
+// All that it has is computed: it was only never said that no more follows.
+TEST_F(HeldRunsTest, OneThatIsDoneCanStillEnd) {
+  const std::string old = CreateOf("m1", "old");
+  ASSERT_TRUE(Submit(old, Samples("a", 1)).ok());
+  Append(Lease(), {make_.Start(), make_.Result()});
+  Flush();
+  ReopenWith("m2");
+  EXPECT_FALSE(IsTerminal(Info(old).state));
+  ASSERT_TRUE(Submit(old, {}, true).ok());
+  EXPECT_EQ(Info(old).state, RunState::kSucceeded);
 }
 
 TEST_F(HeldRunsTest, CancelAndTimeLimitsEndThem) {
@@ -115,6 +131,71 @@ TEST_F(HeldRunsTest, CancelAndTimeLimitsEndThem) {
   EXPECT_EQ(WaitingAndHeld(), std::pair(int64_t{2}, int64_t{0}));
   EXPECT_EQ(Lease().sample.id, "b0");
   EXPECT_EQ(WaitingAndHeld(), std::pair(int64_t{1}, int64_t{0}));
+}
+
+class HeldQueueObserver : public StoreObserver {
+ public:
+  void OnQueue(const QueueSize& size) override {
+    const std::lock_guard lock(mutex_);
+    size_ = size;
+  }
+  std::vector<int64_t> size() {
+    const std::lock_guard lock(mutex_);
+    return {size_.waiting, size_.running, size_.held, size_.waiting_tokens};
+  }
+
+ private:
+  std::mutex mutex_;
+  QueueSize size_;
+};
+
+// Between samples that are held others wait, and come back there.
+TEST_F(HeldRunsTest, TheQueueIsCountedAndGoneThroughWithoutThem) {
+  HeldQueueObserver observer;
+  options_.observer = &observer;
+  Reopen();
+  const std::string own = CreateOf("m2", "own");
+  const std::string old = CreateOf("m1", "old");
+  const std::string older = CreateOf("m1", "older");
+  ASSERT_TRUE(Submit(old, Samples("a", 2)).ok());
+  ASSERT_TRUE(Submit(own, Samples("b", 1)).ok());
+  ASSERT_TRUE(Submit(older, Samples("c", 3)).ok());
+  const int64_t tokens = observer.size()[3] / 6;
+  ReopenWith("m2");
+  EXPECT_THAT(observer.size(), ElementsAre(1, 0, 5, tokens));
+  const LeasedSample leased = Lease();
+  EXPECT_EQ(leased.sample.id, "b0");
+  EXPECT_THAT(observer.size(), ElementsAre(0, 1, 5, 0));
+  ASSERT_TRUE(Submit(own, Samples("d", 1)).ok());
+  EXPECT_EQ(Lease().sample.id, "d0");
+  store_->Release(leased);
+  EXPECT_EQ(Lease().sample.id, "b0");
+  ASSERT_TRUE(Cancel(older).ok());
+  EXPECT_THAT(observer.size(), ElementsAre(0, 2, 2, 0));
+  ASSERT_TRUE(Cancel(old).ok());
+  EXPECT_THAT(observer.size(), ElementsAre(0, 2, 0, 0));
+  store_.reset();
+}
+
+// Nothing can be leased: nobody looks again and again.
+TEST_F(HeldRunsTest, AnIdleEngineRests) {
+  const std::string old = CreateOf("m1", "old");
+  ASSERT_TRUE(Submit(old, Samples("a", 3)).ok());
+  ReopenWith("m2");
+  std::thread engine([&] {
+    EXPECT_EQ(store_->Lease().status().code(), absl::StatusCode::kCancelled);
+  });
+  Flush();
+  const auto processor_time = [] {
+    timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return absl::DurationFromTimespec(time);
+  };
+  const absl::Duration before = processor_time();
+  absl::SleepFor(absl::Milliseconds(300));
+  EXPECT_LT(processor_time() - before, absl::Milliseconds(150));
+  store_->StopLeasing();
+  engine.join();
 }
 
 TEST_F(HeldRunsTest, TheyTakeNobodysPlaceInTheQueue) {
