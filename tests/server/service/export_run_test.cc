@@ -221,7 +221,8 @@ TEST_F(ExportRunTest, ShutdownLetsAnExportEnd) {
   std::string got = message.data();
   std::thread main([&] { server_->Shutdown(absl::Seconds(60)); });
   while (reader->Read(&message)) got += message.data();
-  EXPECT_TRUE(reader->Finish().ok());
+  const grpc::Status status = reader->Finish();
+  EXPECT_TRUE(status.ok()) << status.error_message();
   main.join();
   EXPECT_TRUE(got == bytes);
 }
