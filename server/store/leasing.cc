@@ -45,6 +45,8 @@ absl::StatusOr<LeasedSample> Leasing::MakeLease(const Taken& taken) {
   leased.submit_time = taken.row.submit_time;
   ASSIGN_OR_RETURN(leased.sample, ParseSample(taken.row.payload));
   ASSIGN_OR_RETURN(leased.config, ConfigFromJson(taken.row.config));
+  // Where nobody can say what it began with, nobody can go on with it.
+  RETURN_IF_ERROR(ProvenanceFromJson(taken.row.provenance).status());
   // Shares the entry's ownership.
   leased.cancelled = {taken.lease, &taken.lease->cancelled};
   return leased;

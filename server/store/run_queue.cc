@@ -115,8 +115,6 @@ absl::StatusOr<std::vector<RunInfo>> RunQueue::OpenRuns() {
     } else if (!absl::IsDataLoss(run.status())) {
       return run.status();
     }
-    // Its samples will fail when they are leased: their configuration is in
-    // the same row.
   }
   return runs;
 }
@@ -487,7 +485,8 @@ absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
       Statement row,
       database_.Prepare(
           "SELECT samples.id, samples.run, samples.attempt + 1, runs.run_id, "
-          "sample_id, config, payload, submitted_us, cost FROM samples "
+          "sample_id, config, payload, submitted_us, cost, provenance "
+          "FROM samples "
           "JOIN runs ON runs.id = samples.run "
           "JOIN sample_inputs ON sample_inputs.sample = samples.id "
           "WHERE samples.id = ?1"));
@@ -502,6 +501,7 @@ absl::StatusOr<std::optional<TakenSample>> RunQueue::Take(absl::Time now,
   taken.sample_id = row.Text(4);
   taken.config = row.Text(5);
   taken.payload = row.Text(6);
+  taken.provenance = row.Text(9);
   taken.submit_time = absl::FromUnixMicros(row.Int(7));
   RETURN_IF_ERROR(database_.Run(
       "UPDATE samples SET state = 'running', attempt = ?2, epoch = ?3, "

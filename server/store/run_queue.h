@@ -44,8 +44,9 @@ struct TakenSample {
   LeaseKey key;
   std::string run_id;
   std::string sample_id;
-  std::string config;   // JSON
-  std::string payload;  // JSON
+  std::string config;      // JSON
+  std::string provenance;  // JSON
+  std::string payload;     // JSON
   absl::Time submit_time;
 };
 
@@ -60,7 +61,7 @@ inline constexpr int kMostCrashes = 3;
 
 class RunQueue {
  public:
-  // All outlive it.
+  // What is pointed to outlives it.
   RunQueue(Database* database, EventLog* log, const HeldRuns* held,
            const QueueLimits& limits)
       : database_(*database), log_(*log), held_(*held), limits_(limits) {}
@@ -71,7 +72,8 @@ class RunQueue {
   // a word, for the third time, is failed with SERVER_DIED instead.
   absl::Status Recover(absl::Time now);
   absl::StatusOr<QueueSize> Size();
-  // Runs that have not ended, but for those that cannot be read.
+  // Runs that have not ended, but for those that cannot be read, whose samples
+  // fail when they are leased.
   absl::StatusOr<std::vector<RunInfo>> OpenRuns();
   // From now on Take leaves the samples of these runs alone, and limits do not
   // count them: what is in the queue then. `held` must tell of the same runs.

@@ -52,6 +52,10 @@ TEST(JsonLinesTest, WritesTheRunThenEachSampleFollowedByItsSteps) {
   EXPECT_EQ(lines[0]["provenance"]["model_digest"], "abc");
   EXPECT_EQ(lines[0]["create_time"], "2023-11-14T22:13:20+00:00");
   EXPECT_TRUE(lines[0]["deadline"].is_null());
+  EXPECT_TRUE(lines[0]["held"].is_null());
+  RunInfo held = MakeScript(1, 1).run;
+  held.held = "threads (2 and 4)";
+  EXPECT_EQ(json::parse(RunLine(held))["held"], "threads (2 and 4)");
 }
 
 TEST(JsonLinesTest, ASampleLineHasTheSpecifiedFields) {

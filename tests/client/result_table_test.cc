@@ -197,6 +197,22 @@ TEST(ResultTableTest, ARunIsAListOfOneLineValues) {
             std::string::npos);
 }
 
+TEST(ResultTableTest, ARunThatIsHeldSaysSoAndWhy) {
+  RunInfo run = MakeScript(2, 3).run;
+  EXPECT_EQ(RenderRun(run).find("held"), std::string::npos);
+  run.state = RunState::kQueued;
+  run.held = "it and this server differ in threads (2 and 4)";
+  const std::string text = RenderRun(run);
+  EXPECT_NE(text.find("state                held\n"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("held                 it and this server differ in "
+                      "threads (2 and 4)\n"),
+            std::string::npos);
+  const std::string list = RenderRuns({run});
+  EXPECT_NE(list.find("  held  "), std::string::npos) << list;
+  EXPECT_EQ(list.find("queued"), std::string::npos);
+}
+
 TEST(ResultTableTest, LongValuesOfARunAreCut) {
   RunInfo run = MakeScript(1, 1).run;
   run.provenance.prompt_template = std::string(500, 'x') + "é";

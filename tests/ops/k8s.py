@@ -66,6 +66,9 @@ def check_pod(name, pod, claims):
         expect(not own["allowPrivilegeEscalation"] and own["readOnlyRootFilesystem"]
                and own["capabilities"]["drop"] == ["ALL"],
                f"{name}: {container['name']} may do more than it needs")
+        expect(container["name"] != "server"
+               or any(a.startswith("--threads=") for a in container["args"]),
+               f"{name}: the server takes as many threads as its node has")
         expect("memory" in container["resources"]["limits"],
                f"{name}: {container['name']} has no limit of memory")
         volumes = {volume["name"] for volume in pod["volumes"]}
@@ -73,6 +76,12 @@ def check_pod(name, pod, claims):
             expect(mount["name"] in volumes | claims,
                    f"{name}: there is no volume {mount['name']}")
         for argument in container["args"]:
+            # Else numbers would follow from the node.
+            if argument.startswith("--threads="):
+                expect(argument.split("=")[1]
+                       == container["resources"]["requests"]["cpu"],
+                       f"{name}: {container['name']} computes with other "
+                       "threads than it requests")
             for variable in re.findall(r"\$\((\w+)\)", argument):
                 expect(variable in variables_of(container, {}),
                        f"{name}: {variable} is not set")

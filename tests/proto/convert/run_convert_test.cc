@@ -90,6 +90,7 @@ TEST(RunConvertTest, RunsSurviveTheWireWithTimesToTheNanosecond) {
   run.samples_failed = 2;
   run.complete = true;
   run.last_sequence = 12345;
+  run.held = "threads (2 and 4)";
   run.create_time = absl::FromUnixNanos(1'700'000'000'123'456'789);
   for (bool ended : {false, true}) {
     if (ended) {
@@ -110,6 +111,7 @@ TEST(RunConvertTest, RunsSurviveTheWireWithTimesToTheNanosecond) {
     EXPECT_EQ(back->create_time, run.create_time);
     EXPECT_EQ(back->end_time, run.end_time);
     EXPECT_EQ(back->deadline, run.deadline);
+    EXPECT_EQ(back->held, run.held);
   }
 }
 

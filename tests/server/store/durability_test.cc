@@ -281,7 +281,30 @@ TEST_F(DurabilityTest, ALockedDatabaseDelaysEventsAndFailsCalls) {
   EXPECT_TRUE(std::holds_alternative<SampleStart>(Events(run)[0].body));
 }
 
-// A sample that cannot be read fails, and the next one is leased.
+// A sample that cannot be read, or of whose run nobody can say what it began
+// with, fails, and the next one is leased.
+TEST_F(DurabilityTest, ASampleOfARunThatCannotBeReadFailsAlone) {
+  const std::string run = Create();
+  ASSERT_TRUE(Submit(run, {TestSample("a")}).ok());
+  ASSERT_TRUE(Submit(Create("other"), {TestSample("b")}).ok());
+  store_.reset();
+  {
+    auto database = Database::Open(path_, {});
+    ASSERT_TRUE((*database)
+                    ->Exec("UPDATE runs SET provenance = '{' WHERE id = 1")
+                    .ok());
+  }
+  Open();
+  const absl::Status held =
+      store_->HoldRuns([](const RunInfo&) { return std::string(); });
+  EXPECT_TRUE(held.ok()) << held;
+  EXPECT_EQ(Lease().sample.id, "b");
+  Flush();
+  ASSERT_THAT(Events(run), SizeIs(1));
+  EXPECT_EQ(std::get<SampleFailure>(Events(run)[0].body).reason,
+            "SAMPLE_UNREADABLE");
+}
+
 TEST_F(DurabilityTest, AnUnreadableSampleFailsAlone) {
   const std::string run = Create();
   ASSERT_TRUE(Submit(run, {TestSample("a"), TestSample("b")}).ok());

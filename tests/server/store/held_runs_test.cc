@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -31,13 +30,6 @@ class HeldRunsTest : public StoreTest {
     return created.ok() ? created->run_id : "";
   }
 
-  static std::vector<Sample> Samples(const std::string& prefix, int count) {
-    std::vector<Sample> samples;
-    for (int i = 0; i < count; ++i)
-      samples.push_back(TestSample(absl::StrCat(prefix, i)));
-    return samples;
-  }
-
   // A server that has that model takes over.
   void ReopenWith(const std::string& model) {
     Reopen();
@@ -58,13 +50,13 @@ class HeldRunsTest : public StoreTest {
 
 TEST_F(HeldRunsTest, TheirSamplesWaitAndTheOthersRun) {
   const std::string old = CreateOf("m1", "old");
-  ASSERT_TRUE(Submit(old, Samples("a", 3)).ok());
+  ASSERT_TRUE(Submit(old, TestSamples("a", 3)).ok());
   ReopenWith("m2");
   EXPECT_EQ(Info(old).held, "of model m1");
   EXPECT_EQ(store_->ListRuns(10, "")->first.front().held, "of model m1");
   const std::string own = CreateOf("m2", "own");
   EXPECT_EQ(Info(own).held, "");
-  ASSERT_TRUE(Submit(own, Samples("b", 2)).ok());
+  ASSERT_TRUE(Submit(own, TestSamples("b", 2)).ok());
   EXPECT_EQ(store_->SamplesAhead(own).value(), 0);
   EXPECT_EQ(WaitingAndHeld(), std::pair(int64_t{2}, int64_t{3}));
   EXPECT_EQ(Lease().sample.id, "b0");
@@ -72,7 +64,8 @@ TEST_F(HeldRunsTest, TheirSamplesWaitAndTheOthersRun) {
   EXPECT_EQ(WaitingAndHeld(), std::pair(int64_t{0}, int64_t{3}));
 
   // Nothing is left to lease, until something comes.
-  std::thread later([&] { EXPECT_TRUE(Submit(own, Samples("c", 1)).ok()); });
+  std::thread later(
+      [&] { EXPECT_TRUE(Submit(own, TestSamples("c", 1)).ok()); });
   EXPECT_EQ(Lease().sample.id, "c0");
   later.join();
 
@@ -85,16 +78,16 @@ TEST_F(HeldRunsTest, TheirSamplesWaitAndTheOthersRun) {
 
 TEST_F(HeldRunsTest, TheyTakeNoNewSamplesAndSayWhy) {
   const std::string old = CreateOf("m1", "old");
-  ASSERT_TRUE(Submit(old, Samples("a", 1)).ok());
+  ASSERT_TRUE(Submit(old, TestSamples("a", 1)).ok());
   ReopenWith("m2");
-  const auto refused = Submit(old, Samples("a", 2), true);
+  const auto refused = Submit(old, TestSamples("a", 2), true);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(ReasonOf(refused.status()), "RUN_HELD");
   EXPECT_THAT(std::string(refused.status().message()),
               HasSubstr("of model m1"));
   EXPECT_EQ(Info(old).samples_submitted, 1);
   // What it has, it has, and a lost reply can be asked for again.
-  EXPECT_THAT(*Submit(old, Samples("a", 1), true),
+  EXPECT_THAT(*Submit(old, TestSamples("a", 1), true),
               ElementsAre(SubmitOutcome::kDuplicate));
   EXPECT_TRUE(Info(old).complete);
   EXPECT_EQ(Info(old).held, "of model m1");
@@ -104,7 +97,7 @@ TEST_F(HeldRunsTest, TheyTakeNoNewSamplesAndSayWhy) {
 // All that it has is computed: it was only never said that no more follows.
 TEST_F(HeldRunsTest, OneThatIsDoneCanStillEnd) {
   const std::string old = CreateOf("m1", "old");
-  ASSERT_TRUE(Submit(old, Samples("a", 1)).ok());
+  ASSERT_TRUE(Submit(old, TestSamples("a", 1)).ok());
   Append(Lease(), {make_.Start(), make_.Result()});
   Flush();
   ReopenWith("m2");
@@ -118,12 +111,12 @@ TEST_F(HeldRunsTest, CancelAndTimeLimitsEndThem) {
   limited.provenance.model_digest = "m1";
   limited.time_limit = absl::Milliseconds(200);
   const std::string late = TryCreate(std::move(limited))->run_id;
-  ASSERT_TRUE(Submit(late, Samples("l", 1)).ok());
+  ASSERT_TRUE(Submit(late, TestSamples("l", 1)).ok());
   const std::string old = CreateOf("m1", "old");
-  ASSERT_TRUE(Submit(old, Samples("a", 3)).ok());
+  ASSERT_TRUE(Submit(old, TestSamples("a", 3)).ok());
   ReopenWith("m2");
   const std::string own = CreateOf("m2", "own");
-  ASSERT_TRUE(Submit(own, Samples("b", 2)).ok());
+  ASSERT_TRUE(Submit(own, TestSamples("b", 2)).ok());
   EXPECT_EQ(Cancel(old)->state, RunState::kCancelled);
   EXPECT_EQ(Info(old).held, "");
   while (!IsTerminal(Info(late).state)) absl::SleepFor(absl::Milliseconds(5));
@@ -157,16 +150,16 @@ TEST_F(HeldRunsTest, TheQueueIsCountedAndGoneThroughWithoutThem) {
   const std::string own = CreateOf("m2", "own");
   const std::string old = CreateOf("m1", "old");
   const std::string older = CreateOf("m1", "older");
-  ASSERT_TRUE(Submit(old, Samples("a", 2)).ok());
-  ASSERT_TRUE(Submit(own, Samples("b", 1)).ok());
-  ASSERT_TRUE(Submit(older, Samples("c", 3)).ok());
+  ASSERT_TRUE(Submit(old, TestSamples("a", 2)).ok());
+  ASSERT_TRUE(Submit(own, TestSamples("b", 1)).ok());
+  ASSERT_TRUE(Submit(older, TestSamples("c", 3)).ok());
   const int64_t tokens = observer.size()[3] / 6;
   ReopenWith("m2");
   EXPECT_THAT(observer.size(), ElementsAre(1, 0, 5, tokens));
   const LeasedSample leased = Lease();
   EXPECT_EQ(leased.sample.id, "b0");
   EXPECT_THAT(observer.size(), ElementsAre(0, 1, 5, 0));
-  ASSERT_TRUE(Submit(own, Samples("d", 1)).ok());
+  ASSERT_TRUE(Submit(own, TestSamples("d", 1)).ok());
   EXPECT_EQ(Lease().sample.id, "d0");
   store_->Release(leased);
   EXPECT_EQ(Lease().sample.id, "b0");
@@ -180,7 +173,7 @@ TEST_F(HeldRunsTest, TheQueueIsCountedAndGoneThroughWithoutThem) {
 // Nothing can be leased: nobody looks again and again.
 TEST_F(HeldRunsTest, AnIdleEngineRests) {
   const std::string old = CreateOf("m1", "old");
-  ASSERT_TRUE(Submit(old, Samples("a", 3)).ok());
+  ASSERT_TRUE(Submit(old, TestSamples("a", 3)).ok());
   ReopenWith("m2");
   std::thread engine([&] {
     EXPECT_EQ(store_->Lease().status().code(), absl::StatusCode::kCancelled);
@@ -200,11 +193,11 @@ TEST_F(HeldRunsTest, AnIdleEngineRests) {
 
 TEST_F(HeldRunsTest, TheyTakeNobodysPlaceInTheQueue) {
   const std::string old = CreateOf("m1", "old");
-  ASSERT_TRUE(Submit(old, Samples("a", 3)).ok());
+  ASSERT_TRUE(Submit(old, TestSamples("a", 3)).ok());
   options_.limits.samples = 2;
   ReopenWith("m2");
   const std::string own = CreateOf("m2", "own");
-  EXPECT_THAT(*Submit(own, Samples("b", 3)),
+  EXPECT_THAT(*Submit(own, TestSamples("b", 3)),
               ElementsAre(SubmitOutcome::kAccepted, SubmitOutcome::kAccepted,
                           SubmitOutcome::kQueueFull));
 }
@@ -212,7 +205,7 @@ TEST_F(HeldRunsTest, TheyTakeNobodysPlaceInTheQueue) {
 // What ran when the other server died is one of those.
 TEST_F(HeldRunsTest, ASampleThatRanIsHeldToo) {
   const std::string old = CreateOf("m1", "old");
-  ASSERT_TRUE(Submit(old, Samples("a", 1), true).ok());
+  ASSERT_TRUE(Submit(old, TestSamples("a", 1), true).ok());
   Append(Lease(), {make_.Start(), make_.Step(1)});
   Flush();
   ReopenWith("m2");

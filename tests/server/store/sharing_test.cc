@@ -29,13 +29,6 @@ class SharingTest : public StoreTest {
     return created.ok() ? created->run_id : "";
   }
 
-  static std::vector<Sample> Samples(const std::string& prefix, int count) {
-    std::vector<Sample> samples;
-    for (int i = 0; i < count; ++i)
-      samples.push_back(TestSample(prefix + std::to_string(i)));
-    return samples;
-  }
-
   // Leases the run's next sample and lets it finish.
   std::vector<Event> Finish(const LeasedSample& leased, int steps) {
     std::vector<Event> events = {make_.Start()};
@@ -57,10 +50,10 @@ TEST_F(SharingTest, TheOwnerIsKept) {
 
 TEST_F(SharingTest, OneSampleDoesNotWaitForAQueueOfAnothers) {
   const std::string many = CreateOf("alice", "many");
-  ASSERT_TRUE(Submit(many, Samples("a", 50)).ok());
+  ASSERT_TRUE(Submit(many, TestSamples("a", 50)).ok());
   EXPECT_EQ(Lease().sample.id, "a0");
   const std::string one = CreateOf("bob", "one");
-  ASSERT_TRUE(Submit(one, Samples("b", 1)).ok());
+  ASSERT_TRUE(Submit(one, TestSamples("b", 1)).ok());
   // A turn has many such short samples, but not all of them.
   std::vector<std::string> next;
   for (int i = 0; i < 50; ++i) next.push_back(Lease().sample.id);
@@ -70,8 +63,8 @@ TEST_F(SharingTest, OneSampleDoesNotWaitForAQueueOfAnothers) {
 TEST_F(SharingTest, ItIsKnownHowManyComeBefore) {
   const std::string first = CreateOf("alice", "first");
   const std::string second = CreateOf("bob", "second");
-  ASSERT_TRUE(Submit(first, Samples("a", 3)).ok());
-  ASSERT_TRUE(Submit(second, Samples("b", 2)).ok());
+  ASSERT_TRUE(Submit(first, TestSamples("a", 3)).ok());
+  ASSERT_TRUE(Submit(second, TestSamples("b", 2)).ok());
   EXPECT_EQ(store_->SamplesAhead(first).value(), 0);
   EXPECT_EQ(store_->SamplesAhead(second).value(), 3);
   Finish(Lease(), 1);
@@ -83,9 +76,9 @@ TEST_F(SharingTest, ItIsKnownHowManyComeBefore) {
 TEST_F(SharingTest, OfOneClientTheOldestComesFirst) {
   const std::string first = CreateOf("alice", "first");
   const std::string second = CreateOf("alice", "second");
-  ASSERT_TRUE(Submit(first, Samples("a", 2)).ok());
-  ASSERT_TRUE(Submit(second, Samples("b", 1)).ok());
-  ASSERT_TRUE(Submit(first, Samples("c", 1)).ok());
+  ASSERT_TRUE(Submit(first, TestSamples("a", 2)).ok());
+  ASSERT_TRUE(Submit(second, TestSamples("b", 1)).ok());
+  ASSERT_TRUE(Submit(first, TestSamples("c", 1)).ok());
   std::vector<std::string> order;
   for (int i = 0; i < 4; ++i) order.push_back(Lease().sample.id);
   EXPECT_THAT(order, ElementsAre("a0", "a1", "b0", "c0"));
@@ -98,16 +91,16 @@ TEST_F(SharingTest, EachClientHasALimitOfItsOwn) {
   const std::string alice = CreateOf("alice", "a"), bob = CreateOf("bob", "b");
   constexpr auto kTaken = SubmitOutcome::kAccepted;
   constexpr auto kFull = SubmitOutcome::kQueueFull;
-  EXPECT_THAT(*Submit(alice, Samples("a", 3)),
+  EXPECT_THAT(*Submit(alice, TestSamples("a", 3)),
               ElementsAre(kTaken, kTaken, kFull));
-  EXPECT_THAT(*Submit(bob, Samples("b", 2)), ElementsAre(kTaken, kFull));
+  EXPECT_THAT(*Submit(bob, TestSamples("b", 2)), ElementsAre(kTaken, kFull));
   Finish(Lease(), 1);  // alice's: there is room for one more, of anyone
-  EXPECT_THAT(*Submit(bob, Samples("c", 2)), ElementsAre(kTaken, kFull));
+  EXPECT_THAT(*Submit(bob, TestSamples("c", 2)), ElementsAre(kTaken, kFull));
 }
 
 TEST_F(SharingTest, TokensAreLimitedToTheLastOne) {
   const std::string probe = CreateOf("alice", "probe");
-  ASSERT_TRUE(Submit(probe, Samples("p", 1)).ok());
+  ASSERT_TRUE(Submit(probe, TestSamples("p", 1)).ok());
   auto database = Database::Open(path_, {.read_only = true});
   ASSERT_TRUE(database.ok());
   const int64_t cost =
@@ -117,7 +110,7 @@ TEST_F(SharingTest, TokensAreLimitedToTheLastOne) {
     options_.limits.tokens = 3 * cost - missing;
     Reopen();
     const std::string run = CreateOf("bob", std::to_string(missing));
-    const auto outcomes = Submit(run, Samples("q", 2));
+    const auto outcomes = Submit(run, TestSamples("q", 2));
     ASSERT_TRUE(outcomes.ok());
     EXPECT_EQ(outcomes->back(), missing == 0 ? SubmitOutcome::kAccepted
                                              : SubmitOutcome::kQueueFull);
@@ -127,7 +120,7 @@ TEST_F(SharingTest, TokensAreLimitedToTheLastOne) {
 
 TEST_F(SharingTest, RecordsOfAnEarlierRunStandForTheSame) {
   const std::string first = CreateOf("alice", "first");
-  ASSERT_TRUE(Submit(first, Samples("s", 1)).ok());
+  ASSERT_TRUE(Submit(first, TestSamples("s", 1)).ok());
   Finish(Lease(), 3);
   std::vector<Event> before = Events(first);
   ASSERT_EQ(before.size(), 5u);
@@ -139,7 +132,7 @@ TEST_F(SharingTest, RecordsOfAnEarlierRunStandForTheSame) {
   // Of the copy's copy the first run's name is told, not the copy's.
   for (const char* owner : {"bob", "eve"}) {
     const std::string again = CreateOf(owner, owner, /*may_reuse=*/true);
-    ASSERT_TRUE(Submit(again, Samples("s", 1), /*complete=*/true).ok());
+    ASSERT_TRUE(Submit(again, TestSamples("s", 1), /*complete=*/true).ok());
     while (!Info(again).end_time) Flush();
     EXPECT_EQ(Info(again).state, RunState::kSucceeded);
     std::vector<Event> after = Events(again);
@@ -157,7 +150,7 @@ TEST_F(SharingTest, RecordsOfAnEarlierRunStandForTheSame) {
 
 TEST_F(SharingTest, WhatDiffersIsComputed) {
   const std::string first = CreateOf("alice", "first", true);
-  ASSERT_TRUE(Submit(first, Samples("s", 1)).ok());
+  ASSERT_TRUE(Submit(first, TestSamples("s", 1)).ok());
   Finish(Lease(), 1);
 
   const auto is_computed = [&](NewRun run, Sample sample) {
@@ -189,7 +182,7 @@ TEST_F(SharingTest, WhatDiffersIsComputed) {
 // They must not hold up the queue either.
 TEST_F(SharingTest, RecordsThatAreDamagedAreComputedAgain) {
   const std::string first = CreateOf("alice", "first");
-  ASSERT_TRUE(Submit(first, Samples("s", 1)).ok());
+  ASSERT_TRUE(Submit(first, TestSamples("s", 1)).ok());
   Finish(Lease(), 3);
   store_.reset();
   {
@@ -199,17 +192,17 @@ TEST_F(SharingTest, RecordsThatAreDamagedAreComputedAgain) {
   }
   Open();
   const std::string again = CreateOf("bob", "again", /*may_reuse=*/true);
-  ASSERT_TRUE(Submit(again, Samples("s", 1)).ok());
+  ASSERT_TRUE(Submit(again, TestSamples("s", 1)).ok());
   EXPECT_EQ(Lease().run_id, again);
 }
 
 TEST_F(SharingTest, AFailedSampleIsComputedAgain) {
   const std::string first = CreateOf("alice", "first");
-  ASSERT_TRUE(Submit(first, Samples("s", 1)).ok());
+  ASSERT_TRUE(Submit(first, TestSamples("s", 1)).ok());
   Append(Lease(), {make_.Start(), EventMaker::Failure()});
   Flush();
   const std::string again = CreateOf("alice", "again", true);
-  ASSERT_TRUE(Submit(again, Samples("s", 1)).ok());
+  ASSERT_TRUE(Submit(again, TestSamples("s", 1)).ok());
   EXPECT_EQ(Lease().run_id, again);
 }
 

@@ -74,6 +74,14 @@ inline Sample TestSample(const std::string& id) {
   return sample;
 }
 
+// Named "a0", "a1", … for the prefix "a".
+inline std::vector<Sample> TestSamples(const std::string& prefix, int count) {
+  std::vector<Sample> samples;
+  for (int i = 0; i < count; ++i)
+    samples.push_back(TestSample(prefix + std::to_string(i)));
+  return samples;
+}
+
 // Random events for lanes of TestConfig.
 class EventMaker {
  public:
