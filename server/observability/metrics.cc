@@ -5,8 +5,8 @@ namespace kvrecall {
 using enum MetricId;
 
 Metrics::Metrics(const LaneLabels& lanes)
-    : runs_(&families_, lanes),
-      store_(&families_),
+    : runs_(&families_),
+      store_(&families_, lanes),
       calls_(&families_),
       serving_(families_.Gauge(kServing)),
       draining_(families_.Gauge(kDraining)),

@@ -2,7 +2,7 @@
 
 // The server's metrics. Every series is there, at 0, from the start, or a rate
 // over it would miss the first event; nothing is added later. Thread-safe, but
-// for RunMetrics.
+// for what belongs to the engine's or the writer's thread.
 
 #include <functional>
 #include <string>

@@ -24,8 +24,9 @@ double BytesOf(const std::string& path) {
 
 }  // namespace
 
-StoreMetrics::StoreMetrics(MetricFamilies* families)
-    : restarts_(families->Counter(kEngineRestarts)),
+StoreMetrics::StoreMetrics(MetricFamilies* families, const LaneLabels& lanes)
+    : records_(families, lanes),
+      restarts_(families->Counter(kEngineRestarts)),
       waiting_(families->Gauge(kSamplesWaiting)),
       held_(families->Gauge(kSamplesHeld)),
       running_(families->Gauge(kSamplesRunning)),
@@ -36,7 +37,7 @@ StoreMetrics::StoreMetrics(MetricFamilies* families)
       cancelled_(families->Counter(kSamples, {{"outcome", "cancelled"}})),
       deadline_(families->Counter(kSamples, {{"outcome", "deadline"}})),
       reused_(families->Counter(kSamplesReused)),
-      records_(families->Counter(kRecordsCommitted)),
+      records_committed_(families->Counter(kRecordsCommitted)),
       last_record_(families->Gauge(kLastRecord)),
       lag_(families->Histogram(kRecordCommitLag)),
       commit_(families->Histogram(kSqliteCommit)),
@@ -61,9 +62,14 @@ void StoreMetrics::OnCommit(const CommitReport& commit) {
   deadline_.Increment(static_cast<double>(commit.ended.deadline));
   reused_.Increment(static_cast<double>(commit.ended.reused));
   if (commit.events == 0) return;
-  records_.Increment(static_cast<double>(commit.events));
+  records_.OnCommitted(commit.appended);
+  records_committed_.Increment(static_cast<double>(commit.events));
   lag_.Observe(absl::ToDoubleSeconds(commit.lag));
   last_record_.Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
+}
+
+void StoreMetrics::OnRefused(const std::vector<Event>& events) {
+  records_.OnRefused(events);
 }
 
 void StoreMetrics::OnQueue(const QueueSize& size) {

@@ -1,12 +1,15 @@
 #pragma once
 
 // What the store's writer thread tells, counted; and what its files take, read
-// when somebody asks. Thread-safe.
+// when somebody asks. Thread-safe, but for OnCommit, which is that thread's.
 
 #include <array>
 #include <string>
+#include <vector>
 
+#include "server/observability/lane_labels.h"
 #include "server/observability/metric_families.h"
+#include "server/observability/record_metrics.h"
 #include "server/store/store_observer.h"
 
 namespace kvrecall {
@@ -14,10 +17,11 @@ namespace kvrecall {
 class StoreMetrics final : public StoreObserver {
  public:
   // Makes every series. `families` outlives it.
-  explicit StoreMetrics(MetricFamilies* families);
+  StoreMetrics(MetricFamilies* families, const LaneLabels& lanes);
 
   void OnOpened(int64_t earlier_servers) override;
   void OnCommit(const CommitReport& commit) override;
+  void OnRefused(const std::vector<Event>& events) override;
   void OnQueue(const QueueSize& size) override;
   void OnDatabaseFault(DatabaseFault fault) override;
 
@@ -27,6 +31,7 @@ class StoreMetrics final : public StoreObserver {
  private:
   static constexpr int kFaults = 5;
 
+  RecordMetrics records_;
   prometheus::Counter& restarts_;
   prometheus::Gauge& waiting_;
   prometheus::Gauge& held_;
@@ -38,7 +43,7 @@ class StoreMetrics final : public StoreObserver {
   prometheus::Counter& cancelled_;
   prometheus::Counter& deadline_;
   prometheus::Counter& reused_;
-  prometheus::Counter& records_;
+  prometheus::Counter& records_committed_;
   prometheus::Gauge& last_record_;
   prometheus::Histogram& lag_;
   prometheus::Histogram& commit_;

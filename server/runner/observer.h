@@ -1,12 +1,12 @@
 #pragma once
 
-// What the runner tells of its work, beside the records themselves: the seam
-// through which metrics see it.
+// What the runner tells of its work, beside the records themselves, which the
+// store tells of when they are committed: the seam through which metrics see
+// it.
 
 #include "absl/time/time.h"
 
 #include "common/record/record.h"
-#include "common/record/run_config.h"
 
 namespace kvrecall {
 
@@ -27,13 +27,10 @@ class RunnerObserver {
   // A pass took so long; on a GPU, to be handed over and for what was waited
   // for.
   virtual void OnPass(EnginePhase, absl::Duration /*time*/) {}
-  virtual void OnSampleStarted(const RunConfig&, const SampleStart&) {}
-  // Of the sample that has started last. `latency` runs from the step before
-  // (for step 1: from submission).
+  // `latency` runs from the sample's step before (for step 1: from submission).
   virtual void OnStep(const StepRecord&, absl::Duration /*latency*/) {}
   // `latency` runs from submission.
-  virtual void OnSampleFinished(const SampleResult&,
-                                absl::Duration /*latency*/) {}
+  virtual void OnSampleFinished(absl::Duration /*latency*/) {}
   virtual void OnSampleFailed(const SampleFailure&) {}
   // The engine has let go of its sample, however it ended.
   virtual void OnIdle() {}

@@ -177,12 +177,10 @@ class Runner::Threads {
   // `since_last`: since the step before, or submission.
   void Tell(const LeasedSample& lease, const decltype(Event::body)& body,
             absl::Time now, absl::Duration since_last) {
-    if (const auto* start = std::get_if<SampleStart>(&body))
-      observer_.OnSampleStarted(lease.config, *start);
     if (const auto* step = std::get_if<StepRecord>(&body))
       observer_.OnStep(*step, since_last);
-    if (const auto* result = std::get_if<SampleResult>(&body))
-      observer_.OnSampleFinished(*result, now - lease.submit_time);
+    if (std::holds_alternative<SampleResult>(body))
+      observer_.OnSampleFinished(now - lease.submit_time);
   }
 
   void Fail(const LeasedSample& lease, const absl::Status& status) {

@@ -1,12 +1,12 @@
 #include "server/store/event_log.h"
 
 #include <bit>
-#include <cmath>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 
 #include "common/base/status_macros.h"
+#include "common/record/finite.h"
 #include "common/records_db/event_detail.h"
 #include "common/records_db/lost_json.h"
 
@@ -27,38 +27,9 @@ std::optional<std::string> GapScores(const SampleResult& result) {
   return NumbersToJson(result.gap_scores);
 }
 
-template <typename... Numbers>
-bool AllFinite(Numbers... numbers) {
-  return (std::isfinite(numbers) && ...);
-}
-
 std::optional<std::string> Lost(const RecallRecord& recall) {
   if (recall.lost.empty()) return std::nullopt;
   return LostToJson(recall.lost);
-}
-
-bool IsFinite(const RecallRecord& r) {
-  for (const LostPosition& lost : r.lost) {
-    if (!std::isfinite(lost.weight)) return false;
-  }
-  return AllFinite(r.recall, r.chance, r.lift.value_or(0), r.mass, r.mass_ratio,
-                   r.recall_without_free_hits.value_or(0), r.drift.value_or(0),
-                   r.fetched_back.value_or(0));
-}
-
-bool IsFinite(const GapRecord& g) {
-  return AllFinite(g.kl, g.entropy_change, g.logprob_change);
-}
-
-bool IsFinite(const StepRecord& s) {
-  for (const RecallRecord& recall : s.recalls) {
-    if (!IsFinite(recall)) return false;
-  }
-  for (const GapRecord& gap : s.gaps) {
-    if (!IsFinite(gap)) return false;
-  }
-  return AllFinite(s.entropy, s.logprob, s.p_max, s.margin, s.attention_entropy,
-                   s.attention_entropy_std);
 }
 
 bool IsFinite(const SampleStart& s) { return AllFinite(s.queue_seconds); }
@@ -136,8 +107,9 @@ bool EndsSample(const std::vector<Event>& events) {
 }
 
 absl::Status EventLog::Append(
-    const LeaseKey& key, std::shared_ptr<const std::vector<Event>> appended,
-    absl::Time now, Changes& changes) {
+    const LeaseKey& key, std::shared_ptr<const RunConfig> config,
+    std::shared_ptr<const std::vector<Event>> appended, absl::Time now,
+    Changes& changes) {
   const std::vector<Event>& events = *appended;
   ASSIGN_OR_RETURN(
       Statement row,
@@ -161,7 +133,8 @@ absl::Status EventLog::Append(
   int64_t sequence = row.Int(1);
   changes.runs.emplace_back(row.Text(0));
   changes.appended.push_back({changes.runs.back(), std::string(row.Text(5)),
-                              key.attempt, sequence + 1, std::move(appended)});
+                              key.attempt, sequence + 1, std::move(appended),
+                              std::move(config)});
   for (const Event& event : events) {
     ++sequence;
     if (const auto* step = std::get_if<StepRecord>(&event.body)) {
@@ -364,10 +337,10 @@ absl::Status EventLog::EndRun(int64_t run, RunState state, absl::Time now,
   if (!found) return absl::InternalError("a run to be ended does not exist");
   const RunEnd end{state, row.Int(2), row.Int(3)};
   changes.runs.emplace_back(row.Text(0));
-  changes.appended.push_back(
-      {changes.runs.back(), "", 1, row.Int(1),
-       std::make_shared<const std::vector<Event>>(
-           std::vector<Event>{{row.Int(1), "", 1, end}})});
+  changes.appended.push_back({changes.runs.back(), "", 1, row.Int(1),
+                              std::make_shared<const std::vector<Event>>(
+                                  std::vector<Event>{{row.Int(1), "", 1, end}}),
+                              /*config=*/nullptr});
   changes.events += 1;
   return database_.Run(
       "INSERT INTO sample_events (run, sequence, kind, sample, attempt, "

@@ -15,19 +15,10 @@
 
 #include "common/record/record.h"
 #include "common/records_db/sqlite.h"
+#include "server/store/appended_events.h"
 #include "server/store/store_observer.h"
 
 namespace kvrecall {
-
-// Events that a run got, one after the other.
-struct AppendedEvents {
-  std::string run;     // its name
-  std::string sample;  // its id; empty: RunEnd
-  int64_t attempt = 1;
-  int64_t first = 0;  // sequence
-  // Their bodies; null: nobody kept them.
-  std::shared_ptr<const std::vector<Event>> events;
-};
 
 // What a transaction changed, for those who are told after its commit.
 struct Changes {
@@ -61,7 +52,9 @@ class EventLog {
   // `attempt` are not looked at. A SampleResult or SampleFailure ends the
   // sample, and its run where that was the last. Does nothing if the run has
   // ended. FailedPrecondition: the sample is not leased as `key` says.
+  // `config` goes with the events, as AppendedEvents has it.
   absl::Status Append(const LeaseKey& key,
+                      std::shared_ptr<const RunConfig> config,
                       std::shared_ptr<const std::vector<Event>> events,
                       absl::Time now, Changes& changes);
 

@@ -16,10 +16,13 @@
 
 namespace kvrecall {
 
-// One lease. The constants are set before it is shared.
+// One lease. The constants are set before it is shared, but for `config`: that
+// is there before anybody has the lease's sample, and so before its first
+// event.
 struct LeaseEntry {
   LeaseKey key;
   std::string run_id;
+  std::shared_ptr<const RunConfig> config;
   std::atomic<bool> cancelled = false;
 
   // Guarded by the table's mutex.

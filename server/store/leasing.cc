@@ -45,6 +45,7 @@ absl::StatusOr<LeasedSample> Leasing::MakeLease(const Taken& taken) {
   leased.submit_time = taken.row.submit_time;
   ASSIGN_OR_RETURN(leased.sample, ParseSample(taken.row.payload));
   ASSIGN_OR_RETURN(leased.config, ConfigFromJson(taken.row.config));
+  taken.lease->config = std::make_shared<const RunConfig>(leased.config);
   // Where nobody can say what it began with, nobody can go on with it.
   RETURN_IF_ERROR(ProvenanceFromJson(taken.row.provenance).status());
   // Shares the entry's ownership.
@@ -164,8 +165,12 @@ Command Leasing::ReleaseCommand(std::shared_ptr<LeaseEntry> lease,
 absl::Status Leasing::Append(const LeasedSample& sample,
                              std::vector<Event> events) {
   if (events.empty()) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckEvents(events, Lanes(sample.config).size(),
-                              sample.config.gaps.size()));
+  const absl::Status good = CheckEvents(events, Lanes(sample.config).size(),
+                                        sample.config.gaps.size());
+  if (!good.ok()) {
+    hooks_.refused(events);
+    return good;
+  }
   ASSIGN_OR_RETURN(std::shared_ptr<LeaseEntry> lease,
                    leases_.BeginAppend(sample, EndsSample(events)));
   if (lease == nullptr) return absl::OkStatus();
@@ -184,7 +189,7 @@ Command Leasing::AppendCommand(std::shared_ptr<LeaseEntry> lease,
     if (lease->cancelled) return absl::OkStatus();  // as in ReleaseCommand
     // After one loss the attempt has a gap; nothing may follow it.
     RETURN_IF_ERROR(leases_.Failure(*lease));
-    return log_.Append(lease->key, events, absl::Now(), changes);
+    return log_.Append(lease->key, lease->config, events, absl::Now(), changes);
   };
   command.finish = [this, lease, ends](const absl::Status& status) {
     if (!status.ok()) {

@@ -26,11 +26,13 @@ namespace kvrecall {
 
 class Leasing {
  public:
-  // What it needs of the store; both are called on the writer thread.
+  // What it needs of the store; called on the writer thread, but for `refused`.
   struct Hooks {
     std::function<bool()> has_waiting;  // samples, by the last commit
     // Of an error after which the write is tried again.
     std::function<void(const absl::Status&)> failed;
+    // Of events that Append refuses for what they are, on its thread.
+    std::function<void(const std::vector<Event>&)> refused;
   };
 
   // `retry` is how long it waits after an error of the disk.

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "common/record/record.h"
+#include "server/store/appended_events.h"
 #include "server/store/event_log.h"
 
 namespace kvrecall {

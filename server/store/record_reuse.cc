@@ -81,9 +81,10 @@ absl::StatusOr<bool> ReuseRecords(Database& database, EventLog& log,
       start->reused_from = source.run_id;
     events.push_back(std::move(event));
   }
-  RETURN_IF_ERROR(log.Append(
-      key, std::make_shared<const std::vector<Event>>(std::move(events)), now,
-      changes));
+  RETURN_IF_ERROR(
+      log.Append(key, /*config=*/nullptr,
+                 std::make_shared<const std::vector<Event>>(std::move(events)),
+                 now, changes));
   changes.ended.reused += 1;
   return true;
 }

@@ -88,8 +88,9 @@ absl::Status RunQueue::FailPoison(absl::Time now, Changes& changes) {
         absl::StrCat("the server ended ", kMostCrashes,
                      " times while it ran this sample; it is not tried again")};
     RETURN_IF_ERROR(log_.Append(
-        key, std::make_shared<const std::vector<Event>>(std::vector{event}),
-        now, changes));
+        key, /*config=*/nullptr,
+        std::make_shared<const std::vector<Event>>(std::vector{event}), now,
+        changes));
   }
   return absl::OkStatus();
 }

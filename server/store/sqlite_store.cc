@@ -60,10 +60,13 @@ class SqliteStore : public Store {
         database_(std::move(database)),
         log_(database_.get()),
         queue_(database_.get(), &log_, &held_, options.limits),
-        leasing_(
-            &queue_, &log_, options.retry_interval,
-            {[this] { return size_.waiting > 0; },
-             [this](const absl::Status& status) { OnWriteFailed(status); }}),
+        leasing_(&queue_, &log_, options.retry_interval,
+                 {[this] { return size_.waiting > 0; },
+                  [this](const absl::Status& status) { OnWriteFailed(status); },
+                  [this](const std::vector<Event>& events) {
+                    if (options_.observer != nullptr)
+                      options_.observer->OnRefused(events);
+                  }}),
         deadlines_(
             &queue_, {options.retry_interval},
             {[this](const std::string& run) { leasing_.CancelRun(run); },
@@ -210,9 +213,9 @@ void SqliteStore::OnCommitted(const GroupCommit::Report& report) {
     TellQueue();
   }
   if (changes.events > 0 && options_.observer != nullptr) {
-    options_.observer->OnCommit({changes.events,
-                                 absl::FromChrono(report.commit_time),
-                                 absl::FromChrono(report.lag), changes.ended});
+    options_.observer->OnCommit(
+        {changes.events, absl::FromChrono(report.commit_time),
+         absl::FromChrono(report.lag), changes.ended, changes.appended});
   }
   recent_.Publish(changes, [this](const std::string& run_id) {
     return listeners_.Has(run_id);

@@ -3,10 +3,14 @@
 // What the store tells of its work: the seam through which metrics see it.
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "absl/time/time.h"
 
+#include "common/record/record.h"
 #include "common/records_db/sqlite.h"
+#include "server/store/appended_events.h"
 
 namespace kvrecall {
 
@@ -46,15 +50,21 @@ struct CommitReport {
   absl::Duration commit_time;
   absl::Duration lag;  // since the Append of its oldest event
   SampleEnds ended;
+  // What is known of the events, in their order; valid for the call.
+  std::span<const AppendedEvents> appended;
 };
 
-// Called on the writer thread, must not block. As it is, it does nothing.
+// Called on the writer thread, but for OnRefused; must not block. As it is, it
+// does nothing.
 class StoreObserver {
  public:
   virtual ~StoreObserver() = default;
   // Once, at opening: servers that had this database before.
   virtual void OnOpened(int64_t /*earlier_servers*/) {}
   virtual void OnCommit(const CommitReport&) {}
+  // Append refused events for what they are, a number that is not finite for
+  // example; on its thread.
+  virtual void OnRefused(const std::vector<Event>&) {}
   // After a change.
   virtual void OnQueue(const QueueSize&) {}
   // A statement of the writer failed. It may be tried again.

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
+#include <mutex>
 #include <thread>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -290,6 +293,11 @@ class QueueObserver : public StoreObserver {
     const std::lock_guard lock(mutex_);
     committed += commit.events;
     ended_.Add(commit.ended);
+    appended_.insert(appended_.end(), commit.appended.begin(),
+                     commit.appended.end());
+  }
+  void OnRefused(const std::vector<Event>& events) override {
+    refused += std::ssize(events);
   }
   void OnQueue(const QueueSize& size) override {
     waiting = size.waiting;
@@ -303,12 +311,22 @@ class QueueObserver : public StoreObserver {
     const std::lock_guard lock(mutex_);
     return ended_;
   }
-  std::atomic<int64_t> committed = 0, waiting = -1, running = -1,
+  // That an engine made.
+  std::vector<AppendedEvents> from_engine() {
+    const std::lock_guard lock(mutex_);
+    std::vector<AppendedEvents> batches = appended_;
+    std::erase_if(batches, [](const AppendedEvents& batch) {
+      return batch.config == nullptr;
+    });
+    return batches;
+  }
+  std::atomic<int64_t> committed = 0, refused = 0, waiting = -1, running = -1,
                        waiting_tokens = -1, earlier_servers = -1, busy = 0;
 
  private:
   std::mutex mutex_;
   SampleEnds ended_;
+  std::vector<AppendedEvents> appended_;
 };
 
 class ObserverTest : public StoreTest {
@@ -400,6 +418,47 @@ TEST_F(ObserverTest, ItHearsHowSamplesEnd) {
   EXPECT_EQ(observer_.ended().deadline, accepted ? 1 : 0);
 }
 
+TEST_F(ObserverTest, ItHearsOfRecordsWithTheirRunsConfig) {
+  const std::string run = Create();
+  ASSERT_TRUE(Submit(run, {TestSample("a"), TestSample("b")}).ok());
+  const LeasedSample one = Lease();
+  const std::vector<Event> first = {make_.Start(), make_.Step(1)};
+  const std::vector<Event> last = {make_.Step(2), make_.Result()};
+  Append(one, first);
+  Flush();
+  Append(one, last);
+  const LeasedSample two = Lease();
+  Append(two, {make_.Start()});
+  Flush();
+  ASSERT_TRUE(Cancel(run).ok());
+  Append(two, {make_.Step(1)});  // dropped
+  Flush();
+  const std::vector<AppendedEvents> batches = observer_.from_engine();
+  ASSERT_EQ(batches.size(), 3u);
+  EXPECT_EQ(*batches[0].config, TestConfig());
+  EXPECT_EQ(batches[1].config, batches[0].config);
+  EXPECT_NE(batches[2].config, batches[0].config);
+  EXPECT_EQ(*batches[2].config, TestConfig());
+  EXPECT_EQ((*batches[0].events)[1].body, first[1].body);
+  EXPECT_EQ((*batches[1].events)[0].body, last[0].body);
+  EXPECT_EQ((*batches[1].events)[1].body, last[1].body);
+}
+
+TEST_F(ObserverTest, ItHearsOfRecordsThatAreRefused) {
+  const std::string run = Create();
+  ASSERT_TRUE(Submit(run, {TestSample("a")}).ok());
+  const LeasedSample leased = Lease();
+  Event step = make_.Step(1);
+  std::get<StepRecord>(step.body).entropy =
+      std::numeric_limits<double>::quiet_NaN();
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      store_->Append(leased, {make_.Start(), std::move(step)})));
+  EXPECT_EQ(observer_.refused, 2);
+  Append(leased, {make_.Start()});
+  Flush();
+  EXPECT_EQ(observer_.refused, 2);
+}
+
 TEST_F(ObserverTest, ItHearsThatRecordsWereReused) {
   NewRun first = TestRun("first");
   first.may_reuse = true;
@@ -415,6 +474,7 @@ TEST_F(ObserverTest, ItHearsThatRecordsWereReused) {
   const SampleEnds ends = observer_.ended();
   EXPECT_EQ(ends.reused, 1);
   EXPECT_EQ(ends.ok + ends.length, 2);
+  EXPECT_EQ(observer_.from_engine().size(), 1u);  // of the first run
 }
 
 // Another process holds the lock for longer than the store waits.

@@ -27,8 +27,12 @@ Event Step(int64_t step) {
 AppendedEvents Batch(const std::string& run, int64_t first, int64_t count) {
   std::vector<Event> events;
   for (int64_t i = 0; i < count; ++i) events.push_back(Step(first + i));
-  return {run, "sample", 3, first,
-          std::make_shared<const std::vector<Event>>(std::move(events))};
+  return {run,
+          "sample",
+          3,
+          first,
+          std::make_shared<const std::vector<Event>>(std::move(events)),
+          nullptr};
 }
 
 Changes Appended(std::vector<AppendedEvents> batches) {
@@ -63,7 +67,7 @@ TEST(RecentEventsTest, ForgetsARunOfWhichItDoesNotKnowAll) {
   };
   publish_a(1);
   // Nobody kept the events.
-  recent.Publish(Appended({{"a", "sample", 1, 2, nullptr}}), All);
+  recent.Publish(Appended({{"a", "sample", 1, 2, nullptr, nullptr}}), All);
   EXPECT_FALSE(recent.ReadAfter("a", 1, 9).has_value());
   publish_a(3);
   EXPECT_THAT(*recent.ReadAfter("a", 2, 9), SizeIs(1));

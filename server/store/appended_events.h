@@ -1,0 +1,28 @@
+#pragma once
+
+// What a transaction appended, for those who are told after its commit.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/record/record.h"
+#include "common/record/run_config.h"
+
+namespace kvrecall {
+
+// Events that a run got, one after the other.
+struct AppendedEvents {
+  std::string run;     // its name
+  std::string sample;  // its id; empty: RunEnd
+  int64_t attempt = 1;
+  int64_t first = 0;  // sequence
+  // Their bodies; null: nobody kept them.
+  std::shared_ptr<const std::vector<Event>> events;
+  // The run's, the same object for all events of an attempt; null: no engine
+  // made them, but the store itself, or one for an earlier run.
+  std::shared_ptr<const RunConfig> config;
+};
+
+}  // namespace kvrecall
