@@ -23,6 +23,11 @@ namespace {
 // Of all connections together: a thousand watchers need a fifth of it.
 constexpr size_t kMaxBufferBytes = 256 << 20;
 
+// How long connections stay after the last stream has ended. gRPC closes one as
+// soon as it has written the last byte; a client that has not read so far, and
+// says meanwhile how much it can take, finds it broken and loses the rest.
+constexpr absl::Duration kLinger = absl::Milliseconds(100);
+
 void Configure(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   // gRPC takes a message in whole before it looks at its size: without this,
@@ -139,9 +144,13 @@ void RpcServer::BeginDrain() {
 void RpcServer::Shutdown(absl::Duration grace) {
   if (server_ == nullptr) return;
   BeginDrain();
+  const absl::Time deadline = absl::Now() + grace;
+  const bool had_streams = hub_.open() > 0;
   hub_.Stop();
   admin_service_.StopBackups();
-  server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+  if (had_streams && hub_.WaitForStopped(deadline))
+    absl::SleepFor(std::min(kLinger, deadline - absl::Now()));
+  server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
   server_.reset();
 }

@@ -35,6 +35,14 @@ uint64_t WatchHub::Add(const std::shared_ptr<WatchStream>& stream) {
 void WatchHub::Remove(uint64_t key) {
   std::lock_guard lock(mutex_);
   streams_.erase(key);
+  if (stopped_) removed_.notify_all();
+}
+
+bool WatchHub::WaitForStopped(absl::Time deadline) {
+  std::unique_lock lock(mutex_);
+  return removed_.wait_until(lock, absl::ToChronoTime(deadline), [this] {
+    return streams_.empty() || streams_.begin()->first >= stop_key_;
+  });
 }
 
 int64_t WatchHub::open() const {
@@ -47,6 +55,7 @@ void WatchHub::Stop() {
     std::lock_guard lock(mutex_);
     if (stopped_) return;
     stopped_ = true;
+    stop_key_ = next_key_;
   }
   changed_.notify_one();
   for (const auto& stream : Alive()) stream->EndForShutdown();
