@@ -82,12 +82,19 @@ def engine_beside(folder, table, readers):
     # A history that is more than the stalled one takes.
     wait_for(lambda: server.metric(steps) > 300)
 
+    def at_a_commit():
+        """Steps, and what the engine has used, when some were committed: that
+        is as long after the last of them each time."""
+        last = server.metric(steps)
+        done = wait_for(lambda: (now := server.metric(steps)) > last and now)
+        return done, server.processor_seconds("engine")
+
     def window():
         time.sleep(0.5)  # whoever came or left has done so
-        done, used = server.metric(steps), server.processor_seconds("engine")
+        begin = at_a_commit()
         time.sleep(1.5)
-        return ((server.processor_seconds("engine") - used)
-                / (server.metric(steps) - done))
+        end = at_a_commit()
+        return (end[1] - begin[1]) / (end[0] - begin[0])
 
     def samples():
         return server.metric('kvrecall_samples_total{outcome="length"}')
