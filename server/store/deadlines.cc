@@ -23,8 +23,7 @@ constexpr std::chrono::hours kLongestSleep{1};
 
 absl::Status Deadlines::Recover() {
   const absl::Time now = options_.wall_clock();
-  ASSIGN_OR_RETURN(const std::vector<OpenDeadline> open,
-                   queue_.OpenDeadlines());
+  ASSIGN_OR_RETURN(const std::vector<OpenDeadline> open, runs_.OpenDeadlines());
   Changes changes;  // nobody is there yet to be told
   for (const OpenDeadline& deadline : open) {
     if (deadline.time > now) {

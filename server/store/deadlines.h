@@ -18,6 +18,7 @@
 
 #include "server/store/group_commit.h"
 #include "server/store/run_queue.h"
+#include "server/store/run_rows.h"
 
 namespace kvrecall {
 
@@ -34,8 +35,9 @@ class Deadlines {
     std::function<void(const absl::Status&)> failed;
   };
 
-  Deadlines(RunQueue* queue, Options options, Hooks hooks)
-      : queue_(*queue),
+  Deadlines(RunRows* runs, RunQueue* queue, Options options, Hooks hooks)
+      : runs_(*runs),
+        queue_(*queue),
         options_(std::move(options)),
         hooks_(std::move(hooks)) {}
 
@@ -57,6 +59,7 @@ class Deadlines {
   void OnWake();
   Command ExpireCommand(std::string run_id);
 
+  RunRows& runs_;
   RunQueue& queue_;
   const Options options_;
   const Hooks hooks_;

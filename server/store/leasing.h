@@ -19,7 +19,7 @@
 #include "server/store/event_log.h"
 #include "server/store/group_commit.h"
 #include "server/store/lease_table.h"
-#include "server/store/run_queue.h"
+#include "server/store/sample_queue.h"
 #include "server/store/store.h"
 
 namespace kvrecall {
@@ -36,7 +36,7 @@ class Leasing {
   };
 
   // `retry` is how long it waits after an error of the disk.
-  Leasing(RunQueue* queue, EventLog* log, absl::Duration retry, Hooks hooks)
+  Leasing(SampleQueue* queue, EventLog* log, absl::Duration retry, Hooks hooks)
       : queue_(*queue), log_(*log), retry_(retry), hooks_(std::move(hooks)) {}
 
   // Once, when the writer has begun.
@@ -76,8 +76,8 @@ class Leasing {
   Command AppendCommand(std::shared_ptr<LeaseEntry> lease,
                         std::vector<Event> events);
 
-  RunQueue& queue_;  // on the writer thread
-  EventLog& log_;    // on the writer thread
+  SampleQueue& queue_;  // on the writer thread
+  EventLog& log_;       // on the writer thread
   const absl::Duration retry_;
   const Hooks hooks_;
   GroupCommit* writer_ = nullptr;

@@ -42,6 +42,12 @@ int64_t FreeDiskBytes(const std::string& path) {
   return error ? 0 : static_cast<int64_t>(space.available);
 }
 
+int64_t FileBytes(const std::string& path) {
+  std::error_code error;
+  const uintmax_t bytes = std::filesystem::file_size(path, error);
+  return error ? 0 : static_cast<int64_t>(bytes);
+}
+
 absl::Status CheckQuota(Database& database, int64_t max_used) {
   if (max_used == 0) return absl::OkStatus();
   ASSIGN_OR_RETURN(const int64_t used, UsedBytes(database));

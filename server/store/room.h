@@ -20,6 +20,9 @@ absl::Status CheckDiskRoom(const std::string& path, int64_t min_free,
 // Bytes that are free there; 0 where nobody can tell.
 int64_t FreeDiskBytes(const std::string& path);
 
+// Bytes of a file; 0 if there is none.
+int64_t FileBytes(const std::string& path);
+
 // DATABASE_FULL where rows take `max_used` bytes or more; 0: no limit.
 absl::Status CheckQuota(Database& database, int64_t max_used);
 

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -19,6 +18,7 @@
 #include "common/longbench/sample_json.h"
 #include "common/records_db/backup_file.h"
 #include "server/store/calls.h"
+#include "server/store/checkpoints.h"
 #include "server/store/deadlines.h"
 #include "server/store/deleter.h"
 #include "server/store/event_log.h"
@@ -33,6 +33,8 @@
 #include "server/store/room.h"
 #include "server/store/run_exports.h"
 #include "server/store/run_queue.h"
+#include "server/store/run_rows.h"
+#include "server/store/sample_queue.h"
 
 namespace kvrecall {
 namespace {
@@ -40,14 +42,6 @@ namespace {
 constexpr absl::Duration kLogEvery = absl::Minutes(1);
 constexpr absl::Duration kBackupLogEvery = absl::Seconds(10);
 constexpr int64_t kRecentEvents = 1000;  // some KiB each
-constexpr int kCheckpointTries = 50;     // commit_interval apart: a second
-
-// Of a file; 0 if there is none.
-int64_t BytesOf(const std::string& path) {
-  std::error_code error;
-  const uintmax_t bytes = std::filesystem::file_size(path, error);
-  return error ? 0 : static_cast<int64_t>(bytes);
-}
 
 class SqliteStore : public Store {
  public:
@@ -59,8 +53,11 @@ class SqliteStore : public Store {
         lock_(std::move(lock)),
         database_(std::move(database)),
         log_(database_.get()),
-        queue_(database_.get(), &log_, &held_, options.limits),
-        leasing_(&queue_, &log_, options.retry_interval,
+        runs_(database_.get()),
+        samples_(database_.get(), &log_),
+        queue_(database_.get(), &log_, &runs_, &samples_, &held_,
+               options.limits),
+        leasing_(&samples_, &log_, options.retry_interval,
                  {[this] { return size_.waiting > 0; },
                   [this](const absl::Status& status) { OnWriteFailed(status); },
                   [this](const std::vector<Event>& events) {
@@ -68,13 +65,14 @@ class SqliteStore : public Store {
                       options_.observer->OnRefused(events);
                   }}),
         deadlines_(
-            &queue_, {options.retry_interval},
+            &runs_, &queue_, {options.retry_interval},
             {[this](const std::string& run) { leasing_.CancelRun(run); },
              [this](const absl::Status& status) { OnWriteFailed(status); }}),
         deleter_(database_.get(),
                  {options.commit_interval, options.retry_interval, options.keep,
                   options.retention_interval},
                  [this](const absl::Status& status) { OnWriteFailed(status); }),
+        checkpoints_(database_.get(), options.commit_interval),
         readers_(path),
         exports_(path) {}
   ~SqliteStore() override { Close().IgnoreError(); }
@@ -121,13 +119,6 @@ class SqliteStore : public Store {
   absl::Status Close() override;
 
  private:
-  struct CheckpointCall {
-    CheckpointReply reply;
-    bool is_empty = false;
-    int tries = kCheckpointTries;
-    absl::AnyInvocable<void(absl::StatusOr<CheckpointReply>)> done;
-  };
-
   // On the writer thread.
   // DISK_LOW or DATABASE_FULL where no new work can be taken on.
   absl::Status CheckRoomForWork();
@@ -135,8 +126,6 @@ class SqliteStore : public Store {
   // Of a write that nobody waits for: the operator is told.
   void OnWriteFailed(const absl::Status& status);
   void TellQueue();
-  Command CheckpointCommand(std::shared_ptr<CheckpointCall> call);
-  int64_t LogBytes() const { return BytesOf(path_ + "-wal"); }
 
   const SqliteStoreOptions options_;
   const std::string path_;
@@ -146,6 +135,8 @@ class SqliteStore : public Store {
   std::unique_ptr<Database> database_;
   EventLog log_;
   HeldRuns held_;
+  RunRows runs_;
+  SampleQueue samples_;
   RunQueue queue_;
   QueueSize size_;
   std::atomic<int64_t> samples_held_ = 0;  // of size_, for everybody
@@ -156,6 +147,7 @@ class SqliteStore : public Store {
   Leasing leasing_;
   Deadlines deadlines_;
   Deleter deleter_;
+  Checkpoints checkpoints_;
   ReaderPool readers_;
   RunExports exports_;
   Listeners listeners_;
@@ -171,13 +163,13 @@ absl::Status SqliteStore::Start() {
   exports_.RemoveLeftovers();
   RETURN_IF_ERROR(
       InTransaction(*database_, TransactionKind::kWrite, [&]() -> absl::Status {
-        RETURN_IF_ERROR(queue_.Recover(absl::Now()));
+        RETURN_IF_ERROR(samples_.Recover(absl::Now()));
         return deadlines_.Recover();
       }));
   RETURN_IF_ERROR(deleter_.Recover());
-  ASSIGN_OR_RETURN(size_, queue_.Size());
+  ASSIGN_OR_RETURN(size_, samples_.Size());
   if (options_.observer != nullptr) {
-    options_.observer->OnOpened(queue_.earlier_servers());
+    options_.observer->OnOpened(samples_.earlier_servers());
     database_->OnFault([observer = options_.observer](DatabaseFault fault) {
       observer->OnDatabaseFault(fault);
     });
@@ -191,6 +183,7 @@ absl::Status SqliteStore::Start() {
   leasing_.Start(writer_.get());
   deadlines_.Start(writer_.get());
   deleter_.Start(writer_.get());
+  checkpoints_.Start(writer_.get());
   return absl::OkStatus();
 }
 
@@ -253,7 +246,7 @@ void SqliteStore::CreateRun(
   writer_->Post(CommandFor<RunInfo>(
       [this, run = std::move(run)](Changes&) -> absl::StatusOr<RunInfo> {
         RETURN_IF_ERROR(CheckRoomForWork());
-        return queue_.Create(run, absl::Now());
+        return runs_.Create(run, absl::Now());
       },
       [this, done = std::move(done)](absl::StatusOr<RunInfo> made) mutable {
         if (made.ok() && made->deadline && !made->end_time)
@@ -319,36 +312,14 @@ void SqliteStore::DeleteRun(
 
 void SqliteStore::Checkpoint(
     absl::AnyInvocable<void(absl::StatusOr<CheckpointReply>)> done) {
-  auto call = std::make_shared<CheckpointCall>();
-  call->done = std::move(done);
-  writer_->Post(CheckpointCommand(std::move(call)));
-}
-
-Command SqliteStore::CheckpointCommand(std::shared_ptr<CheckpointCall> call) {
-  Command command;
-  command.execute = [this, call](Changes&) -> absl::Status {
-    if (call->tries == kCheckpointTries) call->reply.bytes_before = LogBytes();
-    ASSIGN_OR_RETURN(call->is_empty, database_->TryTruncateLog());
-    return absl::OkStatus();
-  };
-  command.finish = [this, call](const absl::Status& status) {
-    if (!status.ok()) return call->done(status);
-    // Streams and calls read for milliseconds at a time.
-    if (!call->is_empty && --call->tries > 0 &&
-        writer_->PostLater(CheckpointCommand(call), options_.commit_interval))
-      return;
-    call->reply.bytes_after = LogBytes();
-    call->done(call->reply);
-  };
-  command.alone = true;
-  return command;
+  checkpoints_.Begin(std::move(done));
 }
 
 absl::StatusOr<int64_t> SqliteStore::Backup(const std::string& path,
                                             const std::function<bool()>& stop) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   RETURN_IF_ERROR(
-      CheckDiskRoom(folder, options_.min_free_bytes, BytesOf(path_)));
+      CheckDiskRoom(folder, options_.min_free_bytes, FileBytes(path_)));
   const absl::Time start = absl::Now();
   absl::Time told = start;
   BackupHooks hooks;
@@ -384,7 +355,7 @@ absl::StatusOr<StoreStatus> SqliteStore::GetStatus() {
   status.samples_running = overview.samples_running;
   status.database_bytes = overview.bytes;
   status.used_bytes = overview.bytes - overview.free_bytes;
-  status.log_bytes = LogBytes();
+  status.log_bytes = checkpoints_.LogBytes();
   status.free_disk_bytes = FreeDiskBytes(path_);
   status.min_free_bytes = options_.min_free_bytes;
   status.max_used_bytes = options_.max_used_bytes;
@@ -429,7 +400,7 @@ absl::StatusOr<std::unique_ptr<std::istream>> SqliteStore::ExportRun(
     std::string_view run_id, const std::function<bool()>& stop) {
   // A run is at most as large as all of them.
   RETURN_IF_ERROR(
-      CheckDiskRoom(path_, options_.min_free_bytes, BytesOf(path_)));
+      CheckDiskRoom(path_, options_.min_free_bytes, FileBytes(path_)));
   return exports_.Make(run_id, stop);
 }
 
@@ -445,11 +416,11 @@ absl::Status SqliteStore::HoldRuns(
   Command command = CommandFor<QueueSize>(
       [this, why_not, held](Changes&) -> absl::StatusOr<QueueSize> {
         held->clear();
-        ASSIGN_OR_RETURN(const std::vector<RunInfo> open, queue_.OpenRuns());
+        ASSIGN_OR_RETURN(const std::vector<RunInfo> open, runs_.Open());
         for (const RunInfo& run : open)
           if (std::string why = why_not(run); !why.empty())
             held->emplace(run.run_id, std::move(why));
-        return queue_.Hold(*held);
+        return samples_.Hold(*held);
       },
       [this, held, &done](const absl::StatusOr<QueueSize>& size) {
         if (size.ok()) {

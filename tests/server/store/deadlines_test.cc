@@ -305,10 +305,13 @@ class DeadlineClockTest : public StoreTest {
     ASSERT_TRUE(database.ok()) << database.status();
     database_ = *std::move(database);
     log_ = std::make_unique<EventLog>(database_.get());
-    queue_ = std::make_unique<RunQueue>(database_.get(), log_.get(), &held_,
-                                        QueueLimits{});
+    runs_ = std::make_unique<RunRows>(database_.get());
+    samples_ = std::make_unique<SampleQueue>(database_.get(), log_.get());
+    queue_ =
+        std::make_unique<RunQueue>(database_.get(), log_.get(), runs_.get(),
+                                   samples_.get(), &held_, QueueLimits{});
     deadlines_ = std::make_unique<Deadlines>(
-        queue_.get(),
+        runs_.get(), queue_.get(),
         Deadlines::Options{absl::Milliseconds(1), [this] { return Wall(); }},
         Deadlines::Hooks{[this](const std::string&) { ++expired_; },
                          [](const absl::Status&) {}});
@@ -330,7 +333,7 @@ class DeadlineClockTest : public StoreTest {
     run.time_limit = limit;
     const bool is_made = Await<bool>([&](auto done) {
       writer_->Post(CommandFor<RunInfo>(
-          [&](Changes&) { return queue_->Create(run, Wall()); },
+          [&](Changes&) { return runs_->Create(run, Wall()); },
           [this, done](absl::StatusOr<RunInfo> made) mutable {
             if (made.ok()) deadlines_->Add(made->run_id, *made->deadline);
             done(made.ok());
@@ -342,6 +345,8 @@ class DeadlineClockTest : public StoreTest {
   std::unique_ptr<Database> database_;
   std::unique_ptr<EventLog> log_;
   HeldRuns held_;
+  std::unique_ptr<RunRows> runs_;
+  std::unique_ptr<SampleQueue> samples_;
   std::unique_ptr<RunQueue> queue_;
   std::unique_ptr<Deadlines> deadlines_;
   std::unique_ptr<GroupCommit> writer_;
