@@ -159,7 +159,7 @@ class ScriptedModel final : public Model {
       RETURN_IF_ERROR(CallHook(ScriptedPoint::Phase::kStep, text.length()));
       text.Feed(input.token);
       observation.logits = Logits(text);
-      if (input.rows) observation.rows = Rows(text);
+      if (input.rows) observation.rows = StepRows(text);
     }
     return observations;
   }
@@ -201,7 +201,6 @@ class ScriptedModel final : public Model {
     return logits;
   }
 
-  // The rows of the text's last position: [layers, kv_heads, length].
   // What a prefill of `n` tokens gathers of its token `i`, the last one fed.
   void Observe(const ScriptedSequence& text, int64_t i, int64_t n,
                const std::vector<int64_t>& windows,
@@ -214,6 +213,16 @@ class ScriptedModel final : public Model {
     if (i == n - 1) observation.last_row = rows;
   }
 
+  // Those of a step, which may be told to be broken.
+  at::Tensor StepRows(const ScriptedSequence& text) const {
+    at::Tensor rows = Rows(text);
+    const int64_t last = text.length() - 1;
+    if (options_.nan_rows && options_.nan_rows(last))
+      rows.select(2, last).fill_(std::numeric_limits<float>::quiet_NaN());
+    return rows;
+  }
+
+  // The rows of the text's last position: [layers, kv_heads, length].
   at::Tensor Rows(const ScriptedSequence& text) const {
     const int64_t n = text.length();
     at::Tensor rows = at::empty({info_.layers, info_.kv_heads, n}, at::kFloat);

@@ -42,6 +42,8 @@ struct ScriptedModelOptions {
   std::function<absl::Status(const ScriptedPoint&)> hook;
   // Steps at positions for which this is true give NaN logits.
   std::function<bool(int64_t position)> nan_logits;
+  // The same, but for the attention of their last position.
+  std::function<bool(int64_t position)> nan_rows;
   // What CheckDevice says; without it: that all is well.
   std::function<absl::Status()> device;
 };

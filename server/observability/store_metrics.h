@@ -1,9 +1,10 @@
 #pragma once
 
-// What the store's writer thread tells, counted; and what its files take, read
-// when somebody asks. Thread-safe, but for OnCommit, which is that thread's.
+// What the store tells, counted; and what its files take, read when somebody
+// asks. Thread-safe, but for OnCommit, which is the writer thread's.
 
 #include <array>
+#include <cstdint>
 #include <string>
 #include <vector>
 

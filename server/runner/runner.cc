@@ -148,7 +148,11 @@ class Runner::Threads {
     const EventSink sink = [&](decltype(Event::body) body, absl::Time now) {
       Tell(lease, body, now, now - last);
       if (std::holds_alternative<StepRecord>(body)) last = now;
-      return AppendEvent(lease, std::move(body));
+      const absl::Status taken = AppendEvent(lease, std::move(body));
+      // No fault of the client's: a record of ours that cannot be kept.
+      if (absl::IsInvalidArgument(taken))
+        return absl::InternalError(taken.message());
+      return taken;
     };
     const PassTimer timer = [this](EnginePhase phase, absl::Duration time) {
       observer_.OnPass(phase, time);

@@ -258,7 +258,7 @@ class SampleRun {
   // those whose gap lanes nobody will compute. Why it failed is the caller's to
   // say, also where the device gives nothing any more.
   void HandOnWhatIsOpen() {
-    if (!config_.gaps.empty()) return;
+    if (!config_.gaps.empty() || is_refused_) return;
     CatchTorch([&] {
       absl::Status status;
       while (status.ok() && !open_.empty()) status = CloseFirst({});
@@ -295,7 +295,9 @@ class SampleRun {
         lane_texts_[i].Push(token, IsEos(token) && !config_.ignore_eos);
       }
     }
-    return sink_(std::move(step.record), absl::Now());
+    const absl::Status taken = sink_(std::move(step.record), absl::Now());
+    is_refused_ = !taken.ok();
+    return taken;
   }
 
   void NameLostTokens(StepRecord& record) const {
@@ -354,6 +356,7 @@ class SampleRun {
   std::unique_ptr<Sequence> sequence_;
   std::unique_ptr<SampleTelemetry> telemetry_;
   std::deque<OpenStep> open_;  // two at most, the older first
+  bool is_refused_ = false;    // a step was not taken: none may follow it
   SampleResult result_;
   Clock::time_point pass_began_;
 };

@@ -23,10 +23,13 @@ namespace {
 // Of all connections together: a thousand watchers need a fifth of it.
 constexpr size_t kMaxBufferBytes = 256 << 20;
 
-// How long connections stay after the last stream has ended. gRPC closes one as
-// soon as it has written the last byte; a client that has not read so far, and
-// says meanwhile how much it can take, finds it broken and loses the rest.
+// How long connections stay after what was sent last. gRPC closes one as soon
+// as it has written the last byte; a client that has not read so far, and says
+// meanwhile how much it can take, finds it broken and loses the rest.
 constexpr absl::Duration kLinger = absl::Milliseconds(100);
+// How long that waits for streams that are slow to end: calls are still taken
+// meanwhile.
+constexpr absl::Duration kWaitForStreams = absl::Seconds(1);
 
 void Configure(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
@@ -145,11 +148,10 @@ void RpcServer::Shutdown(absl::Duration grace) {
   if (server_ == nullptr) return;
   BeginDrain();
   const absl::Time deadline = absl::Now() + grace;
-  const bool had_streams = hub_.open() > 0;
   hub_.Stop();
   admin_service_.StopBackups();
-  if (had_streams && hub_.WaitForStopped(deadline))
-    absl::SleepFor(std::min(kLinger, deadline - absl::Now()));
+  hub_.WaitForStopped(std::min(deadline, absl::Now() + kWaitForStreams));
+  absl::SleepFor(std::min(kLinger, deadline - absl::Now()));
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
   server_.reset();

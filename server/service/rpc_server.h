@@ -80,8 +80,9 @@ class RpcServer {
   void BeginDrain();
 
   // Ends all streams with UNAVAILABLE, lets the calls under way end within
-  // `grace` and cancels the rest. Afterwards nothing calls the backends any
-  // more. Idempotent.
+  // `grace`, and their clients read what was sent last, and cancels the rest.
+  // Calls are taken until streams have ended, a second at most. Afterwards
+  // nothing calls the backends any more. Idempotent.
   void Shutdown(absl::Duration grace);
 
  private:

@@ -169,6 +169,13 @@ void Submit(Store* store, const UnaryCall& call,
       });
 }
 
+absl::Status Draining() {
+  return WithReason(
+      absl::UnavailableError("the server is shutting down and takes no new "
+                             "work; try again later"),
+      "DRAINING");
+}
+
 // A stream that is refused before it begins.
 template <typename Message>
 class RefusedStream final : public grpc::ServerWriteReactor<Message> {
@@ -197,11 +204,7 @@ RunServiceImpl::RunServiceImpl(const WatchContext& context,
       context_window_(context_window) {}
 
 absl::Status RunServiceImpl::CheckNotDraining() const {
-  if (!draining_) return absl::OkStatus();
-  return WithReason(
-      absl::UnavailableError("the server is shutting down and takes no new "
-                             "work; try again later"),
-      "DRAINING");
+  return draining_ ? Draining() : absl::OkStatus();
 }
 
 absl::StatusOr<NewRun> RunServiceImpl::PlanRun(
@@ -356,6 +359,8 @@ grpc::ServerWriteReactor<v1::ExportRunResponse>* RunServiceImpl::ExportRun(
   std::string id = NameRequest(*context);
   absl::Status bad = gate_.Admit(*context, "ExportRun").status();
   if (bad.ok()) bad = CheckRunId(request->run_id());
+  // Nobody would wait for its end.
+  if (bad.ok() && exports_.hub->is_stopped()) bad = Draining();
   if (!bad.ok())
     return Refuse<v1::ExportRunResponse>({.method = "ExportRun", .request = id},
                                          bad, gate_.observer());

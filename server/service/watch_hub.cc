@@ -38,6 +38,11 @@ void WatchHub::Remove(uint64_t key) {
   if (stopped_) removed_.notify_all();
 }
 
+bool WatchHub::is_stopped() const {
+  std::lock_guard lock(mutex_);
+  return stopped_;
+}
+
 bool WatchHub::WaitForStopped(absl::Time deadline) {
   std::unique_lock lock(mutex_);
   return removed_.wait_until(lock, absl::ToChronoTime(deadline), [this] {
@@ -57,7 +62,7 @@ void WatchHub::Stop() {
     stopped_ = true;
     stop_key_ = next_key_;
   }
-  changed_.notify_one();
+  stop_.notify_one();
   for (const auto& stream : Alive()) stream->EndForShutdown();
 }
 
@@ -78,8 +83,8 @@ void WatchHub::Run() {
     for (const auto& stream : Alive()) due = std::min(due, stream->Beat(now));
     std::unique_lock lock(mutex_);
     if (stopped_) return;
-    changed_.wait_for(lock, absl::ToChronoNanoseconds(due - now),
-                      [this] { return stopped_; });
+    stop_.wait_for(lock, absl::ToChronoNanoseconds(due - now),
+                   [this] { return stopped_; });
     if (stopped_) return;
   }
 }

@@ -50,9 +50,10 @@ class WatchHub {
 
   // Ends all streams, those to come too. Idempotent.
   void Stop();
+  bool is_stopped() const;
 
-  // After Stop: waits until the streams that were open then have gone; false: it
-  // is the deadline.
+  // After Stop: waits until the streams that were open then have gone; false:
+  // it is the deadline.
   bool WaitForStopped(absl::Time deadline);
 
  private:
@@ -63,8 +64,8 @@ class WatchHub {
 
   const absl::Duration heartbeat_, write_timeout_;
   mutable std::mutex mutex_;
-  std::condition_variable changed_;  // something is due, or it has stopped
-  std::condition_variable removed_;
+  std::condition_variable stop_;     // it has stopped
+  std::condition_variable removed_;  // and then a stream has gone
   std::map<uint64_t, std::weak_ptr<WatchStream>> streams_;
   uint64_t next_key_ = 1;
   uint64_t stop_key_ = 0;  // next_key_ when it was stopped

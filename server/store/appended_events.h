@@ -20,8 +20,10 @@ struct AppendedEvents {
   int64_t first = 0;  // sequence
   // Their bodies; null: nobody kept them.
   std::shared_ptr<const std::vector<Event>> events;
-  // The run's, the same object for all events of an attempt; null: no engine
-  // made them, but the store itself, or one for an earlier run.
+  // The run's, the same object for all events of an attempt: a step has a
+  // recall for each of its lanes, and a gap for each of its gap lanes. Null
+  // where no engine of this server made them: the store did, or they are an
+  // earlier run's.
   std::shared_ptr<const RunConfig> config;
 };
 

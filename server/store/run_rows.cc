@@ -1,5 +1,6 @@
 #include "server/store/run_rows.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

@@ -67,15 +67,19 @@ TEST(ScriptedModelTest, TheHookPutsFaultsIn) {
                ? absl::ResourceExhaustedError("out of memory")
                : absl::OkStatus();
   };
-  options.nan_logits = [](int64_t position) { return position == 3; };
+  options.nan_logits =
+      options.nan_rows = [](int64_t position) { return position == 3; };
   auto model = MakeScriptedModel(options);
   auto sequence = model->NewSequence(8);
   const std::vector<int64_t> prompt = {1, 2, 3};
   ASSERT_TRUE(model->Prefill(**sequence, prompt, {}).ok());
-  const StepInput input{sequence->get(), 4};
+  StepInput input{sequence->get(), 4};
+  input.rows = true;
   auto nan = model->Step({&input, 1});
   ASSERT_TRUE(nan.ok());
   EXPECT_FALSE((*nan)[0].logits.isfinite().all().item<bool>());
+  EXPECT_EQ((*nan)[0].rows.isnan().sum().item<int64_t>(),
+            (*nan)[0].rows.size(0) * (*nan)[0].rows.size(1));
   EXPECT_EQ(model->Step({&input, 1}).status().code(),
             absl::StatusCode::kResourceExhausted);
 }

@@ -1,5 +1,9 @@
 #include "server/observability/metrics.h"
 
+#include <sstream>
+#include <string>
+
+#include "absl/strings/match.h"
 #include "gtest/gtest.h"
 
 #include "tests/server/observability/metrics_testing.h"
@@ -35,6 +39,22 @@ TEST_F(MetricsTest, ADeviceIsAskedAtEachScrape) {
   allocated = 7;
   EXPECT_EQ(Value("kvrecall_gpu_memory_bytes{kind=\"allocated\"}"), 7);
   EXPECT_EQ(Value("kvrecall_gpu_memory_bytes{kind=\"reserved\"}"), 20);
+}
+
+// With as many labels as the flags take; the process adds six.
+TEST(SeriesLimitTest, AnEndpointHasAtMostTwoThousand) {
+  const auto lanes = ParseLaneLabels(
+      "h2o,h2o_evict,snapkv,streaming,random,oracle", "0.1,0.2,0.3,tokens:512");
+  ASSERT_TRUE(lanes.ok()) << lanes.status();
+  Metrics metrics(*lanes);
+  metrics.SetBuild({"0.1.0", "abc", "1.13.0", "3.40.1"});
+  metrics.SetModel({"nano", "d1", "float32", "cpu", 1000, absl::Seconds(1)});
+  std::istringstream lines(
+      prometheus::TextSerializer().Serialize(metrics.Collect()));
+  int series = 0;
+  for (std::string line; std::getline(lines, line);)
+    series += !absl::StartsWith(line, "#");
+  EXPECT_LE(series, 2000 - 6);
 }
 
 }  // namespace

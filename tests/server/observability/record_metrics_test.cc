@@ -125,22 +125,6 @@ TEST_F(RecordMetricsTest, EverySeriesIsThereFromTheStart) {
   EXPECT_EQ(Value("kvrecall_generation_tokens_total{task=\"other\"}"), 40);
 }
 
-// With as many labels as the flags take; the process adds six.
-TEST(SeriesLimitTest, AnEndpointHasAtMostTwoThousand) {
-  const auto lanes = ParseLaneLabels(
-      "h2o,h2o_evict,snapkv,streaming,random,oracle", "0.1,0.2,0.3,tokens:512");
-  ASSERT_TRUE(lanes.ok()) << lanes.status();
-  Metrics metrics(*lanes);
-  metrics.SetBuild({"0.1.0", "abc", "1.13.0", "3.40.1"});
-  metrics.SetModel({"nano", "d1", "float32", "cpu", 1000, absl::Seconds(1)});
-  std::istringstream lines(
-      prometheus::TextSerializer().Serialize(metrics.Collect()));
-  int series = 0;
-  for (std::string line; std::getline(lines, line);)
-    series += !absl::StartsWith(line, "#");
-  EXPECT_LE(series, 2000 - 6);
-}
-
 // However its parameters were written, or left out.
 TEST_F(RecordMetricsTest, ALaneIsKnownByWhatItIs) {
   RunConfig config = HotpotQa();

@@ -355,6 +355,24 @@ TEST_F(RunnerTest, LogitsThatAreNotFiniteFailTheSample) {
             "NONFINITE_LOGITS");
 }
 
+// What the store refuses of the engine's own is no fault of the prompt's.
+TEST_F(RunnerTest, AttentionThatIsNotFiniteFailsTheSample) {
+  int64_t first = 0;
+  options_.nan_rows = [&](int64_t position) {
+    if (first == 0) first = position;
+    return position == first + 2;
+  };
+  StartRunner();
+  const std::string run_id = CreateRun("a", 8);
+  Submit(run_id, 1);
+  EXPECT_EQ(WaitForEnd(run_id).state, RunState::kFailed);
+  const std::vector<Event> events = Events(run_id);
+  ASSERT_EQ(events.size(), 5u);  // start, two steps, failure, end of the run
+  const auto& failure = std::get<SampleFailure>(events[3].body);
+  EXPECT_EQ(failure.reason, "ENGINE_ERROR");
+  EXPECT_EQ(failure.message, "event 'step' has a number that is not finite");
+}
+
 TEST_F(RunnerTest, CancellingARunStopsItsSample) {
   Signal reached, proceed;
   options_.hook = [&](const ScriptedPoint& point) {

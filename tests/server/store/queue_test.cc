@@ -444,6 +444,50 @@ TEST_F(ObserverTest, ItHearsOfRecordsWithTheirRunsConfig) {
   EXPECT_EQ((*batches[1].events)[1].body, last[1].body);
 }
 
+// Steps that were made twice were made twice.
+TEST_F(ObserverTest, ItHearsOfEachAttempt) {
+  const std::string run = Create();
+  ASSERT_TRUE(Submit(run, {TestSample("a")}).ok());
+  const LeasedSample first = Lease();
+  Append(first, {make_.Start(), make_.Step(1)});
+  store_->Release(first);
+  const LeasedSample second = Lease();
+  EXPECT_EQ(second.attempt, 2);
+  Append(second, {make_.Start(), make_.Step(1), make_.Result()});
+  Flush();
+  const std::vector<AppendedEvents> batches = observer_.from_engine();
+  ASSERT_EQ(batches.size(), 2u);
+  EXPECT_EQ(batches[0].attempt, 1);
+  EXPECT_EQ(batches[0].events->size(), 2u);
+  EXPECT_EQ(batches[1].attempt, 2);
+  EXPECT_EQ(batches[1].events->size(), 3u);
+}
+
+// Another process had the lock, and they were tried again.
+TEST_F(ObserverTest, ItHearsOfEachRecordOnceHoweverLate) {
+  const std::string run = Create();
+  ASSERT_TRUE(Submit(run, {TestSample("a")}).ok());
+  store_.reset();
+  options_.writer.busy_timeout = absl::Milliseconds(1);
+  Open();
+  const LeasedSample leased = Lease();
+  auto other = Database::Open(path_, {});
+  ASSERT_TRUE(other.ok()) << other.status();
+  ASSERT_TRUE((*other)->Exec("BEGIN IMMEDIATE").ok());
+  Append(leased, {make_.Start()});
+  Append(leased, {make_.Step(1), make_.Step(2)});
+  while (observer_.busy < 2) std::this_thread::yield();
+  EXPECT_EQ(observer_.from_engine().size(), 0u);
+  ASSERT_TRUE((*other)->Exec("ROLLBACK").ok());
+  Append(leased, {make_.Result()});
+  while (Info(run).last_sequence < 4) std::this_thread::yield();
+  const std::vector<AppendedEvents> batches = observer_.from_engine();
+  ASSERT_EQ(batches.size(), 3u);
+  EXPECT_EQ(batches[0].first, 1);
+  EXPECT_EQ(batches[1].first, 2);
+  EXPECT_EQ(batches[2].first, 4);
+}
+
 TEST_F(ObserverTest, ItHearsOfRecordsThatAreRefused) {
   const std::string run = Create();
   ASSERT_TRUE(Submit(run, {TestSample("a")}).ok());
