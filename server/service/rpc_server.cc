@@ -23,12 +23,14 @@ namespace {
 // Of all connections together: a thousand watchers need a fifth of it.
 constexpr size_t kMaxBufferBytes = 256 << 20;
 
-// How long connections stay after what was sent last. gRPC closes one as soon
-// as it has written the last byte; a client that has not read so far, and says
-// meanwhile how much it can take, finds it broken and loses the rest.
+// How long connections stay after the last stream has ended. gRPC closes one as
+// soon as it has written the last byte; a client that has not read so far, and
+// says meanwhile how much it can take, finds it broken and loses the rest.
 constexpr absl::Duration kLinger = absl::Milliseconds(100);
-// How long that waits for streams that are slow to end: calls are still taken
-// meanwhile.
+// How long that waits for streams that are slow to end, as calls are still
+// taken meanwhile. Not without need: who is refused then sleeps before it tries
+// again, and gRPC waits, for as long as it is given, until idle clients too
+// know that the server goes.
 constexpr absl::Duration kWaitForStreams = absl::Seconds(1);
 
 void Configure(grpc::ServerBuilder& builder) {
@@ -151,7 +153,8 @@ void RpcServer::Shutdown(absl::Duration grace) {
   hub_.Stop();
   admin_service_.StopBackups();
   hub_.WaitForStopped(std::min(deadline, absl::Now() + kWaitForStreams));
-  absl::SleepFor(std::min(kLinger, deadline - absl::Now()));
+  absl::SleepFor(std::min(hub_.last_removed() + kLinger, deadline) -
+                 absl::Now());
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
   server_.reset();

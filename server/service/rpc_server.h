@@ -79,8 +79,8 @@ class RpcServer {
   // Health says NOT_SERVING and new work is refused; everything else goes on.
   void BeginDrain();
 
-  // Ends all streams with UNAVAILABLE, lets the calls under way end within
-  // `grace`, and their clients read what was sent last, and cancels the rest.
+  // Ends all streams with UNAVAILABLE, lets their clients read what was sent
+  // last, lets the calls under way end within `grace` and cancels the rest.
   // Calls are taken until streams have ended, a second at most. Afterwards
   // nothing calls the backends any more. Idempotent.
   void Shutdown(absl::Duration grace);

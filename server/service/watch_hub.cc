@@ -35,7 +35,13 @@ uint64_t WatchHub::Add(const std::shared_ptr<WatchStream>& stream) {
 void WatchHub::Remove(uint64_t key) {
   std::lock_guard lock(mutex_);
   streams_.erase(key);
+  last_removed_ = absl::Now();
   if (stopped_) removed_.notify_all();
+}
+
+absl::Time WatchHub::last_removed() const {
+  std::lock_guard lock(mutex_);
+  return last_removed_;
 }
 
 bool WatchHub::is_stopped() const {

@@ -48,6 +48,9 @@ class WatchHub {
   // Streams that are open: added and not removed.
   int64_t open() const;
 
+  // When one was removed last; InfinitePast: none was.
+  absl::Time last_removed() const;
+
   // Ends all streams, those to come too. Idempotent.
   void Stop();
   bool is_stopped() const;
@@ -69,6 +72,7 @@ class WatchHub {
   std::map<uint64_t, std::weak_ptr<WatchStream>> streams_;
   uint64_t next_key_ = 1;
   uint64_t stop_key_ = 0;  // next_key_ when it was stopped
+  absl::Time last_removed_ = absl::InfinitePast();
   bool stopped_ = false;
   std::thread thread_;
 };

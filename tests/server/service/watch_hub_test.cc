@@ -55,5 +55,13 @@ TEST_F(WatchHubTest, WaitsForThoseThatWereOpenAndForNoOther) {
   EXPECT_EQ(hub_.open(), 1);
 }
 
+TEST_F(WatchHubTest, KnowsWhenAStreamWentLast) {
+  EXPECT_EQ(hub_.last_removed(), absl::InfinitePast());
+  const absl::Time before = absl::Now();
+  hub_.Remove(hub_.Add(first_));
+  EXPECT_GE(hub_.last_removed(), before);
+  EXPECT_LE(hub_.last_removed(), absl::Now());
+}
+
 }  // namespace
 }  // namespace kvrecall
