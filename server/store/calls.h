@@ -41,20 +41,23 @@ class Pending {
 // A command whose `run` yields a T, for a caller that waits for `done`.
 template <typename T, typename Run>
 Command CommandFor(Run run, absl::AnyInvocable<void(absl::StatusOr<T>)> done) {
-  auto result = std::make_shared<absl::StatusOr<T>>(absl::UnknownError(""));
+  auto result = std::make_shared<std::optional<T>>();
   Command command;
-  command.execute = [run = std::move(run), result](Changes& changes) mutable {
-    *result = run(changes);
-    return result->status();
+  command.execute = [run = std::move(run),
+                     result](Changes& changes) mutable -> absl::Status {
+    absl::StatusOr<T> value = run(changes);
+    if (!value.ok()) return std::move(value).status();
+    result->emplace(*std::move(value));
+    return absl::OkStatus();
   };
-  command.finish =
-      [result, done = std::move(done)](const absl::Status& status) mutable {
-        if (status.ok()) {
-          done(std::move(*result));
-        } else {
-          done(status);
-        }
-      };
+  command.finish = [result,
+                    done = std::move(done)](absl::Status status) mutable {
+    if (status.ok()) {
+      done(**std::move(result));
+    } else {
+      done(std::move(status));
+    }
+  };
   return command;
 }
 

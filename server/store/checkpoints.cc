@@ -33,8 +33,8 @@ Command Checkpoints::CommandOf(std::shared_ptr<Call> call) {
     ASSIGN_OR_RETURN(call->is_empty, database_.TryTruncateLog());
     return absl::OkStatus();
   };
-  command.finish = [this, call](const absl::Status& status) {
-    if (!status.ok()) return call->done(status);
+  command.finish = [this, call](absl::Status status) {
+    if (!status.ok()) return call->done(std::move(status));
     // Streams and calls read for milliseconds at a time.
     if (!call->is_empty && --call->tries > 0 &&
         writer_->PostLater(CommandOf(call), pause_))

@@ -146,7 +146,7 @@ absl::Status GroupCommit::Execute(Batch& batch) {
   std::vector<absl::Status> statuses(batch.size());
   bool begun = false;
   const Clock::time_point start = Clock::now();
-  const absl::Status status =
+  absl::Status status =
       InTransaction(database_, TransactionKind::kWrite, [&]() -> absl::Status {
         begun = true;
         for (size_t i = 0; i < batch.size(); ++i) {
@@ -156,7 +156,7 @@ absl::Status GroupCommit::Execute(Batch& batch) {
           if (statuses[i].ok()) {
             report.changes.Add(changes);
           } else if (!database_.InTransaction() || batch[i].events > 0) {
-            return statuses[i];
+            return std::move(statuses[i]);
           }
         }
         return absl::OkStatus();
@@ -166,7 +166,7 @@ absl::Status GroupCommit::Execute(Batch& batch) {
     // The disk took none of it, or an Append failed and what comes after must
     // know. Each on its own, so that only the guilty ones fail.
     if (batch.size() > 1) return ExecuteEachAlone(batch);
-    Finish(batch.front(), status);
+    Finish(batch.front(), std::move(status));
     return absl::OkStatus();
   }
   const Clock::time_point end = Clock::now();
@@ -175,7 +175,9 @@ absl::Status GroupCommit::Execute(Batch& batch) {
     if (item.events > 0) report.lag = std::max(report.lag, end - item.posted);
   }
   committed_(report);
-  for (size_t i = 0; i < batch.size(); ++i) Finish(batch[i], statuses[i]);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    Finish(batch[i], std::move(statuses[i]));
+  }
   return absl::OkStatus();
 }
 
@@ -212,7 +214,7 @@ void GroupCommit::Requeue(Batch batch, const absl::Status& locked) {
   }
 }
 
-void GroupCommit::Finish(Item& item, const absl::Status& status) {
+void GroupCommit::Finish(Item& item, absl::Status status) {
   if (item.events > 0) {
     {
       std::lock_guard lock(mutex_);
@@ -220,7 +222,7 @@ void GroupCommit::Finish(Item& item, const absl::Status& status) {
     }
     space_.notify_all();
   }
-  item.command.finish(status);
+  item.command.finish(std::move(status));
 }
 
 }  // namespace kvrecall

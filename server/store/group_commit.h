@@ -38,7 +38,9 @@ namespace kvrecall {
 struct Command {
   // May be called again after its changes were rolled back.
   absl::AnyInvocable<absl::Status(Changes&)> execute;
-  absl::AnyInvocable<void(const absl::Status&)> finish;
+  // Given the status for its own, so that none is looked at by one thread
+  // while the writer still holds it.
+  absl::AnyInvocable<void(absl::Status)> finish;
   // Waits for a database that another process has locked, instead of failing.
   bool patient = false;
   // Runs outside any transaction, with no other command beside it; not called
@@ -103,7 +105,7 @@ class GroupCommit {
   absl::Status ExecuteEachAlone(Batch& batch);
   // Puts back what is patient, and finishes the rest with `locked`.
   void Requeue(Batch batch, const absl::Status& locked);
-  void Finish(Item& item, const absl::Status& status);
+  void Finish(Item& item, absl::Status status);
 
   Database& database_;
   const Options options_;

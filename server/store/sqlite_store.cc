@@ -271,10 +271,10 @@ void SqliteStore::SubmitSamples(
           {sample.id, *std::move(payload), std::move(digest), sample.ordinal});
     }
   }
+  if (!bad.ok()) return done(std::move(bad));
   writer_->Post(CommandFor<SubmitReply>(
-      [this, run_id = std::move(run_id), rows = std::move(rows), complete,
-       bad](Changes& changes) -> absl::StatusOr<SubmitReply> {
-        RETURN_IF_ERROR(bad);
+      [this, run_id = std::move(run_id), rows = std::move(rows),
+       complete](Changes& changes) -> absl::StatusOr<SubmitReply> {
         // A call without samples says only that no more follow.
         if (!rows.empty()) RETURN_IF_ERROR(CheckRoomForWork());
         SubmitReply reply;
@@ -422,14 +422,14 @@ absl::Status SqliteStore::HoldRuns(
             held->emplace(run.run_id, std::move(why));
         return samples_.Hold(*held);
       },
-      [this, held, &done](const absl::StatusOr<QueueSize>& size) {
+      [this, held, &done](absl::StatusOr<QueueSize> size) {
         if (size.ok()) {
           held_.Set(*held);
           size_ = *size;
           samples_held_ = size_.held;
           TellQueue();
         }
-        done.Set(size);
+        done.Set(std::move(size));
       });
   command.patient = true;  // while another process has the database locked
   writer_->Post(std::move(command));
