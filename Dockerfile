@@ -5,9 +5,9 @@
 #   docker build -t kvrecall-client --target client .           the client alone
 #
 # --build-arg COMMIT=$(git rev-parse --short=12 HEAD) puts the commit into each
-# run's provenance; --build-arg DEBIAN=trixie takes Debian 13. deploy/README.md
-# says how to run them. tests/ops/fresh-root.sh runs the steps below, and the
-# images that they yield, without a container engine, and names what has been run.
+# run's provenance; --build-arg DEBIAN=trixie takes Debian 13. Podman keeps the
+# health check with --format docker. deploy/README.md says how to run them;
+# tests/ops/fresh-root.sh builds and runs them, by Podman.
 
 ARG DEBIAN=bookworm
 ARG VARIANT=cpu
@@ -18,40 +18,43 @@ WORKDIR /src
 COPY deploy/install-deps.sh deploy/
 RUN deploy/install-deps.sh --client --no-recommends
 
+# libtorch: Debian's, or PyTorch's wheel with that of CUDA's compiler; the driver is
+# the machine's, which the container engine brings in. One stage for both: some
+# engines do not find a stage that an argument names, or build those that are not
+# asked for.
 FROM client-tools AS tools
 RUN deploy/install-deps.sh --no-recommends
-
-# Debian's libtorch.
-FROM tools AS tools-cpu
-ENV PRESET=release LIBTORCH=
-
-# PyTorch's wheel and that of CUDA's compiler. The driver is the machine's, which
-# the container engine brings in.
-FROM tools AS tools-cuda
+ARG VARIANT
 ARG TORCH=2.11.0
 ARG NVCC=13.0.88
 ARG CCCL=13.0.85
-RUN apt-get update -q \
-  && apt-get install -y -q --no-install-recommends python3-venv \
-  && python3 -m venv /opt/torch \
-  && /opt/torch/bin/pip install --no-cache-dir \
-    "torch==${TORCH}" "nvidia-cuda-nvcc==${NVCC}" "nvidia-cuda-cccl==${CCCL}" \
-  && ln -s /opt/torch/lib/python3*/site-packages /opt/packages
-ENV PRESET=cuda LIBTORCH=/opt/packages/torch \
-    CUDACXX=/opt/packages/nvidia/cu13/bin/nvcc \
-    LIBRARY_PATH=/opt/packages/nvidia/cu13/lib
+RUN case "${VARIANT}" in \
+  cpu) echo "export PRESET=release LIBTORCH=" > /variant ;; \
+  cuda) \
+    apt-get update -q \
+    && apt-get install -y -q --no-install-recommends python3-venv \
+    && python3 -m venv /opt/torch \
+    && /opt/torch/bin/pip install --no-cache-dir \
+      "torch==${TORCH}" "nvidia-cuda-nvcc==${NVCC}" "nvidia-cuda-cccl==${CCCL}" \
+    && ln -s /opt/torch/lib/python3*/site-packages /opt/packages \
+    && echo "export PRESET=cuda LIBTORCH=/opt/packages/torch" \
+      "CUDACXX=/opt/packages/nvidia/cu13/bin/nvcc" \
+      "LIBRARY_PATH=/opt/packages/nvidia/cu13/lib" > /variant ;; \
+  *) echo "VARIANT=${VARIANT}: it is cpu or cuda" >&2; exit 2 ;; \
+  esac
 
-FROM tools-${VARIANT} AS build
+FROM tools AS build
 ARG COMMIT=unknown
 COPY . .
-RUN cmake --preset "${PRESET}" -DKVRECALL_TESTS=OFF \
+RUN . /variant \
+  && cmake --preset "${PRESET}" -DKVRECALL_TESTS=OFF \
     "-DKVRECALL_COMMIT=${COMMIT}" "-DCMAKE_PREFIX_PATH=${LIBTORCH}" \
     -DCMAKE_INSTALL_RPATH_USE_LINK_PATH=ON \
   && cmake --build "build/${PRESET}" \
   && cmake --install "build/${PRESET}" --prefix /usr/local --strip \
   && deploy/runtime-packages.sh /usr/local/bin/kvrecall-* > /packages
 # What the programs need and no package has: with CUDA, the wheels' libraries.
-RUN mkdir -p /libraries \
+RUN . /variant && mkdir -p /libraries \
   && if [ -n "${LIBTORCH}" ]; then \
     mkdir /libraries/opt && cp -P /opt/packages /libraries/opt/ \
     && cd /opt/packages/ && find torch/lib nvidia/*/lib -name '*.so*' \

@@ -45,6 +45,7 @@ Command CommandFor(Run run, absl::AnyInvocable<void(absl::StatusOr<T>)> done) {
   Command command;
   command.execute = [run = std::move(run),
                      result](Changes& changes) mutable -> absl::Status {
+    result->reset();  // of a time that was rolled back
     absl::StatusOr<T> value = run(changes);
     if (!value.ok()) return std::move(value).status();
     result->emplace(*std::move(value));
@@ -53,7 +54,7 @@ Command CommandFor(Run run, absl::AnyInvocable<void(absl::StatusOr<T>)> done) {
   command.finish = [result,
                     done = std::move(done)](absl::Status status) mutable {
     if (status.ok()) {
-      done(**std::move(result));
+      done(*std::move(*result));
     } else {
       done(std::move(status));
     }

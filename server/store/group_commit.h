@@ -38,8 +38,8 @@ namespace kvrecall {
 struct Command {
   // May be called again after its changes were rolled back.
   absl::AnyInvocable<absl::Status(Changes&)> execute;
-  // Given the status for its own, so that none is looked at by one thread
-  // while the writer still holds it.
+  // The status is given away: the writer keeps no part of it (but for that of
+  // a locked database, which all who do not wait for it share).
   absl::AnyInvocable<void(absl::Status)> finish;
   // Waits for a database that another process has locked, instead of failing.
   bool patient = false;

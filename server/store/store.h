@@ -11,8 +11,10 @@
 //  4. No listener or callback can delay the writer: they must not block.
 //
 // Thread-safe. Methods that take a callback return at once and never block;
-// the callback runs on the writer thread. The others may wait for the disk:
-// never call them from a gRPC callback thread.
+// the callback runs on the writer thread, or, if there is nothing to write (the
+// store is closed, a sample cannot be kept), on the caller's before they
+// return. The others may wait for the disk: never call them from a gRPC
+// callback thread.
 
 #include <atomic>
 #include <cstdint>

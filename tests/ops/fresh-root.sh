@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# From nothing to a result in fresh Debian roots, without a container engine:
-# deploy/quickstart.sh by chroot, then every step of the Dockerfile and the images
-# that come out, run as a container engine would run them: a network of their
-# own, their user, and a root that cannot be written to.
+# From nothing to a result in fresh Debians, by Podman: deploy/quickstart.sh, then
+# the Dockerfile's images, run as deploy/compose.yaml has them: their user without
+# capabilities, a root that cannot be written to, health check and stop signal.
 # Prints time and download size; exits with 0 only if all of it held.
 
 set -euo pipefail
@@ -17,10 +16,11 @@ usage: tests/ops/fresh-root.sh [12|13]... [options]
   --variant V    of the server's image: cpu (default), or cuda (gigabytes more);
                  without a GPU it computes on the processor
   --worktree     the files as they lie here, not those of the last commit
-  --keep         leave the roots in build/fresh-root (gigabytes), for a look
+  --keep         leave what was made in build/fresh-root (gigabytes)
   --help         show this text
 
-Needs root, overlay mounts, and Debian's mirror (KVRECALL_DEBIAN_MIRROR).
+Needs root, and Debian's mirror (KVRECALL_DEBIAN_MIRROR). Podman's images, containers
+and settings are its own, in namespaces that end with it.
 USAGE
 }
 
@@ -58,9 +58,9 @@ done
 ((${#debians[@]} > 0)) || debians=(12 13)
 [[ "$(id -u)" == 0 ]] || fail "run this as root: it mounts and changes roots"
 
-for program in debootstrap ip; do
-  command -v "$program" > /dev/null && continue
-  apt-get install -y -q --no-install-recommends debootstrap iproute2
+for program in debootstrap runc podman; do
+  command -v "$program" > /dev/null \
+    || apt-get install -y -q --no-install-recommends "$program"
 done
 
 work="$PWD/build/fresh-root"
@@ -81,7 +81,7 @@ commit="$(git rev-parse --short=12 HEAD)"
 # happens; so nothing that is mounted is there when the roots are removed.
 clean_up() {
   rm -rf --one-file-system "$source"
-  "$keep" || rm -rf --one-file-system "$work"/debian-*/{quickstart,images,base}
+  "$keep" || rm -rf --one-file-system "$work"/debian-*/{quickstart,images,base,podman}
 }
 trap clean_up EXIT
 export PYTHONDONTWRITEBYTECODE=1
