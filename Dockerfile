@@ -7,17 +7,47 @@
 # --build-arg COMMIT=$(git rev-parse --short=12 HEAD) puts the commit into each
 # run's provenance; --build-arg DEBIAN=trixie takes Debian 13. Podman keeps the
 # health check with --format docker. deploy/README.md says how to run them;
-# tests/ops/fresh-root.sh builds and runs them, by Podman.
+# tests/ops/compose.sh (Docker) and tests/ops/fresh-root.sh (Podman) build and run
+# them.
 
 ARG DEBIAN=bookworm
 ARG VARIANT=cpu
 
-# --- what compiles -----------------------------------------------------------
+# One user everywhere, so that volumes may change from one image to the other.
+FROM debian:${DEBIAN}-slim AS user
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data \
+    --shell /usr/sbin/nologin kvrecall \
+  && install -d -o kvrecall -g kvrecall /data /models
+ENV HOME=/data XDG_DATA_HOME=/data HF_HOME=/models
+
+# --- the client ---------------------------------------------------------------
+# First: Docker's older builder runs all stages before the one that is asked for.
 FROM debian:${DEBIAN}-slim AS client-tools
 WORKDIR /src
 COPY deploy/install-deps.sh deploy/
 RUN deploy/install-deps.sh --client --no-recommends
 
+FROM client-tools AS client-build
+ARG COMMIT=unknown
+COPY . .
+RUN cmake --preset release -DKVRECALL_TESTS=OFF -DKVRECALL_SERVER=OFF \
+    "-DKVRECALL_COMMIT=${COMMIT}" \
+  && cmake --build build/release \
+  && cmake --install build/release --prefix /usr/local --strip \
+  && deploy/runtime-packages.sh /usr/local/bin/kvrecall-client > /packages
+
+FROM user AS client
+COPY --from=client-build /packages /tmp/packages
+COPY --from=client-build /src/deploy/install-deps.sh /tmp/
+RUN /tmp/install-deps.sh --runtime /tmp/packages --no-recommends \
+  && rm -rf /tmp/* /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
+COPY --from=client-build /usr/local/ /usr/local/
+USER 10001:10001
+WORKDIR /data
+ENTRYPOINT ["kvrecall-client"]
+CMD ["--help"]
+
+# --- the server ---------------------------------------------------------------
 # libtorch: Debian's, or PyTorch's wheel with that of CUDA's compiler; the driver is
 # the machine's, which the container engine brings in. One stage for both: some
 # engines do not find a stage that an argument names, or build those that are not
@@ -61,34 +91,6 @@ RUN . /variant && mkdir -p /libraries \
       | tar -c -T - \
       | tar -x --one-top-level="/libraries$(realpath /opt/packages)"; \
   fi
-
-FROM client-tools AS client-build
-ARG COMMIT=unknown
-COPY . .
-RUN cmake --preset release -DKVRECALL_TESTS=OFF -DKVRECALL_SERVER=OFF \
-    "-DKVRECALL_COMMIT=${COMMIT}" \
-  && cmake --build build/release \
-  && cmake --install build/release --prefix /usr/local --strip \
-  && deploy/runtime-packages.sh /usr/local/bin/kvrecall-client > /packages
-
-# --- what runs ---------------------------------------------------------------
-# One user everywhere, so that volumes may change from one image to the other.
-FROM debian:${DEBIAN}-slim AS user
-RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data \
-    --shell /usr/sbin/nologin kvrecall \
-  && install -d -o kvrecall -g kvrecall /data /models
-ENV HOME=/data XDG_DATA_HOME=/data HF_HOME=/models
-
-FROM user AS client
-COPY --from=client-build /packages /tmp/packages
-COPY --from=client-build /src/deploy/install-deps.sh /tmp/
-RUN /tmp/install-deps.sh --runtime /tmp/packages --no-recommends \
-  && rm -rf /tmp/* /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
-COPY --from=client-build /usr/local/ /usr/local/
-USER 10001:10001
-WORKDIR /data
-ENTRYPOINT ["kvrecall-client"]
-CMD ["--help"]
 
 FROM user AS server
 COPY --from=build /packages /tmp/packages
