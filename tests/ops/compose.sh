@@ -4,7 +4,7 @@
 #
 #   tests/ops/compose.sh
 #
-# The daemon is one of its own, and refuses to be a second one; it leaves its rules in
+# The daemon is one of its own, which is not started beside another; its rules stay in
 # the machine's iptables. Base images come from Debian's mirror
 # (KVRECALL_DEBIAN_MIRROR), none from a registry: Debian's Prometheus stands for the
 # official image, and Grafana is left out. Needs root, and the ports 50551 and 9090.

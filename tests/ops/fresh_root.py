@@ -163,8 +163,9 @@ def check_client(podman, image, database, run_id):
                        "-c", "ls /usr/local/bin /usr/lib/*/")
     expect("kvrecall-client" in said and "kvrecall-server" not in said
            and "libtorch" not in said, "it has more than the client")
-    status, _, errors = client("plot", run_id, "--db", os.path.basename(database),
-                          "--out", "plots", "--format", "png")
+    status, _, errors = client(
+        "plot", run_id, "--db", os.path.basename(database), "--out", "plots",
+        "--format", "png")
     plots = glob.glob(folder + "/plots/*.png")
     expect(status == 0 and plots, f"no figures: {errors}")
     expect(all(os.stat(path).st_uid == user for path in plots),
